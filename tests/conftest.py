@@ -1,0 +1,41 @@
+"""What several tests need: the checkout, a copy of it, and the real clips where there are any."""
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def root():
+    """The checkout's folder."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def tracked():
+    """Every file that git tracks or would track, relative to the checkout."""
+    listing = subprocess.run(["git", "ls-files", "-z", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)
+    if listing.returncode:
+        pytest.skip("this is no git checkout")
+    return sorted({Path(name) for name in listing.stdout.split("\0") if name and (ROOT/name).is_file()})
+
+
+@pytest.fixture
+def fresh_copy(tmp_path, tracked):
+    """A copy of the checkout as a clone would have it."""
+    for name in tracked:
+        (tmp_path/"copy"/name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT/name, tmp_path/"copy"/name)
+    return tmp_path/"copy"
+
+
+@pytest.fixture(scope="session")
+def real_clips():
+    """The folder with real video that lies beside some checkouts."""
+    folder = ROOT.parent/"shared"/"data"
+    if not folder.is_dir():
+        pytest.skip(f"there are no real clips: {folder} does not exist")
+    return folder
