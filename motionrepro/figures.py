@@ -6,12 +6,12 @@
 __all__ = ['PROFILES', 'VERDICTS', 'Profile', 'figure_settings', 'checkout', 'figures_folder', 'save_figure', 'save_gif', 'Table',
            'show_table', 'save_table', 'Figure', 'load_manifest', 'run_notebook', 'write_overview', 'run_figures']
 
-# %% ../nbs/80_figures.ipynb #4b27d693
+# %% ../nbs/80_figures.ipynb #7e818ea2
 import base64, html, json, os, re, subprocess, sys, time
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from .core import UserError, assets_path, atomic_path, read_json, save_result, write_json
+from .core import UserError, assets_path, atomic_path, provenance, read_json, save_result, write_json
 
 # %% ../nbs/80_figures.ipynb #54374e9d
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def figures_folder()->Path:
     given = os.environ.get("MOTIONREPRO_FIGURES")
     return Path(given) if given else checkout()/"figures"/figure_settings().name
 
-# %% ../nbs/80_figures.ipynb #ce3dc38d
+# %% ../nbs/80_figures.ipynb #81a1ab69
 _ID = re.compile(r"[A-Za-z0-9]+([-_][A-Za-z0-9]+)*")
 
 def _output(id, part, suffix):
@@ -68,8 +68,8 @@ def _output(id, part, suffix):
     return figures_folder()/(f"{id}--{part}{suffix}" if part else f"{id}{suffix}")
 
 def _outputs(out, id):
-    "What figure `id` has left in the folder `out`, sorted."
-    return sorted(p for p in Path(out).glob(f"{id}*") if p.name.startswith((f"{id}.", f"{id}--")))
+    "What figure `id` has left in the folder `out`, its parts after itself."
+    return sorted((p for p in Path(out).glob(f"{id}*") if p.name.startswith((f"{id}.", f"{id}--"))), key=lambda p: p.stem)
 
 # %% ../nbs/80_figures.ipynb #1fbd6c7d
 def save_figure(
@@ -234,7 +234,7 @@ def run_notebook(
     if child.returncode == 0: log.unlink(); return ""
     return "\n".join(lines[-4:]) or f"ended with status {child.returncode}"
 
-# %% ../nbs/80_figures.ipynb #ca1120cd
+# %% ../nbs/80_figures.ipynb #a23e7162
 _STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#222}
 h2{margin-top:3rem;border-bottom:1px solid #ddd}img{max-width:100%;margin:.5rem 1rem .5rem 0;vertical-align:top}
 table{border-collapse:collapse;font-size:.9rem;margin:1rem 0}
@@ -250,19 +250,20 @@ def _rows(out, id):
 
 def _about(figure):
     "One line on where a figure belongs."
-    parts = [figure.place, f"claims {', '.join(figure.claims)}" if figure.claims else "", f"from {', '.join(figure.inputs)}"]
-    return " · ".join(p for p in parts if p)
+    parts = [figure.place, figure.claims and f"claims {', '.join(figure.claims)}", figure.inputs and f"from {', '.join(figure.inputs)}"]
+    return " · ".join(p for p in parts if p) or "computed from nothing else"
 
 def _state(run, rows):
     "Verdicts of a figure in a few words, or that there are none."
     if run.get("error"): return "failed"
     return ", ".join(dict.fromkeys(r["verdict"] for r in rows)) or ("drawn" if run else "not drawn yet")
 
-# %% ../nbs/80_figures.ipynb #17a46250
+# %% ../nbs/80_figures.ipynb #ec44e2e5
 def _section_html(figure, run, out):
     "One figure as HTML."
     e, files, rows = html.escape, _outputs(out, figure.id), _rows(out, figure.id)
-    text = [f'<h2 id="{figure.id}">{e(figure.title)}</h2>', f'<p class="about">{e(_about(figure))}</p>']
+    link = f' · <a href="{figure.id}.ipynb">the notebook as it ran</a>' if (Path(out)/f"{figure.id}.ipynb").exists() else ""
+    text = [f'<h2 id="{figure.id}">{e(figure.title)}</h2>', f'<p class="about">{e(_about(figure))}{link}</p>']
     if figure.says: text.append(f"<blockquote>The paper: {e(figure.says)}</blockquote>")
     if run.get("error"): text.append(f"<p>{e(figure.notebook)} failed:</p><pre>{e(run['error'])}</pre>")
     for p in files:
@@ -282,7 +283,7 @@ def _section_markdown(figure, run, out):
     if rows: text.append(Table(rows)._repr_markdown_())
     return "\n\n".join(text)
 
-# %% ../nbs/80_figures.ipynb #a46fa068
+# %% ../nbs/80_figures.ipynb #274380a0
 def write_overview(
     out, # folder with the figures; the pages go there
     figures:list, # of `Figure`
@@ -293,6 +294,8 @@ def write_overview(
     out, title, e = Path(out), f"motionrepro: figures in the {profile} profile", html.escape
     note = "Too small to judge anything: this profile only shows that the notebooks run." if profile == "smoke" else \
            "Each table has the paper's value, ours, and the verdict that the computation returned."
+    now = provenance()
+    note += f" Written {now['time']}, commit {now['commit'] or 'unknown'}, torch {now['versions']['torch']}, {now['device']}."
     head, run = ["figure", "place", "verdicts", "seconds"], lambda f: runs.get(f.id, {})
     lines = [[f.title, f.place or "–", _state(run(f), _rows(out, f.id)), _cell(run(f).get("seconds"))] for f in figures]
     linked = [[f'<a href="#{f.id}">{e(line[0])}</a>', *map(e, line[1:])] for f, line in zip(figures, lines)]
