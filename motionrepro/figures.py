@@ -71,7 +71,7 @@ def _outputs(out, id):
     "What figure `id` has left in the folder `out`, its parts after itself."
     return sorted((p for p in Path(out).glob(f"{id}*") if p.name.startswith((f"{id}.", f"{id}--"))), key=lambda p: p.stem)
 
-# %% ../nbs/80_figures.ipynb #1fbd6c7d
+# %% ../nbs/80_figures.ipynb #b474b26f
 def save_figure(
     fig, # matplotlib figure
     id:str, # of the figure, as in the manifest
@@ -83,20 +83,16 @@ def save_figure(
     return path
 
 def save_gif(
-    video, # tensor `f c h w`, pixels in [0, 1], c = 1 or 3
+    video, # tensor `f 3 h w`, pixels in [0, 1]
     id:str, # of the figure, as in the manifest
     part:str="", # tells further clips of the same figure apart
     fps:float=8, # frames per second
     zoom:int=2, # each pixel becomes zoom x zoom
 )->Path:
     "Save a clip as an animated GIF that repeats."
-    from PIL import Image
-    pixels = (video.detach().float().clamp(0, 1) * 255).round().byte().cpu().permute(0, 2, 3, 1)
-    pixels = pixels.expand(-1, -1, -1, 3).repeat_interleave(zoom, 1).repeat_interleave(zoom, 2).numpy()
-    frames = [Image.fromarray(f) for f in pixels]
+    from motionrepro.data.video import write_video
     path = _output(id, part, ".gif")
-    with atomic_path(path) as p:
-        frames[0].save(p, save_all=True, append_images=frames[1:], duration=round(1000 / fps), loop=0)
+    write_video(path, video.repeat_interleave(zoom, 2).repeat_interleave(zoom, 3), fps)
     return path
 
 # %% ../nbs/80_figures.ipynb #72c70f35
