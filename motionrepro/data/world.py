@@ -4,18 +4,19 @@
 
 # %% auto #0
 __all__ = ['SHAPES', 'DIGITS', 'SUBJECTS', 'COLOURS', 'PLAIN', 'GRADIENTS', 'PHOTOS', 'BACKGROUNDS', 'DIRECTIONS', 'SPEEDS',
-           'MOTIONS', 'SPLITS', 'Scene', 'sample_scene', 'render_frame', 'render_flow', 'render', 'World']
+           'MOTIONS', 'SPLITS', 'DIRECTION_LABELS', 'SPEED_LABELS', 'Scene', 'sample_scene', 'render_frame',
+           'render_flow', 'render', 'World', 'WorldFrames', 'load_all']
 
-# %% ../../nbs/data/00_world.ipynb #24426962
+# %% ../../nbs/data/00_world.ipynb #c095512a
 import functools
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from ..core import UserError, check_range
 
-# %% ../../nbs/data/00_world.ipynb #84b09409
+# %% ../../nbs/data/00_world.ipynb #c0c49acd
 SHAPES = ("circle", "square", "triangle", "star", "ring", "cross")
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 SUBJECTS = SHAPES + tuple(f"digit {d}" for d in DIGITS)
@@ -30,6 +31,8 @@ DIRECTIONS = dict(left=(-1, 0), right=(1, 0), up=(0, -1), down=(0, 1))
 SPEEDS = dict(slowly=(.5/64, .8/64), steadily=(1.5/64, 2.0/64), quickly=(3.0/64, 3.5/64)) # frame widths per frame
 MOTIONS = ("still", "moves", "pans")
 SPLITS = ("train", "validation", "test")
+DIRECTION_LABELS = (None, *DIRECTIONS) # of what moves on the screen, for classifiers
+SPEED_LABELS = (None, *SPEEDS)
 _SPANS = (235, 300, 380) # how many of a photograph's 427 rows a frame covers, by `Scene.zoom`
 
 # %% ../../nbs/data/00_world.ipynb #5eec6b2f
@@ -203,7 +206,7 @@ def _coverage(scene, x, y, size):
     u, v = np.clip(x / texel + 4.5, 0, 9), np.clip(y / texel + 4.5, 0, 9)
     return np.clip((_bilinear(padded, u, v) - .25) / .35, 0, 1)
 
-# %% ../../nbs/data/00_world.ipynb #585695a8
+# %% ../../nbs/data/00_world.ipynb #4132d55e
 def render_frame(
     scene:Scene,
     frame:int, # from 0
@@ -241,18 +244,21 @@ def render_flow(scene:Scene, frame:int, size:int):
 def render(
     scene:Scene,
     size:int=64, # height and width in pixels, a multiple of 8
+    with_flow:bool=True, # flow costs half the time
 )->dict:
     "The whole clip: `video`, `flow`, `valid`, `caption`, `frame_difference` (raw motion score) and the `scene`."
     if size % 8 or size < 16: raise UserError(f"size={size} must be a multiple of 8, at least 16")
     frames = range(scene.num_frames)
     video = torch.from_numpy(np.stack([render_frame(scene, f, size) for f in frames])).permute(0, 3, 1, 2).contiguous()
+    clip = dict(video=video, caption=scene.caption, scene=scene,
+                frame_difference=(video[1:] - video[:-1]).abs().mean().item() if len(frames) > 1 else 0.)
+    if not with_flow: return clip
     flows = [render_flow(scene, f, size) for f in frames[:-1]]
-    flow = torch.from_numpy(np.stack([f for f, _ in flows])) if flows else torch.zeros(0, 2, size, size)
-    valid = torch.from_numpy(np.stack([v for _, v in flows])) if flows else torch.zeros(0, 1, size, size, dtype=torch.bool)
-    return dict(video=video, flow=flow, valid=valid, caption=scene.caption, scene=scene,
-                frame_difference=(video[1:] - video[:-1]).abs().mean().item() if flows else 0.)
+    clip["flow"] = torch.from_numpy(np.stack([f for f, _ in flows])) if flows else torch.zeros(0, 2, size, size)
+    clip["valid"] = torch.from_numpy(np.stack([v for _, v in flows])) if flows else torch.zeros(0, 1, size, size, dtype=torch.bool)
+    return clip
 
-# %% ../../nbs/data/00_world.ipynb #8b25728d
+# %% ../../nbs/data/00_world.ipynb #820d3e5c
 class World(torch.utils.data.Dataset):
     "Clips of the world by index; `video` `f c h w` in [0, 1], `flow`, `valid`, `caption`, `frame_difference`."
     def __init__(self,
@@ -275,7 +281,46 @@ class World(torch.utils.data.Dataset):
 
     def __getitem__(self, index:int)->dict:
         if not 0 <= index < self.length: raise IndexError(f"index={index} is outside [0, {self.length})")
-        clip = render(self.scene(index), self.size)
-        labels = dict(subject=SUBJECTS.index(clip["scene"].subject), colour=tuple(COLOURS).index(clip["scene"].colour),
-                      background=BACKGROUNDS.index(clip["scene"].background))
-        return {k: v for k, v in clip.items() if k != "scene"} | labels
+        clip = render(self.scene(index), self.size, self.with_flow)
+        scene = clip.pop("scene")
+        return clip | _labels(scene) | dict(direction=DIRECTION_LABELS.index(scene.screen_direction), speed=SPEED_LABELS.index(scene.speed))
+
+# %% ../../nbs/data/00_world.ipynb #371d8664
+class WorldFrames(torch.utils.data.Dataset):
+    "Single frames of the world by index: `image` `c h w` as uint8, `caption`, and the labels."
+    def __init__(self,
+        split:str="train", # "train", "validation" or "test"
+        size:int=64, # height and width in pixels
+        length:int=10_000, # number of frames, each of another scene
+        seed:int=0, # another seed is another set of scenes
+        **fixed, # fields of `Scene` to set by hand, such as `background="temple"`
+    ):
+        self.split, self.size, self.length, self.seed, self.fixed = split, size, length, seed, fixed
+        self.scene(0)                                                # bad arguments fail here, not in a worker
+
+    def __len__(self): return self.length
+
+    def scene(self, index:int)->Scene:
+        "The scene of frame `index`."
+        return sample_scene(index, self.split, 8, self.seed, **self.fixed)
+
+    def __getitem__(self, index:int)->dict:
+        scene = self.scene(index)
+        image = render_frame(scene, index % 8, self.size)
+        return dict(image=torch.from_numpy((image * 255).round().astype(np.uint8)).permute(2, 0, 1).contiguous(), caption=scene.caption, **_labels(scene))
+
+def _labels(scene):
+    "Class indices of what a single frame shows."
+    return dict(subject=SUBJECTS.index(scene.subject), colour=tuple(COLOURS).index(scene.colour), background=BACKGROUNDS.index(scene.background))
+
+def load_all(
+    dataset, # a map-style data set whose items are dictionaries
+    workers:int=2, # processes that render
+    indices=None, # only these items
+)->dict: # each key's items: tensors stacked, everything else as lists
+    "The whole data set in memory."
+    if indices is not None: dataset = torch.utils.data.Subset(dataset, indices)
+    def merge(items): return {k: torch.stack([i[k] for i in items]) if isinstance(items[0][k], torch.Tensor) else [i[k] for i in items] for k in items[0]}
+    batches = list(torch.utils.data.DataLoader(dataset, batch_size=64, num_workers=workers, collate_fn=merge))
+    join = lambda parts: torch.cat(parts) if isinstance(parts[0], torch.Tensor) else [x for part in parts for x in part]
+    return {k: join([b[k] for b in batches]) for k in batches[0]}
