@@ -6,13 +6,14 @@
 __all__ = ['CONTEXT', 'HUB', 'EMBEDDED', 'PARTS', 'tiny_unet', 'tiny_vae', 'byte_alphabet', 'merge_words', 'write_tokenizer',
            'tiny_text_encoder', 'noise_schedule', 'Backbone', 'load_part', 'load_backbone', 'sample_images']
 
-# %% ../nbs/10_backbones.ipynb #5b5e918b
+# %% ../nbs/10_backbones.ipynb #4c03df38
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from .core import UserError, assets_path, atomic_path, check_range, default_device, write_json
+from .core import UserError, assets_path, atomic_folder, check_range, default_device, write_json
 
 # %% ../nbs/10_backbones.ipynb #6adfb2c8
 def tiny_unet(
@@ -30,7 +31,7 @@ def tiny_vae()->torch.nn.Module:
     return AutoencoderKL(down_block_types=["DownEncoderBlock2D"] * 4, up_block_types=["UpDecoderBlock2D"] * 4, sample_size=64,
                          block_out_channels=(24, 48, 96, 96), layers_per_block=1, latent_channels=4, norm_num_groups=8, scaling_factor=1.)
 
-# %% ../nbs/10_backbones.ipynb #cf118fd5
+# %% ../nbs/10_backbones.ipynb #22b70047
 CONTEXT = 32 # tokens of a prompt, with the start and end marks
 
 def byte_alphabet()->list:
@@ -64,12 +65,12 @@ def write_tokenizer(
 ):
     "A CLIP tokenizer for these words, in the files that transformers reads."
     from transformers import CLIPTokenizer
-    merges, alphabet, folder = merge_words(words), byte_alphabet(), Path(folder)
+    merges, alphabet = merge_words(words), byte_alphabet()
     tokens = alphabet + [c + "</w>" for c in alphabet] + ["".join(m) for m in merges] + ["<|startoftext|>", "<|endoftext|>"]
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder/"vocab.json", {t: i for i, t in enumerate(dict.fromkeys(tokens))})
-    with atomic_path(folder/"merges.txt") as p: p.write_text("#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges), encoding="utf-8")
-    write_json(folder/"tokenizer_config.json", dict(tokenizer_class="CLIPTokenizer", model_max_length=CONTEXT, pad_token="<|endoftext|>"))
+    with atomic_folder(folder) as new:
+        write_json(new/"vocab.json", {t: i for i, t in enumerate(dict.fromkeys(tokens))})
+        (new/"merges.txt").write_text("#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges), encoding="utf-8")
+        write_json(new/"tokenizer_config.json", dict(tokenizer_class="CLIPTokenizer", model_max_length=CONTEXT, pad_token="<|endoftext|>"))
     return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
 
 # %% ../nbs/10_backbones.ipynb #cdf43f3a
@@ -86,7 +87,7 @@ def noise_schedule():
     return DDIMScheduler(num_train_timesteps=1000, beta_schedule="scaled_linear", beta_start=.00085, beta_end=.012, clip_sample=False,
                          set_alpha_to_one=False, steps_offset=1, prediction_type="epsilon")
 
-# %% ../nbs/10_backbones.ipynb #b185aa8a
+# %% ../nbs/10_backbones.ipynb #0ea8bd5e
 @dataclass
 class Backbone:
     "A frozen text-to-image model; `vae`, `text_encoder`, `tokenizer`, `unet`, `scheduler` as in diffusers."
@@ -155,13 +156,10 @@ class Backbone:
 
     def save_pretrained(self, folder):
         "Write all parts in diffusers' folder layout, in half precision."
-        for part in ("vae", "text_encoder", "unet"):
-            model = getattr(self, part)
-            dtype = model.dtype
-            model.half().save_pretrained(Path(folder)/part, safe_serialization=True)
-            model.to(dtype)
-        self.tokenizer.save_pretrained(Path(folder)/"tokenizer")
-        self.scheduler.save_pretrained(Path(folder)/"scheduler")
+        with atomic_folder(folder) as new:
+            for part in ("vae", "text_encoder", "unet"): copy.deepcopy(getattr(self, part)).half().save_pretrained(new/part)
+            self.tokenizer.save_pretrained(new/"tokenizer")
+            self.scheduler.save_pretrained(new/"scheduler")
 
 # %% ../nbs/10_backbones.ipynb #e6a4bd3e
 HUB = dict(sd15=("stable-diffusion-v1-5/stable-diffusion-v1-5", "451f4fe16113bff5a5d2269ed5ad43b0592e9a14"),

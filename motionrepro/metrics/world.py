@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['CLIP_CONFIG', 'EVALUATORS', 'FrameClassifier', 'VideoEncoder', 'WorldClip', 'load_evaluator']
 
-# %% ../../nbs/metrics/10_world.ipynb #4bc25d66
+# %% ../../nbs/metrics/10_world.ipynb #a8d16ef2
 import functools
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from diffusers.models.modeling_utils import ModelMixin
 from torch import nn
 from torch.nn import functional as F
 
-from ..core import UserError, assets_path, default_device, read_json, write_json
+from ..core import UserError, assets_path, atomic_folder, default_device, read_json, write_json
 from ..data.world import BACKGROUNDS, COLOURS, DIRECTION_LABELS, SPEED_LABELS, SUBJECTS
 
 # %% ../../nbs/metrics/10_world.ipynb #f2a9719c
@@ -82,7 +82,7 @@ class VideoEncoder(ModelMixin, ConfigMixin):
         x = self.features(video)
         return {name: head(x) for name, head in self.heads.items()}
 
-# %% ../../nbs/metrics/10_world.ipynb #6412054e
+# %% ../../nbs/metrics/10_world.ipynb #2264d4f9
 CLIP_CONFIG = dict(embed_dim=64, vision_cfg=dict(image_size=64, patch_size=8, width=96, head_width=32, layers=4),
                    text_cfg=dict(context_length=32, width=96, heads=3, layers=2))
 
@@ -109,11 +109,10 @@ class WorldClip(nn.Module):
     def save_pretrained(self, folder):
         "Weights in half precision and configuration, in the names open_clip uses."
         from safetensors.torch import save_file
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        save_file({k: v.half().contiguous() for k, v in self.clip.state_dict().items()}, folder/"open_clip_model.safetensors")
-        write_json(folder/"open_clip_config.json", dict(model_cfg=self.config))
-        self.tokenizer.save_pretrained(folder)
+        with atomic_folder(folder) as new:
+            save_file({k: v.half().contiguous() for k, v in self.clip.state_dict().items()}, new/"open_clip_model.safetensors")
+            write_json(new/"open_clip_config.json", dict(model_cfg=self.config))
+            self.tokenizer.save_pretrained(new)
 
     @classmethod
     def from_pretrained(cls, folder):

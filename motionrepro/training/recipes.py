@@ -9,7 +9,7 @@ __all__ = ['TARGETS', 'STEPS', 'CARDS', 'ABOUT', 'PARTS', 'draw', 'join', 'psnr'
            'unseen_photograph', 'score_evaluator', 'score_samples', 'tune_guidance', 'write_card', 'evaluate',
            'train_command']
 
-# %% ../../nbs/training/10_recipes.ipynb #58d9130b
+# %% ../../nbs/training/10_recipes.ipynb #d4fa581f
 import functools
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from .. import backbones
-from ..core import UserError, assets_path, atomic_path, check_range, default_device, generator, provenance, read_json, write_json
+from ..core import UserError, assets_path, atomic_folder, atomic_path, check_range, default_device, generator, provenance, read_json, write_json
 from ..data.world import GRADIENTS, PHOTOS, PLAIN, SHAPES, World, WorldFrames, load_all, sample_scene
 from ..metrics.frechet import frechet_from_features
 from ..metrics.world import FrameClassifier, VideoEncoder, WorldClip, load_evaluator
@@ -353,7 +353,7 @@ def evaluate(
     guidance = read_json(card)["scores"]["guidance_scale"] if card.exists() else 3.
     return (score_vae(backbone, n // 5, seed) if name == "tiny" else {}) | score_samples(backbone, classifier, n, guidance, seed=seed)
 
-# %% ../../nbs/training/10_recipes.ipynb #9653f9b0
+# %% ../../nbs/training/10_recipes.ipynb #eae1e6fe
 def _need(path, target):
     "A part that another target must have written."
     if not Path(path).is_dir(): raise UserError(f"{path} is not there yet", hint=f"train it first: motionrepro train {target}")
@@ -361,7 +361,7 @@ def _need(path, target):
 
 def _save_half(model, folder):
     "Half-precision safetensors and configuration, complete or not at all."
-    model.half().save_pretrained(folder)
+    with atomic_folder(folder) as new: model.half().save_pretrained(new)
 
 def _tokenizer(out):
     "The tiny backbone's tokenizer, written if it is not there."
@@ -369,13 +369,13 @@ def _tokenizer(out):
     folder = out/"tiny"/"tokenizer"
     return CLIPTokenizer.from_pretrained(folder, local_files_only=True) if folder.is_dir() else backbones.write_tokenizer(folder, world_words())
 
-def _train_target(target, out, folder, steps, seed, device, progress):
+def _train_target(target, out, folder, seed, device, **common):
     "Train one target and write its files."
-    common = dict(steps=steps, device=device, progress=progress)
+    common["device"] = device
     if target == "vae":
         model, _ = train_vae(folder, seed=seed, **common)
         model.register_to_config(scaling_factor=latent_scale(model, seed))
-        _save_half(model, out/"tiny"/"vae"), backbones.noise_schedule().save_pretrained(out/"tiny"/"scheduler")
+        backbones.noise_schedule().save_pretrained(out/"tiny"/"scheduler"), _save_half(model, out/"tiny"/"vae")
     elif target == "text": _save_half(train_text(folder, _tokenizer(out), seed=seed, **common)[0], out/"tiny"/"text_encoder")
     elif target == "classifier": _save_half(train_classifier(folder, seed=seed + 100, **common)[0], out/CARDS["classifier"])
     elif target == "video": _save_half(train_video(folder, seed=seed + 101, **common)[0], out/CARDS["video"])
@@ -418,14 +418,17 @@ def train_command(
     seed:int=0,
     device:str=None, # default: cuda where there is one
     n:int=500, # images, clips or frames that the scores rest on
+    pool_length:int=None, # training scenes held in memory; default: the recipe's
     progress:bool=True, # show progress bars
 ):
     "Train the embedded models, write them and their cards; continues what was interrupted, skips what is finished."
     if target not in ("all", *TARGETS): raise UserError(f"target={target!r} is not one of all, {', '.join(TARGETS)}")
     if steps is not None: check_range("steps", steps, 1)
+    if pool_length is not None: check_range("pool_length", pool_length, 3)
     out, checkpoints = Path(out or assets_path()), Path(checkpoints)
+    common = dict(progress=progress) | (dict(pool_length=pool_length) if pool_length else {})
     for t in TARGETS if target == "all" else (target,):
-        _train_target(t, out, checkpoints/t, steps or STEPS[t], seed, device, progress)
+        _train_target(t, out, checkpoints/t, seed, device, steps=steps or STEPS[t], **common)
         load_evaluator.cache_clear()                                 # the files may have changed
         for name, parts in PARTS.items():
             if parts[-1] == t: _score(name, out, checkpoints, n, device)
