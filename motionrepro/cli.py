@@ -132,7 +132,7 @@ def _generate(args):
     f, _, h, w = frames.shape
     print(f"{out}: {f} frame{'s'[:f > 1]} of {w} x {h} pixels, backbone {args.backbone}, rho {args.rho:g}, seed {args.seed}")
 
-# %% ../nbs/90_cli.ipynb #8f98128e
+# %% ../nbs/90_cli.ipynb #19342f19
 TRAIN_TARGETS = {"all": "everything below, in this order", "vae": "the autoencoder", "text": "the text encoder", "classifier": "frame classifier, for evaluation",
                  "unet": "the denoiser at 64 pixels", "video": "video encoder, for evaluation", "clip": "open_clip model, for evaluation",
                  "unet-128": "the denoiser trained on at 128 pixels"}
@@ -150,9 +150,11 @@ def _figures(args):
     run_figures(args.profile, only=args.only, out=args.out)
 
 def _claims(args):
-    "Print the ledger."
-    from motionrepro import claims
-    _write_or_print("-", claims.decide()) if args.json else print(claims.table())
+    "Print the ledger, brought up to date if that is asked for."
+    from motionrepro.claims import decide, format_rows, ledger
+    ids = args.ids or None
+    rows = decide(ids, args.profile, again=args.again) if args.decide or args.again else ledger(ids, args.profile)
+    _write_or_print("-", rows) if args.json else print(format_rows(rows))
 
 # %% ../nbs/90_cli.ipynb #dbda7647
 class _Parser(argparse.ArgumentParser):
@@ -208,7 +210,7 @@ frames show what the correlation alone can do.""", 'motionrepro generate "a red 
     p.add_argument("--offline", action="store_true", help="never ask the model hub, use what was downloaded before")
     p.add_argument("--out", metavar="FILE", help=".png (frames side by side), .gif or .mp4 (default: generated.png, or generated.gif for several frames)")
 
-# %% ../nbs/90_cli.ipynb #cc157cb2
+# %% ../nbs/90_cli.ipynb #d41793dd
 def _add_train(commands, common):
     targets = "\n".join(f"  {name:12}{what}" for name, what in TRAIN_TARGETS.items())
     p = _command(commands, common, "train", _train, "train the models that ship with the package", f"""
@@ -230,15 +232,20 @@ def _add_figures(commands, common):
 Runs the notebooks of paper_figures/ and writes an overview with the papers' values beside ours.
 
 profiles:
-{profiles}""", "motionrepro figures --profile smoke --out /tmp/figures")
+{profiles}""", "motionrepro figures --profile smoke --out trial")
     p.add_argument("--profile", default="tiny", choices=tuple(PROFILE_NAMES), help="how much is computed (default: %(default)s)")
     p.add_argument("--only", nargs="+", metavar="ID", help="these figures alone, by their ids in paper_figures/manifest.json (default: all)")
     p.add_argument("--out", metavar="DIR", help="folder for the output (default: figures/PROFILE in the checkout)")
 
 def _add_claims(commands, common):
     p = _command(commands, common, "claims", _claims, "every claim of both papers, and what a computation says about it", """
-Verdicts: exact (same number), trend (same direction), contradicted, needs weights, unspecified, open (not yet decided).""", "motionrepro claims --json > claims.json")
-    p.add_argument("--json", action="store_true", help="print JSON instead of the table")
+Prints stored results, which takes no time. Verdicts: exact (same number), trend (same direction), contradicted, needs weights,
+unspecified (the paper does not say enough), open (not decided, or no check yet).""", "motionrepro claims A09 A20 --decide")
+    p.add_argument("ids", nargs="*", metavar="ID", help="these claims alone, such as A09 (default: all)")
+    p.add_argument("--decide", action="store_true", help="first compute what is missing or out of date, which can take minutes a claim")
+    p.add_argument("--again", action="store_true", help="compute also what is up to date")
+    p.add_argument("--profile", default="tiny", choices=tuple(PROFILE_NAMES), help="whose results (default: %(default)s)")
+    p.add_argument("--json", action="store_true", help="print JSON, with the numbers behind each verdict, instead of the table")
 
 # %% ../nbs/90_cli.ipynb #81155480
 def make_parser()->argparse.ArgumentParser:

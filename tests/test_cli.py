@@ -298,10 +298,27 @@ def test_an_unknown_figure(tmp_path, capsys):
 
 
 def test_claims(capsys):
-    pytest.importorskip("motionrepro.claims", reason="the ledger is not written yet")
     assert main(["claims"]) == 0
     table = capsys.readouterr().out
     assert main(["claims", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     ids = {row["id"] for row in rows}
     assert {"A01", "A20", "B24", "X09"} <= ids and all(i in table for i in ids)
+    assert main(["claims", "A09", "X09", "--json"]) == 0
+    assert [row["id"] for row in json.loads(capsys.readouterr().out)] == ["A09", "X09"]
+
+
+def test_claims_are_computed_on_request_only(monkeypatch, capsys):
+    from motionrepro.claims import ledger
+    asked = []
+    monkeypatch.setattr("motionrepro.claims.decide", lambda ids, profile, again: asked.append((ids, profile, again)) or ledger(ids))
+    for options in ([], ["--decide"], ["--again", "--profile", "smoke"]):
+        assert main(["claims", "A20", *options]) == 0
+        assert "A20" in capsys.readouterr().out
+    assert asked == [(["A20"], "tiny", False), (["A20"], "smoke", True)]
+
+
+def test_an_unknown_claim(capsys):
+    assert main(["claims", "C01"]) == 2
+    messages = capsys.readouterr().err
+    assert one_line_and_a_hint(messages) and "C01" in messages
