@@ -86,7 +86,7 @@ def latent_scale(vae, seed:int=0, n:int=512)->float:
     images = load_all(WorldFrames(length=n, seed=seed + 3))["image"].to(vae.device) / 127.5 - 1
     return 1 / torch.cat([vae.encode(x).latent_dist.mean for x in images.split(64)]).std().item()
 
-# %% ../../nbs/training/10_recipes.ipynb #fd3f1c92
+# %% ../../nbs/training/10_recipes.ipynb #68b9dfc1
 class _ByteClips(World):
     "Clips as bytes, without flow."
     def __getitem__(self, index):
@@ -127,7 +127,7 @@ def world_words()->set:
 def _tokens(tokenizer, prompts):
     return tokenizer(prompts, padding="max_length", max_length=backbones.CONTEXT, truncation=True, return_tensors="pt").input_ids
 
-def train_text(folder, tokenizer, steps:int=1200, seed:int=0, device:str=None, progress:bool=True, pool_length:int=8000):
+def train_text(folder, tokenizer, steps:int=500, seed:int=0, device:str=None, progress:bool=True, pool_length:int=6000):
     "Train the text encoder against clips; returns it and the log."
     torch.manual_seed(seed)
     model, device = _TextTower(tokenizer), device or default_device()
@@ -315,9 +315,9 @@ def tune_guidance(backbone, classifier, scales=(1., 2., 3., 4., 5., 7.5), n:int=
     value = {g: t["found_shape"] + t["found_colour"] for g, t in tried.items()}
     return max(scales, key=value.get), {str(g): {k: t[k] for k in ("found_shape", "found_colour", "FID[world]")} for g, t in tried.items()}
 
-# %% ../../nbs/training/10_recipes.ipynb #07d9da12
+# %% ../../nbs/training/10_recipes.ipynb #4db2904b
 TARGETS = ("vae", "text", "classifier", "unet", "video", "clip", "unet-128")
-STEPS = dict(vae=6000, text=1200, classifier=4000, unet=6000, video=2000, clip=4000) | {"unet-128": 6000}
+STEPS = dict(vae=6000, text=500, classifier=4000, unet=6000, video=2000, clip=4000) | {"unet-128": 6000}
 CARDS = {"tiny": "tiny", "tiny-128": "tiny-128", "classifier": "evaluators/classifier", "video": "evaluators/video", "clip": "evaluators/clip"}
 
 def write_card(
