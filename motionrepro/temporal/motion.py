@@ -142,14 +142,14 @@ MANNERS = {
     1.: "steadily steady",
     1.65: "quick quickly fast rapid rapidly hectic wild wildly energetic energetically furiously"}
 
-# %% ../../nbs/temporal/01_motion.ipynb #9b0b52d8
+# %% ../../nbs/temporal/01_motion.ipynb #02f46451
 @functools.cache
 def _keywords():
-    "All keywords with their kind and value, and the pattern that finds them, longest first."
+    "All keywords with their kind and value, and the pattern that finds them."
     kinds = dict(action=ACTIONS, scenery=SCENERY, manner=MANNERS)
     split = lambda text: [w.strip() for part in text.split(";") for w in ([part] if part.startswith(" ") else part.split())]
     table = {word: (kind, value) for kind, levels in kinds.items() for value, text in levels.items() for word in split(text)}
-    pattern = "|".join(re.escape(w).replace(r"\ ", r"[\s-]+") for w in sorted(table, key=len, reverse=True))
+    pattern = "|".join(re.escape(w).replace(r"\ ", r"[\s-]+") for w in table)
     return table, re.compile(rf"\b(?:{pattern})\b", re.IGNORECASE)
 
 def motion_from_prompt(
