@@ -48,7 +48,7 @@ def _check_writable(path):
         tempfile.TemporaryFile(dir=path.parent).close()
     except OSError as e: raise UserError(f"{path}: cannot be written there ({e.strerror})", "name a file in a folder that you may write to") from e
 
-# %% ../nbs/90_cli.ipynb #7b1c1e7a
+# %% ../nbs/90_cli.ipynb #c01c6957
 def _read_clips(sources, options):
     "Clips of all files and folders, the errors of the others, and whether one of those was named."
     from tqdm import tqdm
@@ -86,8 +86,9 @@ def _score(args):
             for c, r, m in zip(clips, raw.tolist(), motion)]
     if args.json: _write_or_print(args.json, dict(clips=rows, skipped=[str(e) for e in errors], settings=options, normalizer=asdict(normalizer)))
     if args.json != "-":
-        print(_table(["file", "frames", "fps", "difference", "motion"],
-                     [[r["file"], str(r["frames"]), f"{r['fps']:.4g}" if r["fps"] else "?", f"{r['frame_difference']:.5f}", f"{r['motion']:.3f}"] for r in rows]))
+        cells = [[r["file"], str(r["frames"]), f"{r['fps']:.4g}" if r["fps"] else "?", f"{r['frame_difference']:.5f}", f"{r['motion']:.3f}"]
+                 for r in rows]
+        print(_table(["file", "frames", "fps", "difference", "motion"], cells))
         low, high = normalizer.percentiles
         print(f"\nmotion 0 is a difference of {normalizer.low:.5f}, motion 1 of {normalizer.high:.5f}: percentiles {low:g} and {high:g} of "
               f"{normalizer.n} clips ({normalizer.source or 'of unknown source'})")
@@ -132,17 +133,18 @@ def _generate(args):
     f, _, h, w = frames.shape
     print(f"{out}: {f} frame{'s'[:f > 1]} of {w} x {h} pixels, backbone {args.backbone}, rho {args.rho:g}, seed {args.seed}")
 
-# %% ../nbs/90_cli.ipynb #19342f19
-TRAIN_TARGETS = {"all": "everything below, in this order", "vae": "the autoencoder", "text": "the text encoder", "classifier": "frame classifier, for evaluation",
-                 "unet": "the denoiser at 64 pixels", "video": "video encoder, for evaluation", "clip": "open_clip model, for evaluation",
+# %% ../nbs/90_cli.ipynb #02e631ec
+TRAIN_TARGETS = {"all": "everything below, in this order", "vae": "the autoencoder", "text": "the text encoder",
+                 "classifier": "frame classifier, for evaluation", "unet": "the denoiser at 64 pixels",
+                 "video": "video encoder, for evaluation", "clip": "open_clip model, for evaluation",
                  "unet-128": "the denoiser trained on at 128 pixels"}
 PROFILE_NAMES = dict(smoke="minutes, for tests", tiny="the embedded world", paper="Stable Diffusion and real clips, on a GPU")
 
 def _train(args):
     "Train what ships with the package."
     from motionrepro.training.recipes import train_command
-    given = {k: v for k, v in dict(steps=args.steps, out=args.out, checkpoints=args.checkpoints, seed=args.seed, device=args.device, n=args.samples).items() if v is not None}
-    train_command(args.target, **given)
+    given = dict(steps=args.steps, out=args.out, checkpoints=args.checkpoints, seed=args.seed, device=args.device, n=args.samples)
+    train_command(args.target, **{k: v for k, v in given.items() if v is not None})
 
 def _figures(args):
     "Run the figure notebooks."
@@ -174,7 +176,7 @@ def _command(commands, common, name, run, summary, text, example):
     p.set_defaults(run=run, command=name)
     return p
 
-# %% ../nbs/90_cli.ipynb #38f6ba6c
+# %% ../nbs/90_cli.ipynb #8050bea2
 def _add_score(commands, common):
     p = _command(commands, common, "score", _score, "motion scores of video files and folders", """
 The difference is the mean absolute difference of neighbouring frames of a clip, pixels in [0, 1]. The motion score is where
@@ -197,20 +199,24 @@ among others it is skipped too, and the exit status is 1.""", "motionrepro score
 def _add_generate(commands, common):
     p = _command(commands, common, "generate", _generate, "pictures from a prompt", """
 Frames are denoised one by one by an image model; only their noise is correlated. There are no temporal modules yet, so several
-frames show what the correlation alone can do.""", 'motionrepro generate "a red circle moving left slowly on a plain gray background" --num-frames 8 --out circle.gif')
+frames show what the correlation alone can do.""",
+                 'motionrepro generate "a red circle moving left slowly on a plain gray background" --num-frames 8 --out circle.gif')
     p.add_argument("prompt", metavar="PROMPT", help="what to draw; the tiny models know the words of the world's captions")
-    p.add_argument("--backbone", default="tiny", metavar="NAME", help="tiny, tiny-128, sd15, sd21, or a folder in diffusers' layout (default: %(default)s)")
+    p.add_argument("--backbone", default="tiny", metavar="NAME",
+                   help="tiny, tiny-128, sd15, sd21, or a folder in diffusers' layout (default: %(default)s)")
     p.add_argument("--num-frames", type=int, default=1, metavar="N", help="frames, at least 1 (default: %(default)s)")
     p.add_argument("--rho", type=float, default=.6, metavar="RHO", help="correlation of neighbouring frames' noise, in [0, 1) (default: %(default)s)")
     p.add_argument("--steps", type=int, default=50, metavar="N", help="denoising steps, 1 to 1000 (default: %(default)s)")
-    p.add_argument("--guidance", type=float, default=3., metavar="SCALE", help="classifier-free guidance, 1 is none; Stable Diffusion is used with 7.5 (default: %(default)s)")
+    p.add_argument("--guidance", type=float, default=3., metavar="SCALE",
+                   help="classifier-free guidance, 1 is none; Stable Diffusion is used with 7.5 (default: %(default)s)")
     p.add_argument("--seed", type=int, default=0, metavar="N", help="of the noise, at least 0 (default: %(default)s)")
     p.add_argument("--fps", type=float, default=8., metavar="RATE", help="frames per second of the file, at most 50 in a GIF (default: %(default)s)")
     p.add_argument("--device", metavar="NAME", help="cpu, cuda, ... (default: cuda where there is one)")
     p.add_argument("--offline", action="store_true", help="never ask the model hub, use what was downloaded before")
-    p.add_argument("--out", metavar="FILE", help=".png (frames side by side), .gif or .mp4 (default: generated.png, or generated.gif for several frames)")
+    p.add_argument("--out", metavar="FILE",
+                   help=".png (frames side by side), .gif or .mp4 (default: generated.png, or generated.gif for several frames)")
 
-# %% ../nbs/90_cli.ipynb #d41793dd
+# %% ../nbs/90_cli.ipynb #d8cd2f3a
 def _add_train(commands, common):
     targets = "\n".join(f"  {name:12}{what}" for name, what in TRAIN_TARGETS.items())
     p = _command(commands, common, "train", _train, "train the models that ship with the package", f"""
@@ -220,7 +226,8 @@ targets:
 {targets}""", "motionrepro train classifier --steps 500 --out trial --checkpoints trial/state")
     p.add_argument("target", metavar="TARGET", choices=tuple(TRAIN_TARGETS), help="what to train, one of those above")
     p.add_argument("--steps", type=int, metavar="N", help="optimiser steps, at least 1 (default: as many as the shipped weights had)")
-    p.add_argument("--out", metavar="DIR", help="folder for the finished models and their cards (default: inside the package, where they are loaded from)")
+    p.add_argument("--out", metavar="DIR",
+                   help="folder for the finished models and their cards (default: inside the package, where they are loaded from)")
     p.add_argument("--checkpoints", metavar="DIR", help="folder for the state of the training, to go on from (default: checkpoints)")
     p.add_argument("--samples", metavar="N", type=int, help="images or clips that the scores in the cards rest on, at least 20 (default: 500)")
     p.add_argument("--seed", type=int, metavar="N", help="of initialisation and batches, at least 0 (default: 0)")
@@ -247,13 +254,13 @@ unspecified (the paper does not say enough), open (not decided, or no check yet)
     p.add_argument("--profile", default="tiny", choices=tuple(PROFILE_NAMES), help="whose results (default: %(default)s)")
     p.add_argument("--json", action="store_true", help="print JSON, with the numbers behind each verdict, instead of the table")
 
-# %% ../nbs/90_cli.ipynb #81155480
+# %% ../nbs/90_cli.ipynb #acda9f32
 def make_parser()->argparse.ArgumentParser:
     "The parser of the whole command line."
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help="show where an error comes from")
     parser = _Parser("motionrepro", parents=[common], formatter_class=_Formatter, epilog="motionrepro COMMAND --help tells more about each.",
-                     description="Motion-adaptive temporal attention and denoising reuse for video from frozen Stable Diffusion, as far as they can be reproduced.")
+                     description="Motion-adaptive temporal attention and denoising reuse for video from frozen Stable Diffusion, executable.")
     parser.add_argument("--version", action="version", version=f"motionrepro {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for add in (_add_score, _add_generate, _add_train, _add_figures, _add_claims): add(commands, common)

@@ -248,7 +248,7 @@ def list_videos(
     if not files: raise VideoError(f"{source}: holds no video files", f"looked for {' '.join(sorted(VIDEO_SUFFIXES))}")
     return {str(p.relative_to(source)): p for p in files}
 
-# %% ../../nbs/data/01_video.ipynb #e364a2e8
+# %% ../../nbs/data/01_video.ipynb #a15acd3c
 class VideoFolder(torch.utils.data.IterableDataset):
     "One clip of every usable file per epoch: dictionaries of `video` `f c h w` in [0, 1], `path`, `start` and `fps`."
     def __init__(self,
@@ -278,7 +278,8 @@ class VideoFolder(torch.utils.data.IterableDataset):
     @property
     def skipped(self)->dict: # path -> reason
         "Files that had no usable clip when they were last tried, by any worker."
-        return {str(path): bytes(line[line > 0].tolist()).decode(errors="ignore") for path, line in zip(self.files.values(), self._reasons) if line[0]}
+        return {str(path): bytes(line[line > 0].tolist()).decode(errors="ignore")
+                for path, line in zip(self.files.values(), self._reasons) if line[0]}
 
     def _skip(self, i, reason):
         "Report file number `i`."
