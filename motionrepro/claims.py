@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['DECISIONS', 'A09', 'A20', 'READINGS', 'B01', 'B05', 'CHECKS', 'CLAIMS', 'Check', 'Claim', 'results_folder',
            'shipped_results', 'weights_fingerprint', 'decide', 'ledger', 'format_rows', 'table', 'frequency_readings',
-           'rise', 'judge_rise', 'claim_images', 'trajectories']
+           'rise', 'judge_rise', 'claim_images', 'guidance', 'trajectories']
 
 # %% ../nbs/85_claims.ipynb #433241e1
 import hashlib, shutil, textwrap, time
@@ -304,7 +304,7 @@ A20 = Check("With up to 2% of outliers, clean scores move less than under min-ma
                            outlier=.5, seeds=[0]), # the world's first training clips
             _measure_robustness, _judge_robustness, _show_robustness)
 
-# %% ../nbs/85_claims.ipynb #431a5a1a
+# %% ../nbs/85_claims.ipynb #aae6b7e7
 READINGS = ("guess", "latent", "residual", "picture of guess", "picture of latent")
 
 def frequency_readings(
@@ -312,6 +312,7 @@ def frequency_readings(
     trajectory, # `LatentTrajectory` with guesses of the clean latent
     timesteps, # where to look; the nearest recorded steps are taken
     cutoff:float=.25, # cycles per latent position
+    decoded:int|None=None, # how many images are decoded for the two readings of pictures; None decodes all
 )->dict: # reading -> `(timesteps, images)`, in [0, 1]
     "Share of high frequencies over the denoising steps, for everything that `READINGS` names."
     from motionrepro.reuse.residuals import high_frequency_energy
@@ -319,8 +320,8 @@ def frequency_readings(
     residuals, pixels = trajectory.residuals, cutoff / backbone.downsample
     guess, latent = ([source[k] for k in steps] for source in (trajectory.clean, trajectory.latents))
     share = lambda x, c=cutoff: torch.stack([high_frequency_energy(z, c) for z in x]).cpu()
-    decoded = lambda x: (backbone.decode(z) for z in x)
-    return dict(zip(READINGS, (share(guess), share(latent), share([residuals[k] for k in steps]), share(decoded(guess), pixels), share(decoded(latent), pixels))))
+    picture = lambda x: share((backbone.decode(z[:decoded]) for z in x), pixels)
+    return dict(zip(READINGS, (share(guess), share(latent), share([residuals[k] for k in steps]), picture(guess), picture(latent))))
 
 def rise(
     values:torch.Tensor, # `(timesteps, images)`, first and last row are compared
@@ -334,12 +335,20 @@ def rise(
     return dict(mean=mean, low=mean - half, high=mean + half, rising=(change > 0).double().mean().item(), n=n,
                 start=values[0].mean().item(), end=values[-1].mean().item())
 
-def judge_rise(*rises)->str: # what `rise` returns
+def judge_rise(
+    *rises, # what `rise` returns
+)->str: # a verdict
     "Trend if all of them certainly rise, contradicted if all certainly do not, otherwise open."
     if all(r["low"] > 0 for r in rises): return "trend"
     return "contradicted" if all(r["high"] <= 0 for r in rises) else "open"
 
-# %% ../nbs/85_claims.ipynb #af46d37f
+def _judge_spectrum(numbers): return judge_rise(*(source["guess"] for source in numbers["sources"].values()))
+
+def _show_spectrum(numbers):
+    words = lambda reading: ", ".join(f"{name} {s[reading]['start']:.2f} to {s[reading]['end']:.2f}" for name, s in numbers["sources"].items())
+    return f"share of high frequencies in the guess of the clean latent: {words('guess')}. In the noisy latent: {words('latent')}"
+
+# %% ../nbs/85_claims.ipynb #f7981d3c
 def claim_images(
     config:dict, # with `data` ("world" or a folder of clips), `size`, `clips`
     seed:int, # another seed takes other scenes, or other frames of the clips
@@ -355,10 +364,16 @@ def claim_images(
     images = torch.cat([clip["video"] for clip in islice(folder, config["clips"])])
     return images, [""] * len(images)
 
+def guidance(backbone:str)->float: # name of a backbone
+    "The guidance scale that a backbone is used with: as its card says, for Stable Diffusion 7.5."
+    from motionrepro.backbones import HUB
+    card = assets_path()/backbone/"card.json"
+    return 7.5 if backbone in HUB else read_json(card)["scores"]["guidance_scale"] if card.exists() else 3.
+
 def _configure_spectrum(p):
     "What B01 and B05 depend on."
     return dict(backbone=p.backbone, weights=weights_fingerprint(p.backbone), size=p.size, data=p.data, clips=p.clips, seeds=list(range(p.seeds)),
-                guidance=7.5 if p.name == "paper" else 3., steps=p.steps)
+                guidance=guidance(p.backbone), steps=p.steps)
 
 def trajectories(
     config:dict, # what `B01.configure` or `B05.configure` returns
@@ -381,22 +396,16 @@ def _measure_spectrum(config):
     "Shares of high frequencies from step 900 to step 100, sampled and from real frames."
     parts = dict(sampled=[], real=[])
     for backbone, runs in trajectories(config, "B01"):
-        for name, run in runs.items(): parts[name].append(frequency_readings(backbone, run, config["timesteps"], config["cutoff"]))
+        for name, run in runs.items(): parts[name].append(frequency_readings(backbone, run, config["timesteps"], config["cutoff"], config["decoded"]))
     sources = {name: {r: torch.cat([p[r] for p in seeds], 1) for r in READINGS} for name, seeds in parts.items()}
     curve = lambda v: dict(rise(v), curve=v.mean(1).double().round(decimals=5).tolist(), spread=v.std(1).double().round(decimals=5).tolist())
     return dict(n=sources["real"]["guess"].shape[1], timesteps=config["timesteps"], sources={s: {r: curve(v) for r, v in x.items()} for s, x in sources.items()})
 
-# %% ../nbs/85_claims.ipynb #2d046e57
-def _judge_spectrum(numbers): return judge_rise(*(source["guess"] for source in numbers["sources"].values()))
-
-def _show_spectrum(numbers):
-    words = lambda reading: ", ".join(f"{name} {s[reading]['start']:.2f} to {s[reading]['end']:.2f}" for name, s in numbers["sources"].items())
-    return f"share of high frequencies in the guess of the clean latent: {words('guess')}. In the noisy latent: {words('latent')}"
-
+# %% ../nbs/85_claims.ipynb #c17e6756
 B01 = Check("The share of energy above 0.25 cycles per position, of the guess of the clean latent, is larger at step 100 than at step 900, per image: if the "
             "99% confidence interval of the mean difference lies above 0, for sampled images and for real frames, trend; if both lie at or "
             "below 0, contradicted; otherwise open. The share in other quantities is reported and does not count.",
-            lambda p: _configure_spectrum(p) | dict(cutoff=.25, timesteps=list(range(900, 0, -100))),
+            lambda p: _configure_spectrum(p) | dict(cutoff=.25, timesteps=list(range(900, 0, -100)), decoded=min(16, p.clips)),
             _measure_spectrum, _judge_spectrum, _show_spectrum)
 
 # %% ../nbs/85_claims.ipynb #54697ab2
