@@ -8,9 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from motionrepro.cli import PROFILE_NAMES, TRAIN_TARGETS, main
+from motionrepro.cli import MODELS, PROFILE_NAMES, TRAIN_TARGETS, main
 
-COMMANDS = ("score", "generate", "train", "figures", "claims")
+COMMANDS = ("score", "generate", "train", "evaluate", "figures", "claims")
 PROGRAM = (sys.executable, "-c", "import sys; from motionrepro.cli import main; sys.exit(main())")
 
 
@@ -265,9 +265,10 @@ def test_generate_with_the_tiny_backbone(tmp_path, capsys):
 
 def test_the_help_lists_what_there_is():
     from motionrepro.figures import PROFILES
-    from motionrepro.training.recipes import TARGETS
+    from motionrepro.training.recipes import CARDS, TARGETS
     assert set(PROFILE_NAMES) == set(PROFILES)
     assert tuple(TRAIN_TARGETS) == ("all", *TARGETS)                  # the help promises the order, too
+    assert MODELS == tuple(CARDS)
 
 
 def test_train_passes_on_what_was_given(monkeypatch):
