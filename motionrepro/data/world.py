@@ -7,8 +7,8 @@ __all__ = ['SHAPES', 'DIGITS', 'SUBJECTS', 'COLOURS', 'PLAIN', 'GRADIENTS', 'PHO
            'MOTIONS', 'SPLITS', 'DIRECTION_LABELS', 'SPEED_LABELS', 'Scene', 'sample_scene', 'render_frame',
            'render_flow', 'render', 'World', 'WorldFrames', 'load_all']
 
-# %% ../../nbs/data/00_world.ipynb #c095512a
-import functools
+# %% ../../nbs/data/00_world.ipynb #42ca9588
+import functools, os
 from dataclasses import dataclass
 
 import numpy as np
@@ -258,7 +258,11 @@ def render(
     clip["valid"] = torch.from_numpy(np.stack([v for _, v in flows])) if flows else torch.zeros(0, 1, size, size, dtype=torch.bool)
     return clip
 
-# %% ../../nbs/data/00_world.ipynb #820d3e5c
+# %% ../../nbs/data/00_world.ipynb #0792bfbd
+def _labels(scene):
+    "Class indices of what a single frame shows."
+    return dict(subject=SUBJECTS.index(scene.subject), colour=tuple(COLOURS).index(scene.colour), background=BACKGROUNDS.index(scene.background))
+
 class World(torch.utils.data.Dataset):
     "Clips of the world by index; `video` `f c h w` in [0, 1], `flow`, `valid`, `caption`, `frame_difference`."
     def __init__(self,
@@ -285,7 +289,7 @@ class World(torch.utils.data.Dataset):
         scene = clip.pop("scene")
         return clip | _labels(scene) | dict(direction=DIRECTION_LABELS.index(scene.screen_direction), speed=SPEED_LABELS.index(scene.speed))
 
-# %% ../../nbs/data/00_world.ipynb #371d8664
+# %% ../../nbs/data/00_world.ipynb #4769c489
 class WorldFrames(torch.utils.data.Dataset):
     "Single frames of the world by index: `image` `c h w` as uint8, `caption`, and the labels."
     def __init__(self,
@@ -309,16 +313,13 @@ class WorldFrames(torch.utils.data.Dataset):
         image = render_frame(scene, index % 8, self.size)
         return dict(image=torch.from_numpy((image * 255).round().astype(np.uint8)).permute(2, 0, 1).contiguous(), caption=scene.caption, **_labels(scene))
 
-def _labels(scene):
-    "Class indices of what a single frame shows."
-    return dict(subject=SUBJECTS.index(scene.subject), colour=tuple(COLOURS).index(scene.colour), background=BACKGROUNDS.index(scene.background))
-
 def load_all(
     dataset, # a map-style data set whose items are dictionaries
-    workers:int=2, # processes that render
+    workers:int=None, # processes that render; default: up to 4, one for each free processor
     indices=None, # only these items
 )->dict: # each key's items: tensors stacked, everything else as lists
     "The whole data set in memory."
+    if workers is None: workers = min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
     if indices is not None: dataset = torch.utils.data.Subset(dataset, indices)
     def merge(items): return {k: torch.stack([i[k] for i in items]) if isinstance(items[0][k], torch.Tensor) else [i[k] for i in items] for k in items[0]}
     batches = list(torch.utils.data.DataLoader(dataset, batch_size=64, num_workers=workers, collate_fn=merge))

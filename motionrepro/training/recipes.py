@@ -315,9 +315,9 @@ def tune_guidance(backbone, classifier, scales=(1., 2., 3., 4., 5., 7.5), n:int=
     value = {g: t["found_shape"] + t["found_colour"] for g, t in tried.items()}
     return max(scales, key=value.get), {str(g): {k: t[k] for k in ("found_shape", "found_colour", "FID[world]")} for g, t in tried.items()}
 
-# %% ../../nbs/training/10_recipes.ipynb #4db2904b
+# %% ../../nbs/training/10_recipes.ipynb #fdaf5fb4
 TARGETS = ("vae", "text", "classifier", "unet", "video", "clip", "unet-128")
-STEPS = dict(vae=6000, text=500, classifier=4000, unet=6000, video=2000, clip=4000) | {"unet-128": 6000}
+STEPS = dict(vae=6000, text=500, classifier=4000, unet=5000, video=2000, clip=4000) | {"unet-128": 6000}
 CARDS = {"tiny": "tiny", "tiny-128": "tiny-128", "classifier": "evaluators/classifier", "video": "evaluators/video", "clip": "evaluators/clip"}
 
 def write_card(
