@@ -141,7 +141,7 @@ def train_text(folder, tokenizer, steps:int=500, seed:int=0, device:str=None, pr
     history = train(model, loss, config, folder, "text encoder", device, progress=progress)
     return model.encoder, history
 
-# %% ../../nbs/training/10_recipes.ipynb #bb145fa1
+# %% ../../nbs/training/10_recipes.ipynb #d806c3a4
 def latent_pool(
     vae, tokenizer,
     size:int, # pixels
@@ -190,7 +190,8 @@ def train_unet(folder, vae, text_encoder, tokenizer, steps:int, size:int=64, sta
         tokens = torch.where(dropped[:, None], empty.to(device), batch["tokens"])
         with torch.no_grad(): text = text_encoder(tokens)[0]
         return diffusion_loss(model, scheduler, batch["latents"], text, random)
-    config = TrainConfig(steps=steps, lr=lr, warmup=min(200, steps), ema=.999, seed=seed)
+    # on a processor, casting these small activations costs more than half precision saves
+    config = TrainConfig(steps=steps, lr=lr, warmup=min(200, steps), ema=.999, seed=seed, precision="fp32" if device == "cpu" else "auto")
     return model, train(model, loss, config, folder, f"unet at {size} pixels", device, progress=progress)
 
 # %% ../../nbs/training/10_recipes.ipynb #1177a8dc
