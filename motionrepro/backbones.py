@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['CONTEXT', 'HUB', 'EMBEDDED', 'PARTS', 'tiny_unet', 'tiny_vae', 'byte_alphabet', 'merge_words', 'write_tokenizer',
-           'tiny_text_encoder', 'noise_schedule', 'Backbone', 'load_part', 'load_backbone', 'sample_images']
+           'tiny_text_encoder', 'noise_schedule', 'save_half', 'Backbone', 'load_part', 'load_backbone',
+           'sample_images']
 
 # %% ../nbs/10_backbones.ipynb #4c03df38
 import copy
@@ -87,7 +88,21 @@ def noise_schedule():
     return DDIMScheduler(num_train_timesteps=1000, beta_schedule="scaled_linear", beta_start=.00085, beta_end=.012, clip_sample=False,
                          set_alpha_to_one=False, steps_offset=1, prediction_type="epsilon")
 
-# %% ../nbs/10_backbones.ipynb #0ea8bd5e
+# %% ../nbs/10_backbones.ipynb #620a1f3e
+def save_half(
+    model, # a diffusers or transformers model; it stays as it is
+    folder, # receives configuration and safetensors
+):
+    "Write a model in half precision, in names that every version reads."
+    from safetensors.torch import load_file, save_file
+    with atomic_folder(folder) as new:
+        copy.deepcopy(model).half().save_pretrained(new)
+        file = new/"model.safetensors"                                   # transformers' name; diffusers has another
+        if not file.exists(): return
+        weights = {k if k.startswith("text_model.") else f"text_model.{k}": v for k, v in load_file(file).items()}
+        save_file(weights, file, metadata=dict(format="pt"))
+
+# %% ../nbs/10_backbones.ipynb #28d8dd0f
 @dataclass
 class Backbone:
     "A frozen text-to-image model; `vae`, `text_encoder`, `tokenizer`, `unet`, `scheduler` as in diffusers."
@@ -157,7 +172,7 @@ class Backbone:
     def save_pretrained(self, folder):
         "Write all parts in diffusers' folder layout, in half precision."
         with atomic_folder(folder) as new:
-            for part in ("vae", "text_encoder", "unet"): copy.deepcopy(getattr(self, part)).half().save_pretrained(new/part)
+            for part in ("vae", "text_encoder", "unet"): save_half(getattr(self, part), new/part)
             self.tokenizer.save_pretrained(new/"tokenizer")
             self.scheduler.save_pretrained(new/"scheduler")
 

@@ -9,7 +9,7 @@ __all__ = ['TARGETS', 'STEPS', 'CARDS', 'ABOUT', 'PARTS', 'draw', 'join', 'psnr'
            'unseen_photograph', 'score_evaluator', 'score_samples', 'tune_guidance', 'write_card', 'evaluate',
            'train_command']
 
-# %% ../../nbs/training/10_recipes.ipynb #d4fa581f
+# %% ../../nbs/training/10_recipes.ipynb #58d9130b
 import functools
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from .. import backbones
-from ..core import UserError, assets_path, atomic_folder, atomic_path, check_range, default_device, generator, provenance, read_json, write_json
+from ..core import UserError, assets_path, atomic_path, check_range, default_device, generator, provenance, read_json, write_json
 from ..data.world import GRADIENTS, PHOTOS, PLAIN, SHAPES, World, WorldFrames, load_all, sample_scene
 from ..metrics.frechet import frechet_from_features
 from ..metrics.world import FrameClassifier, VideoEncoder, WorldClip, load_evaluator
@@ -354,15 +354,11 @@ def evaluate(
     guidance = read_json(card)["scores"]["guidance_scale"] if card.exists() else 3.
     return (score_vae(backbone, n // 5, seed) if name == "tiny" else {}) | score_samples(backbone, classifier, n, guidance, seed=seed)
 
-# %% ../../nbs/training/10_recipes.ipynb #eae1e6fe
+# %% ../../nbs/training/10_recipes.ipynb #893b436b
 def _need(path, target):
     "A part that another target must have written."
     if not Path(path).is_dir(): raise UserError(f"{path} is not there yet", hint=f"train it first: motionrepro train {target}")
     return path
-
-def _save_half(model, folder):
-    "Half-precision safetensors and configuration, complete or not at all."
-    with atomic_folder(folder) as new: model.half().save_pretrained(new)
 
 def _tokenizer(out):
     "The tiny backbone's tokenizer, written if it is not there."
@@ -376,10 +372,10 @@ def _train_target(target, out, folder, seed, device, **common):
     if target == "vae":
         model, _ = train_vae(folder, seed=seed, **common)
         model.register_to_config(scaling_factor=latent_scale(model, seed))
-        backbones.noise_schedule().save_pretrained(out/"tiny"/"scheduler"), _save_half(model, out/"tiny"/"vae")
-    elif target == "text": _save_half(train_text(folder, _tokenizer(out), seed=seed, **common)[0], out/"tiny"/"text_encoder")
-    elif target == "classifier": _save_half(train_classifier(folder, seed=seed + 100, **common)[0], out/CARDS["classifier"])
-    elif target == "video": _save_half(train_video(folder, seed=seed + 101, **common)[0], out/CARDS["video"])
+        backbones.noise_schedule().save_pretrained(out/"tiny"/"scheduler"), backbones.save_half(model, out/"tiny"/"vae")
+    elif target == "text": backbones.save_half(train_text(folder, _tokenizer(out), seed=seed, **common)[0], out/"tiny"/"text_encoder")
+    elif target == "classifier": backbones.save_half(train_classifier(folder, seed=seed + 100, **common)[0], out/CARDS["classifier"])
+    elif target == "video": backbones.save_half(train_video(folder, seed=seed + 101, **common)[0], out/CARDS["video"])
     elif target == "clip": train_clip(folder, _tokenizer(out), seed=seed + 102, **common)[0].save_pretrained(out/CARDS["clip"])
     else:
         base = _need(out/"tiny"/"vae", "vae").parent
@@ -388,7 +384,7 @@ def _train_target(target, out, folder, seed, device, **common):
         if target == "unet": size, lr, start = 64, 1e-3, None
         else: size, lr, start = 128, 6e-4, backbones.load_part(_need(base/"unet", "unet").parent, "unet", device)
         model, _ = train_unet(folder, size=size, lr=lr, start=start, seed=seed, **parts, **common)
-        _save_half(model, (base if target == "unet" else out/"tiny-128")/"unet")
+        backbones.save_half(model, (base if target == "unet" else out/"tiny-128")/"unet")
 
 ABOUT = {"tiny": "A text-to-image backbone of Stable Diffusion's classes and topology for the embedded world, 64 pixels.",
          "tiny-128": "The UNet of `tiny`, trained on at 128 pixels; VAE, text encoder, tokenizer and scheduler are those of `tiny`.",
