@@ -204,17 +204,19 @@ def radial_spectrum(
     power = energy.flatten(-2) @ onto.to(energy)
     return radius.flatten() @ onto / count, power / (count.to(power) if per_wave else h * w)
 
-# %% ../../nbs/reuse/00_residuals.ipynb #d135d485
+# %% ../../nbs/reuse/00_residuals.ipynb #b384bead
 def high_frequency_energy(
     latents:torch.Tensor, # `... c h w`, latents or pixels
     cutoff:float=.25, # cycles per position, in [0, 0.7]; waves along an axis reach 0.5
-)->torch.Tensor: # `(...)`, in [0, 1]
-    "Share of the energy above a radial frequency, apart from the channels' means; 0 for constant latents."
+    share:bool=True, # of the energy of all waves; else the part of the mean square that lies above the cutoff
+)->torch.Tensor: # `(...)`, in [0, 1] for shares
+    "Energy above a radial frequency, as a share of what varies at all (0 for constant latents)."
     check_range("cutoff", cutoff, 0, .7)
     energy, radius = _energy(latents)
     varying = energy.clone()
     varying[..., 0, 0] = 0
     total, high = varying.sum((-2, -1)), (varying * (radius > cutoff).to(varying)).sum((-2, -1))
+    if not share: return high / radius.numel()
     rounding = torch.finfo(energy.dtype).eps**2 * radius.numel() * energy.sum((-2, -1)) # what the transform of a constant leaves
     return torch.where(total > rounding, high / total.clamp(min=torch.finfo(energy.dtype).tiny), 0.)
 
