@@ -73,7 +73,7 @@ def check_range(
         raise UserError(f"{name}={shown} is outside {brackets}")
     return value
 
-# %% ../nbs/00_core.ipynb #3e9221a7
+# %% ../nbs/00_core.ipynb #e9ce0207
 @contextlib.contextmanager
 def atomic_path(
     path, # the file that shall exist afterwards
@@ -103,6 +103,7 @@ def atomic_folder(
         for file in sorted(f for f in new.rglob("*") if f.is_file()):
             goal = path/file.relative_to(new)
             goal.parent.mkdir(parents=True, exist_ok=True)
+            os.chmod(file, 0o644)
             os.replace(file, goal)
 
 def write_json(path, value):
