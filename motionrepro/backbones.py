@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['CONTEXT', 'HUB', 'EMBEDDED', 'PARTS', 'tiny_unet', 'tiny_vae', 'byte_alphabet', 'merge_words', 'write_tokenizer',
-           'tiny_text_encoder', 'noise_schedule', 'save_half', 'Backbone', 'load_part', 'load_backbone',
-           'sample_images']
+           'tiny_text_encoder', 'noise_schedule', 'save_half', 'Backbone', 'default_guidance', 'load_part',
+           'load_backbone', 'sample_images']
 
 # %% ../nbs/10_backbones.ipynb #4c03df38
 import copy
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from .core import UserError, assets_path, atomic_folder, check_range, default_device, write_json
+from .core import UserError, assets_path, atomic_folder, check_range, default_device, read_json, write_json
 
 # %% ../nbs/10_backbones.ipynb #6adfb2c8
 def tiny_unet(
@@ -112,6 +112,7 @@ class Backbone:
     tokenizer: object
     unet: torch.nn.Module
     scheduler: object
+    guidance_scale: float = 7.5 # what it is used with unless told otherwise
 
     @property
     def device(self): return self.unet.device
@@ -181,6 +182,14 @@ HUB = dict(sd15=("stable-diffusion-v1-5/stable-diffusion-v1-5", "451f4fe16113bff
            sd21=("stabilityai/stable-diffusion-2-1-base", "5ede9e4bf3e3fd1cb0ef2f7a3fff13ee514fdf06"))
 EMBEDDED = ("tiny", "tiny-128")
 
+def default_guidance(
+    name:str, # as for `load_backbone`
+    assets=None, # folder of the embedded models; default: the package's
+)->float:
+    "The guidance scale a backbone is used with: what its card found best, or 7.5 as both papers use with Stable Diffusion."
+    card = Path(assets or assets_path())/name/"card.json"
+    return read_json(card)["scores"]["guidance_scale"] if name in EMBEDDED and card.exists() else 7.5
+
 PARTS = ("vae", "text_encoder", "tokenizer", "unet", "scheduler")
 
 def load_part(
@@ -212,7 +221,8 @@ def load_backbone(
         folder = Path(assets or assets_path())/name
         if not (folder/"unet").is_dir(): raise UserError(f"backbone={name!r} is not among the package's assets at {folder.parent}", hint="train it: motionrepro train all")
         shared = folder.parent/"tiny"                            # tiny-128 differs by its UNet alone
-        return Backbone(name, **{p: load_part(folder if (folder/p).is_dir() else shared, p, device, dtype, local_files_only=True) for p in PARTS})
+        parts = {p: load_part(folder if (folder/p).is_dir() else shared, p, device, dtype, local_files_only=True) for p in PARTS}
+        return Backbone(name, **parts, guidance_scale=default_guidance(name, assets))
     if name in HUB:
         repository, pinned = HUB[name]
         try: return Backbone(name, **{p: load_part(repository, p, device, dtype, revision=revision or pinned, local_files_only=local_files_only) for p in PARTS})
@@ -232,7 +242,7 @@ def sample_images(
     prompts, # a string or a list of strings
     latents=None, # starting noise `n c h w` of unit variance; default: drawn from `generator`
     num_inference_steps:int=50, # denoising steps
-    guidance_scale:float=3., # classifier-free guidance; 1 is none. Stable Diffusion is used with 7.5
+    guidance_scale:float=None, # classifier-free guidance; 1 is none. Default: the backbone's
     generator=None, # torch generator (on the CPU, for the same noise on every device)
     output_type:str="pt", # "pt": `n c h w` in [0, 1]; "pil"; "np"; "latent"
     progress:bool=False, # show diffusers' bar
@@ -240,6 +250,7 @@ def sample_images(
     "Images for prompts, with DPM-Solver++ on Karras' noise levels."
     prompts = [prompts] if isinstance(prompts, str) else list(prompts)
     if not prompts: raise UserError("prompts is empty; give at least one")
+    guidance_scale = backbone.guidance_scale if guidance_scale is None else guidance_scale
     check_range("num_inference_steps", num_inference_steps, 1, 1000), check_range("guidance_scale", guidance_scale, 0)
     if latents is not None and (latents.ndim != 4 or len(latents) != len(prompts)):
         raise UserError(f"latents have shape {tuple(latents.shape)}; needed is ({len(prompts)}, c, h, w), one for each prompt")

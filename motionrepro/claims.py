@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['DECISIONS', 'A09', 'A20', 'READINGS', 'B01', 'B05', 'CHECKS', 'CLAIMS', 'Check', 'Claim', 'results_folder',
            'shipped_results', 'weights_fingerprint', 'decide', 'ledger', 'format_rows', 'table', 'frequency_readings',
-           'rise', 'judge_rise', 'claim_images', 'guidance', 'trajectories']
+           'rise', 'judge_rise', 'claim_images', 'trajectories']
 
 # %% ../nbs/85_claims.ipynb #433241e1
 import hashlib, shutil, textwrap, time
@@ -304,8 +304,8 @@ A20 = Check("With up to 2% of outliers, clean scores move less than under min-ma
                            outlier=.5, seeds=[0]), # the world's first training clips
             _measure_robustness, _judge_robustness, _show_robustness)
 
-# %% ../nbs/85_claims.ipynb #cdc75285
-READINGS = ("guess", "latent", "residual", "picture of guess", "picture of latent")
+# %% ../nbs/85_claims.ipynb #044cdaae
+READINGS = ("guess", "guided guess", "latent", "residual", "picture of guess", "picture of latent")
 
 def frequency_readings(
     backbone, # a `Backbone`
@@ -320,7 +320,8 @@ def frequency_readings(
     residuals, found = trajectory.residuals, {name: dict(energy=[], share=[]) for name in READINGS}
     for k in steps:
         guess, latent = trajectory.clean[k], trajectory.latents[k]
-        for name, x in zip(READINGS, (guess, latent, residuals[k], backbone.decode(guess[:decoded]), backbone.decode(latent[:decoded]))):
+        guided = trajectory.guided[k] if trajectory.guided else guess                                   # real frames: no guidance
+        for name, x in zip(READINGS, (guess, guided, latent, residuals[k], backbone.decode(guess[:decoded]), backbone.decode(latent[:decoded]))):
             c = cutoff / (backbone.downsample if name.startswith("picture") else 1)
             found[name]["energy"].append(high_frequency_energy(x, c, share=False).clamp(min=1e-12).log10().cpu())
             found[name]["share"].append(high_frequency_energy(x, c).cpu())
@@ -338,7 +339,7 @@ def rise(
     return dict(mean=mean, low=mean - half, high=mean + half, rising=(change > 0).double().mean().item(), n=n,
                 start=values[0].mean().item(), end=values[-1].mean().item())
 
-# %% ../nbs/85_claims.ipynb #1c788e32
+# %% ../nbs/85_claims.ipynb #bf1ded27
 def judge_rise(
     *rises, # what `rise` returns
 )->str: # a verdict
@@ -346,7 +347,10 @@ def judge_rise(
     if all(r["low"] > 0 for r in rises): return "trend"
     return "contradicted" if all(r["high"] <= 0 for r in rises) else "open"
 
-def _judge_spectrum(numbers): return judge_rise(*(source["guess"]["energy"] for source in numbers["sources"].values()))
+def _judge_spectrum(numbers):
+    "Energy and share of high frequencies in the guess, each in all sources."
+    verdicts = [judge_rise(*(source["guess"][kind] for source in numbers["sources"].values())) for kind in ("energy", "share")]
+    return "contradicted" if "contradicted" in verdicts else "trend" if verdicts == ["trend", "trend"] else "open"
 
 def _show_spectrum(numbers):
     energy = lambda reading: ", ".join(f"x {10 ** s[reading]['energy']['mean']:.2g} ({name})" for name, s in numbers["sources"].items())
@@ -354,7 +358,7 @@ def _show_spectrum(numbers):
     return (f"energy of high frequencies in the guess of the clean latent: {energy('guess')}; their share: {share('guess')}. "
             f"In the noisy latent: {energy('latent')}; share {share('latent')}")
 
-# %% ../nbs/85_claims.ipynb #faada27a
+# %% ../nbs/85_claims.ipynb #d217d6ea
 def claim_images(
     config:dict, # with `data` ("world" or a folder of clips), `size`, `clips`
     seed:int, # another seed takes other scenes, or other frames of the clips
@@ -370,16 +374,11 @@ def claim_images(
     images = torch.cat([clip["video"] for clip in islice(folder, config["clips"])])
     return images, [""] * len(images)
 
-def guidance(backbone:str)->float: # name of a backbone
-    "The guidance scale that a backbone is used with: as its card says, for Stable Diffusion 7.5."
-    from motionrepro.backbones import HUB
-    card = assets_path()/backbone/"card.json"
-    return 7.5 if backbone in HUB else read_json(card)["scores"]["guidance_scale"] if card.exists() else 3.
-
 def _configure_spectrum(p):
     "What B01 and B05 depend on."
+    from motionrepro.backbones import default_guidance
     return dict(backbone=p.backbone, weights=weights_fingerprint(p.backbone), size=p.size, data=p.data, clips=p.clips, seeds=list(range(p.seeds)),
-                guidance=guidance(p.backbone), steps=p.steps)
+                guidance=default_guidance(p.backbone), steps=p.steps)
 
 def trajectories(
     config:dict, # what `B01.configure` or `B05.configure` returns
@@ -395,7 +394,7 @@ def trajectories(
         positions = config["size"] // backbone.downsample
         start = torch.randn(len(images), backbone.unet.config.in_channels, positions, positions, generator=generator(seed, claim, "start"))
         sampled = denoise_trajectory(backbone, captions, None, config["steps"], config["guidance"], generator(seed, claim, "sampled"), start)
-        yield backbone, dict(sampled=sampled, real=noise_trajectory(backbone, images, captions if guesses else None, config["steps"], 1.,
+        yield backbone, dict(sampled=sampled, real=noise_trajectory(backbone, images, captions if guesses else None, config["steps"],
                                                                     generator(seed, claim, "real")))
 
 def _measure_spectrum(config):
@@ -408,10 +407,11 @@ def _measure_spectrum(config):
     sources = {name: {r: {kind: curve(pooled(runs, r, kind)) for kind in ("energy", "share")} for r in READINGS} for name, runs in parts.items()}
     return dict(n=sources["real"]["guess"]["energy"]["n"], timesteps=config["timesteps"], sources=sources)
 
-# %% ../nbs/85_claims.ipynb #5113c850
-B01 = Check("The energy above 0.25 cycles per position, of the guess of the clean latent, is larger at step 100 than at step 900, image by image: if the "
-            "99% confidence interval of the mean difference of its logarithm lies above 0, for sampled images and for real frames, trend; if both lie at or "
-            "below 0, contradicted; otherwise open. Its share, and other quantities, are reported and do not count.",
+# %% ../nbs/85_claims.ipynb #e1c32810
+B01 = Check("In the guess of the clean latent, without guidance, the energy above 0.25 cycles per position and its share of all energy are larger at step 100 than at "
+            "step 900, image by image: if the 99% confidence intervals of the mean differences (of the energy's logarithm) lie above 0 for both, for sampled "
+            "images and for real frames, trend; if for energy or share both sources lie at or below 0, contradicted; otherwise open. Other quantities are "
+            "reported and do not count.",
             lambda p: _configure_spectrum(p) | dict(cutoff=.25, timesteps=list(range(900, 0, -100)), decoded=min(16, p.clips)),
             _measure_spectrum, _judge_spectrum, _show_spectrum)
 

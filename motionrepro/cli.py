@@ -119,7 +119,7 @@ def _generate(args):
     out = args.out or ("generated.png" if args.num_frames == 1 else "generated.gif")
     check_target(out, args.fps)
     check_range("num_frames", args.num_frames, 1), check_range("rho", args.rho, 0, 1, include_high=False)
-    check_range("steps", args.steps, 1, 1000), check_range("guidance", args.guidance, 0), check_range("seed", args.seed, 0)
+    check_range("steps", args.steps, 1, 1000), check_range("guidance", args.guidance or 0, 0), check_range("seed", args.seed, 0)
     _check_writable(out)
     from motionrepro.backbones import load_backbone, sample_images
     with contextlib.nullcontext() if "debug" in args else _hushed():
@@ -221,8 +221,8 @@ frames show what the correlation alone can do.""",
     p.add_argument("--num-frames", type=int, default=1, metavar="N", help="frames, at least 1 (default: %(default)s)")
     p.add_argument("--rho", type=float, default=.6, metavar="RHO", help="correlation of neighbouring frames' noise, in [0, 1) (default: %(default)s)")
     p.add_argument("--steps", type=int, default=50, metavar="N", help="denoising steps, 1 to 1000 (default: %(default)s)")
-    p.add_argument("--guidance", type=float, default=3., metavar="SCALE",
-                   help="classifier-free guidance, 1 is none; Stable Diffusion is used with 7.5 (default: %(default)s)")
+    p.add_argument("--guidance", type=float, metavar="SCALE",
+                   help="classifier-free guidance, 1 is none (default: what suits the backbone; 7.5 for Stable Diffusion)")
     p.add_argument("--seed", type=int, default=0, metavar="N", help="of the noise, at least 0 (default: %(default)s)")
     p.add_argument("--fps", type=float, default=8., metavar="RATE", help="frames per second of the file, at most 50 in a GIF (default: %(default)s)")
     p.add_argument("--device", metavar="NAME", help="cpu, cuda, ... (default: cuda where there is one)")

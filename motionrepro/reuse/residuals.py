@@ -14,7 +14,7 @@ import torch
 
 from ..core import UserError, check_range
 
-# %% ../../nbs/reuse/00_residuals.ipynb #c2afe4f5
+# %% ../../nbs/reuse/00_residuals.ipynb #dc5ad92b
 CLEAN = -1 # timestep of the finished latent, which the paper calls step 0
 
 @dataclass
@@ -23,11 +23,13 @@ class LatentTrajectory:
     timesteps:list = field(default_factory=list) # numbers, none larger than the one before
     latents:list = field(default_factory=list) # tensors of one shape, one for each timestep
     clean:list = field(default_factory=list) # guesses of the clean latent, one for each step; empty if not recorded
+    guided:list = field(default_factory=list) # the same with guidance
 
     def record(self,
         timestep, # number, or tensor with one element
         latents:torch.Tensor, # `... c h w`, what the step starts from; copied
         clean:torch.Tensor=None, # the denoiser's guess of the clean latent at this step
+        guided:torch.Tensor=None, # the same with guidance
     ):
         "Append the latent at a timestep; returns the trajectory."
         t = timestep.item() if isinstance(timestep, torch.Tensor) else timestep
@@ -36,7 +38,8 @@ class LatentTrajectory:
             raise UserError(f"latents have shape {tuple(latents.shape)}, the ones before {tuple(self.latents[0].shape)}")
         self.timesteps.append(t)
         self.latents.append(latents.detach().clone())
-        if clean is not None: self.clean.append(clean.detach().clone())
+        for guesses, guess in ((self.clean, clean), (self.guided, guided)):
+            if guess is not None: guesses.append(guess.detach().clone())
         return self
 
     def index(self, timestep)->int:
@@ -110,7 +113,7 @@ def _signal_power(scheduler, k):
     if hasattr(scheduler, "sigmas"): return 1 / (1 + float(scheduler.sigmas[k]) ** 2)
     return float(scheduler.alphas_cumprod[int(scheduler.timesteps[k])])
 
-# %% ../../nbs/reuse/00_residuals.ipynb #453b694c
+# %% ../../nbs/reuse/00_residuals.ipynb #b0e3d375
 def _text(backbone, prompts, guidance_scale):
     "Embeddings of the prompts, after those of no prompt if there is guidance."
     text = backbone.encode_text(prompts)
@@ -118,19 +121,19 @@ def _text(backbone, prompts, guidance_scale):
 
 @torch.no_grad()
 def _denoise(backbone, latents, timestep, text, guidance_scale):
-    "The UNet's output, with classifier-free guidance if `text` holds both embeddings."
+    "The UNet's output as the caption has it, and with classifier-free guidance if `text` holds both embeddings."
     copies = len(text) // len(latents)
     output = backbone.unet(latents.repeat(copies, 1, 1, 1).to(backbone.dtype), timestep, encoder_hidden_states=text).sample.to(latents.dtype)
-    if copies == 1: return output
+    if copies == 1: return output, output
     free, asked = output.chunk(2)
-    return free + guidance_scale * (asked - free)
+    return asked, free + guidance_scale * (asked - free)
 
 def denoise_trajectory(
     backbone, # a `Backbone`
     prompts:list, # one for each image
     scheduler=None, # any of diffusers; default: `ddpm_scheduler`
     num_inference_steps:int=1000, # denoising steps; paper B takes all 1000
-    guidance_scale:float=3., # classifier-free guidance; 1 is none. Paper B: 7.5
+    guidance_scale:float=None, # classifier-free guidance; 1 is none. Default: the backbone's; paper B: 7.5
     generator:torch.Generator=None, # of the first latent and of the noise that DDPM adds
     latents:torch.Tensor=None, # `b c h w` of variance 1 to start from, instead of drawing them
 )->LatentTrajectory: # with guesses of the clean latent
@@ -145,22 +148,22 @@ def denoise_trajectory(
     scheduler.set_timesteps(num_inference_steps, device=backbone.device)
     takes_generator = "generator" in inspect.signature(scheduler.step).parameters
     more = dict(generator=generator) if takes_generator else {}
+    guidance_scale = backbone.guidance_scale if guidance_scale is None else guidance_scale
     text, kind = _text(backbone, prompts, guidance_scale), scheduler.config.prediction_type
     z, trajectory = latents.to(backbone.device) * scheduler.init_noise_sigma, LatentTrajectory()
     for k, t in enumerate(scheduler.timesteps):
         seen = scheduler.scale_model_input(z, t)
-        output = _denoise(backbone, seen, t, text, guidance_scale)
-        trajectory.record(t, z, guess_clean(seen, output, _signal_power(scheduler, k), kind))
-        z = scheduler.step(output, t, z, **more).prev_sample
+        asked, guided = _denoise(backbone, seen, t, text, guidance_scale)
+        trajectory.record(t, z, *(guess_clean(seen, output, _signal_power(scheduler, k), kind) for output in (asked, guided)))
+        z = scheduler.step(guided, t, z, **more).prev_sample
     return trajectory.record(CLEAN, z)
 
-# %% ../../nbs/reuse/00_residuals.ipynb #5b8126b1
+# %% ../../nbs/reuse/00_residuals.ipynb #2712ba3c
 def noise_trajectory(
     backbone, # a `Backbone`
     images:torch.Tensor, # `b c h w`, pixels in [0, 1]
     prompts:list=None, # captions of the images; with them, guesses of the clean latent are recorded
     num_inference_steps:int=1000, # steps of the chain, at the same timesteps as those of `denoise_trajectory`
-    guidance_scale:float=1., # of the guesses; 1 asks for what the caption says, without exaggeration
     generator:torch.Generator=None, # of the noise
 )->LatentTrajectory:
     "Latents of real images in the forward process, from noise to clean."
@@ -175,11 +178,12 @@ def noise_trajectory(
         z = keep ** .5 * z + (1 - keep) ** .5 * torch.randn(z.shape, generator=generator).to(z)
         before *= keep
         states.append(z)
-    text, trajectory = None if prompts is None else _text(backbone, prompts, guidance_scale), LatentTrajectory()
+    text, trajectory = None if prompts is None else backbone.encode_text(prompts), LatentTrajectory()
     for t, z in zip(scheduler.timesteps, reversed(states[1:])):
-        output = None if text is None else _denoise(backbone, z, t, text, guidance_scale)
-        clean = None if text is None else guess_clean(z, output, float(scheduler.alphas_cumprod[t]), scheduler.config.prediction_type)
-        trajectory.record(t, z, clean)
+        trajectory.record(t, z)
+        if text is not None:
+            output, _ = _denoise(backbone, z, t, text, 1.)
+            trajectory.clean.append(guess_clean(z, output, float(scheduler.alphas_cumprod[t]), scheduler.config.prediction_type))
     return trajectory.record(CLEAN, states[0])
 
 # %% ../../nbs/reuse/00_residuals.ipynb #e427ca29
