@@ -78,7 +78,7 @@ def train(
     folder, parameters = Path(folder), [p for p in model.parameters() if p.requires_grad]
     accelerator = Accelerator(mixed_precision=mixed_precision(config.precision, device), cpu=device == "cpu")
     model.to(accelerator.device).train()
-    optimizer = torch.optim.AdamW(parameters, lr=config.lr, weight_decay=config.weight_decay, betas=(.9, .99))
+    optimizer = torch.optim.AdamW(parameters, lr=config.lr, weight_decay=config.weight_decay, betas=(.9, .99), fused=True)
     average = EMAModel(parameters, decay=config.ema, use_ema_warmup=True, power=3/4)
     state = _load_checkpoint(folder/"checkpoint.pt", config, accelerator.device)
     first, log, seconds = 0, [], 0.

@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 
 from .. import backbones
 from ..core import UserError, assets_path, atomic_path, check_range, default_device, generator, provenance, read_json, write_json
-from ..data.world import GRADIENTS, PHOTOS, PLAIN, SHAPES, World, WorldFrames, load_all, sample_scene
+from ..data.world import BACKGROUNDS, GRADIENTS, PHOTOS, PLAIN, SHAPES, World, WorldFrames, load_all, sample_scene
 from ..metrics.frechet import frechet_from_features
 from ..metrics.world import FrameClassifier, VideoEncoder, WorldClip, load_evaluator
 from .loop import TrainConfig, train
@@ -31,9 +31,11 @@ def draw(
     n:int, # how many items
     random:torch.Generator, # the step's generator
     device, # where tensors go
+    among:torch.Tensor=None, # indices to draw from, each at most once; None draws from all
 )->dict: # the items: tensors `n ...`, uint8 images as floats in [-1, 1]
     "A random batch from a pool in memory."
-    index = torch.randint(len(next(iter(pool.values()))), (n,), generator=random, device=random.device).cpu()
+    if among is None: index = torch.randint(len(next(iter(pool.values()))), (n,), generator=random, device=random.device).cpu()
+    else: index = among[torch.randperm(len(among), generator=random, device=random.device)[:n].cpu()]
     batch = {k: v[index].to(device) if isinstance(v, torch.Tensor) else [v[i] for i in index.tolist()] for k, v in pool.items()}
     return {k: v.float() / 127.5 - 1 if k in ("image", "video") else v for k, v in batch.items()}
 
@@ -107,18 +109,19 @@ def contrastive_loss(
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 
 class _TextTower(torch.nn.Module):
-    "Text encoder, projection and the visual tower it is trained with."
+    "Text encoder, projection, and the two visual networks it is trained with."
     def __init__(self, tokenizer):
         super().__init__()
         self.encoder = backbones.tiny_text_encoder(tokenizer)
-        self.visual = VideoEncoder(features=96)
+        self.frame, self.motion = FrameClassifier(features=96), VideoEncoder(features=96)
         self.project = torch.nn.Linear(96, 96, bias=False)
         self.log_scale = torch.nn.Parameter(torch.tensor(2.7))
-        self.visual.heads.requires_grad_(False)                      # not used here
+        for visual in (self.frame, self.motion): visual.heads.requires_grad_(False) # not used here
 
     def forward(self, video, tokens):
         text = F.normalize(self.project(self.encoder(tokens)[1]), dim=-1)
-        return F.normalize(self.visual.features(video), dim=-1), text, self.log_scale.exp().clamp(max=100)
+        visual = F.normalize(self.frame.features(video[:, 0]) + self.motion.features(video), dim=-1)
+        return visual, text, self.log_scale.exp().clamp(max=100)
 
 def world_words()->set:
     "Every word, number word and mark that a caption can contain."
@@ -127,16 +130,26 @@ def world_words()->set:
 def _tokens(tokenizer, prompts):
     return tokenizer(prompts, padding="max_length", max_length=backbones.CONTEXT, truncation=True, return_tensors="pt").input_ids
 
-def train_text(folder, tokenizer, steps:int=500, seed:int=0, device:str=None, progress:bool=True, pool_length:int=6000):
+def train_text(folder, tokenizer, steps:int=3000, seed:int=0, device:str=None, progress:bool=True, pool_length:int=12_000):
     "Train the text encoder against clips; returns it and the log."
     torch.manual_seed(seed)
     model, device = _TextTower(tokenizer), device or default_device()
-    pool = functools.cache(lambda: clip_pool(pool_length, seed + 4))
+    @functools.cache
+    def pool():
+        clips = clip_pool(pool_length, seed + 4)
+        clips["video"] = clips["video"][:, 3:6:2].clone()            # two frames show the motion at a fraction of the cost
+        return clips
+    @functools.cache
+    def groups():
+        kind = torch.tensor(pool()["colour"]) * len(BACKGROUNDS) + torch.tensor(pool()["background"])
+        return [g for k in kind.unique() if len(g := (kind == k).nonzero()[:, 0]) > 1]
     def loss(model, step, random):
-        batch = draw(pool(), 64, random, device)
-        visual, text, scale = model(batch["video"][:, ::2] / 2 + .5, _tokens(tokenizer, batch["caption"]).to(device))
+        alike = groups()[int(torch.randint(len(groups()), (), generator=random, device=random.device))] if step % 2 and groups() else None
+        batch = draw(pool(), 64, random, device, among=alike)
+        visual, text, scale = model(batch["video"] / 2 + .5, _tokens(tokenizer, batch["caption"]).to(device))
         value = contrastive_loss(visual.float(), text.float(), scale)
-        return dict(loss=value, matched=((visual @ text.T).argmax(1).cpu() == torch.arange(64)).float().mean())
+        matched = (visual @ text.T).argmax(1).cpu() == torch.arange(len(text))
+        return dict(loss=value, matched=matched.float().mean())
     config = TrainConfig(steps=steps, lr=1.5e-3, warmup=min(100, steps), seed=seed)
     history = train(model, loss, config, folder, "text encoder", device, progress=progress)
     return model.encoder, history
@@ -177,11 +190,13 @@ def diffusion_loss(
     parts = {f"quarter_{q}": error[quarter == q].mean().detach() for q in range(4) if (quarter == q).any()}
     return dict(loss=error.mean()) | parts
 
-def train_unet(folder, vae, text_encoder, tokenizer, steps:int, size:int=64, start=None, lr:float=1e-3, seed:int=0, device:str=None, progress:bool=True, pool_length:int=30_000):
+def train_unet(folder, vae, text_encoder, tokenizer, steps:int, size:int=64, start=None, lr:float=1e-3, seed:int=0, device:str=None, progress:bool=True, pool_length:int=None):
     "Train the UNet on latents of `size` pixels, from scratch or from the weights of `start`; returns it and the log."
+    pool_length = pool_length or (30_000 if size <= 64 else 12_000)  # larger frames take longer to encode, and are seen less often
     torch.manual_seed(seed)
     device = device or default_device()
     model, empty, scheduler = backbones.tiny_unet(size // 8), _tokens(tokenizer, [""]), backbones.noise_schedule()
+    model.to(memory_format=torch.channels_last)                      # a tenth faster on a processor
     if start is not None: model.load_state_dict(start.state_dict())
     pool = functools.cache(lambda: latent_pool(vae, tokenizer, size, pool_length, seed + 5, Path(folder)/"latents.pt"))
     def loss(model, step, random):
@@ -192,7 +207,8 @@ def train_unet(folder, vae, text_encoder, tokenizer, steps:int, size:int=64, sta
         return diffusion_loss(model, scheduler, batch["latents"], text, random)
     # on a processor, casting these small activations costs more than half precision saves
     config = TrainConfig(steps=steps, lr=lr, warmup=min(200, steps), ema=.999, seed=seed, precision="fp32" if device == "cpu" else "auto")
-    return model, train(model, loss, config, folder, f"unet at {size} pixels", device, progress=progress)
+    log = train(model, loss, config, folder, f"unet at {size} pixels", device, progress=progress)
+    return model.to(memory_format=torch.contiguous_format), log
 
 # %% ../../nbs/training/10_recipes.ipynb #1177a8dc
 def _accuracies(logits, batch):
@@ -289,7 +305,7 @@ def score_samples(
     backbone,
     classifier, # the frame classifier
     n:int=500, # images
-    guidance_scale:float=3.,
+    guidance_scale:float=None, # default: the backbone's
     num_inference_steps:int=50,
     split:str="test", # whose captions
     seed:int=0,
@@ -304,7 +320,7 @@ def score_samples(
     features = lambda x: torch.cat([classifier.features(p.to(backbone.device)) for p in x.split(100)]).cpu()
     real, other = features(asked["image"] / 255), features(load_all(WorldFrames(split, backbone.resolution, n, seed + 1))["image"] / 255)
     noise = torch.rand(n, 3, backbone.resolution, backbone.resolution, generator=generator(seed, "noise"))
-    return dict(n=n, guidance_scale=guidance_scale, num_inference_steps=num_inference_steps,
+    return dict(n=n, guidance_scale=backbone.guidance_scale if guidance_scale is None else guidance_scale, num_inference_steps=num_inference_steps,
                 found_shape=found["subject"][shape].float().mean().item(), found_digit=found["subject"][~shape].float().mean().item(),
                 found_colour=found["colour"].float().mean().item(), found_background=found["background"].float().mean().item(),
                 **{"FID[world]": frechet_from_features(features(images), other), "FID[world]_real_halves": frechet_from_features(real, other),
@@ -318,7 +334,7 @@ def tune_guidance(backbone, classifier, scales=(1., 2., 3., 4., 5., 7.5), n:int=
 
 # %% ../../nbs/training/10_recipes.ipynb #fdaf5fb4
 TARGETS = ("vae", "text", "classifier", "unet", "video", "clip", "unet-128")
-STEPS = dict(vae=6000, text=500, classifier=4000, unet=5000, video=2000, clip=4000) | {"unet-128": 6000}
+STEPS = dict(vae=6000, text=3000, classifier=4000, unet=10_000, video=2000, clip=4000) | {"unet-128": 3500}
 CARDS = {"tiny": "tiny", "tiny-128": "tiny-128", "classifier": "evaluators/classifier", "video": "evaluators/video", "clip": "evaluators/clip"}
 
 def write_card(
@@ -350,14 +366,12 @@ def evaluate(
     if name in ("classifier", "video", "clip"): return score_evaluator(name, load_evaluator(name, folder=assets/CARDS[name]), 2 * n, seed)
     backbone = backbones.load_backbone(name, assets=assets)
     classifier = load_evaluator("classifier", folder=assets/CARDS["classifier"])
-    card = assets/CARDS[name]/"card.json"
-    guidance = read_json(card)["scores"]["guidance_scale"] if card.exists() else 3.
-    return (score_vae(backbone, n // 5, seed) if name == "tiny" else {}) | score_samples(backbone, classifier, n, guidance, seed=seed)
+    return (score_vae(backbone, n // 5, seed) if name == "tiny" else {}) | score_samples(backbone, classifier, n, seed=seed)
 
 # %% ../../nbs/training/10_recipes.ipynb #893b436b
 def _need(path, target):
     "A part that another target must have written."
-    if not Path(path).is_dir(): raise UserError(f"{path} is not there yet", hint=f"train it first: motionrepro train {target}")
+    if not Path(path).exists(): raise UserError(f"{path} is not there yet", hint=f"train it first: motionrepro train {target}")
     return path
 
 def _tokenizer(out):
@@ -393,12 +407,18 @@ ABOUT = {"tiny": "A text-to-image backbone of Stable Diffusion's classes and top
          "clip": "A small open_clip model of frames and captions of the embedded world."}
 PARTS = {"tiny": ("vae", "text", "unet"), "tiny-128": ("unet-128",), "classifier": ("classifier",), "video": ("video",), "clip": ("clip",)}
 
+def _how_trained(log, before):
+    "A part's entry in the card: from its log, or as it was where the part was trained elsewhere."
+    if not log.exists() and before: return before
+    log = read_json(_need(log, log.parent.name))
+    return dict(seconds=round(log["seconds"]), final_loss=log["log"][-1]["loss"], **log["config"])
+
 def _score(name, out, checkpoints, n, device):
     "Measure a finished model and write its card."
-    logs = {part: read_json(checkpoints/part/"log.json") for part in PARTS[name]}
-    training = {part: dict(seconds=round(log["seconds"]), final_loss=log["log"][-1]["loss"], **log["config"]) for part, log in logs.items()}
     card = out/CARDS[name]/"card.json"
-    if card.exists() and read_json(card)["training"] == training: return
+    before = read_json(card)["training"] if card.exists() else {}
+    training = {part: _how_trained(checkpoints/part/"log.json", before.get(part)) for part in PARTS[name]}
+    if before == training: return
     if name in ("classifier", "video", "clip"): scores = score_evaluator(name, load_evaluator(name, device, out/CARDS[name]), 2 * n)
     else:
         backbone, judge = backbones.load_backbone(name, device=device, assets=out), load_evaluator("classifier", device, _need(out/CARDS["classifier"], "classifier"))
