@@ -242,7 +242,7 @@ def train_video(folder, steps:int=2000, seed:int=101, device:str=None, progress:
     config = TrainConfig(steps=steps, lr=2e-3, warmup=min(100, steps), seed=seed, weight_decay=.05)
     return model, train(model, loss, config, folder, "video encoder", device, progress=progress)
 
-def train_clip(folder, tokenizer, steps:int=4000, seed:int=102, device:str=None, progress:bool=True, pool_length:int=24_000):
+def train_clip(folder, tokenizer, steps:int=2500, seed:int=102, device:str=None, progress:bool=True, pool_length:int=24_000):
     "Train the open_clip model on frames and captions; returns it and the log."
     torch.manual_seed(seed)
     model, device = WorldClip(tokenizer), device or default_device()
@@ -334,7 +334,7 @@ def tune_guidance(backbone, classifier, scales=(1., 2., 3., 4., 5., 7.5), n:int=
 
 # %% ../../nbs/training/10_recipes.ipynb #fdaf5fb4
 TARGETS = ("vae", "text", "classifier", "unet", "video", "clip", "unet-128")
-STEPS = dict(vae=6000, text=3000, classifier=4000, unet=10_000, video=2000, clip=4000) | {"unet-128": 3500}
+STEPS = dict(vae=6000, text=3000, classifier=4000, unet=10_000, video=2000, clip=2500) | {"unet-128": 2500}
 CARDS = {"tiny": "tiny", "tiny-128": "tiny-128", "classifier": "evaluators/classifier", "video": "evaluators/video", "clip": "evaluators/clip"}
 
 def write_card(
