@@ -6,8 +6,8 @@
 __all__ = ['TARGETS', 'STEPS', 'CARDS', 'ABOUT', 'PARTS', 'draw', 'join', 'psnr', 'vae_pool', 'vae_loss', 'train_vae',
            'latent_scale', 'clip_pool', 'contrastive_loss', 'world_words', 'train_text', 'latent_pool',
            'diffusion_loss', 'train_unet', 'train_classifier', 'train_video', 'train_clip', 'score_vae',
-           'unseen_photograph', 'score_evaluator', 'score_samples', 'tune_guidance', 'write_card', 'evaluate',
-           'train_command']
+           'unseen_photograph', 'score_evaluator', 'score_samples', 'choose_guidance', 'tune_guidance', 'write_card',
+           'evaluate', 'train_command']
 
 # %% ../../nbs/training/10_recipes.ipynb #58d9130b
 import functools
@@ -326,15 +326,24 @@ def score_samples(
                 **{"FID[world]": frechet_from_features(features(images), other), "FID[world]_real_halves": frechet_from_features(real, other),
                    "FID[world]_noise": frechet_from_features(features(noise), other)})
 
-def tune_guidance(backbone, classifier, scales=(1., 2., 3., 4., 5., 7.5), n:int=100)->tuple:
-    "The guidance scale at which the classifier most often finds subject and colour, on validation captions; and all that were tried."
-    tried = {g: score_samples(backbone, classifier, n, g, 25, "validation") for g in scales}
+def choose_guidance(
+    tried:dict, # scale -> dict with `found_shape`, `found_colour`, `FID[world]`
+    n:int, # images that they rest on
+)->float:
+    "Of the scales whose success is within a standard error of the best, the one whose images look most like real ones."
     value = {g: t["found_shape"] + t["found_colour"] for g, t in tried.items()}
-    return max(scales, key=value.get), {str(g): {k: t[k] for k in ("found_shape", "found_colour", "FID[world]")} for g, t in tried.items()}
+    best = max(value, key=value.get)
+    error = sum(tried[best][k] * (1 - tried[best][k]) / n for k in ("found_shape", "found_colour")) ** .5
+    return min((g for g in tried if value[g] >= value[best] - error), key=lambda g: tried[g]["FID[world]"])
+
+def tune_guidance(backbone, classifier, scales=(1., 2., 3., 4., 5., 7.5), n:int=100)->tuple:
+    "The guidance scale that `choose_guidance` finds best on validation captions, and all that were tried."
+    tried = {g: score_samples(backbone, classifier, n, g, 25, "validation") for g in scales}
+    return choose_guidance(tried, n), {str(g): {k: t[k] for k in ("found_shape", "found_colour", "FID[world]")} for g, t in tried.items()}
 
 # %% ../../nbs/training/10_recipes.ipynb #fdaf5fb4
 TARGETS = ("vae", "text", "classifier", "unet", "video", "clip", "unet-128")
-STEPS = dict(vae=6000, text=3000, classifier=4000, unet=10_000, video=2000, clip=2500) | {"unet-128": 2500}
+STEPS = dict(vae=6000, text=3000, classifier=4000, unet=10_000, video=2000, clip=2500) | {"unet-128": 8000}
 CARDS = {"tiny": "tiny", "tiny-128": "tiny-128", "classifier": "evaluators/classifier", "video": "evaluators/video", "clip": "evaluators/clip"}
 
 def write_card(
