@@ -139,11 +139,11 @@ def _store(id, profile, folder, result):
 
 def weights_fingerprint(backbone:str)->str: # a name or folder, as for `load_backbone`
     "What tells one set of weights from another: a hash of the files, or the pinned revision on the hub."
-    from motionrepro.backbones import EMBEDDED, HUB
+    from motionrepro.backbones import EMBEDDED, HUB, PARTS
     if backbone in HUB: return HUB[backbone][1]
     folders = [assets_path()/n for n in dict.fromkeys(("tiny", backbone))] if backbone in EMBEDDED else [Path(backbone)]
     digest = hashlib.sha256()
-    for f in sorted(p for folder in folders for p in folder.rglob("*.safetensors")): digest.update(f.read_bytes())
+    for f in sorted(p for folder in folders for part in PARTS for p in (folder/part).glob("*.safetensors")): digest.update(f.read_bytes())
     return digest.hexdigest()[:12]
 
 # %% ../nbs/85_claims.ipynb #9c5892a1

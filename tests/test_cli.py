@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from motionrepro.cli import MODELS, PROFILE_NAMES, TRAIN_TARGETS, main
+from motionrepro.cli import MODELS, PROFILE_NAMES, SHIPPED_ADAPTERS, TRAIN_TARGETS, main
 
 COMMANDS = ("score", "generate", "train", "evaluate", "figures", "claims")
 PROGRAM = (sys.executable, "-c", "import sys; from motionrepro.cli import main; sys.exit(main())")
@@ -187,8 +187,9 @@ def test_real_clips(real_clips, capsys):
 
 @pytest.fixture
 def stand_in(monkeypatch):
-    """A model that draws its noise; what it was asked is kept."""
+    """An image model and a pipeline for clips that draw their noise; what they were asked is kept."""
     import torch
+    from motionrepro.temporal.noise import correlated_noise
     asked = {}
 
     def load_backbone(name, **options):
@@ -196,12 +197,26 @@ def stand_in(monkeypatch):
         config = SimpleNamespace(in_channels=4, sample_size=8)
         return SimpleNamespace(unet=SimpleNamespace(config=config), device=torch.device("cpu"), dtype=torch.float32)
 
-    def sample_images(backbone, prompts, latents=None, **options):
-        asked.update(prompts=prompts, latents=latents, **options)
-        return latents[:, :3].sigmoid()
+    def sample_images(backbone, prompt, generator=None, **options):
+        asked.update(prompt=prompt, **options)
+        return torch.rand(1, 3, 8, 8, generator=generator)
+
+    class Pipeline:
+        def __init__(self, base, adapter, **options):
+            asked.update(base=base, asked_adapter=adapter, **options)
+            self.adapter = adapter
+
+        def set_progress_bar_config(self, disable):
+            pass
+
+        def __call__(self, prompt, num_frames, motion, rho, generator=None, **options):
+            latents = correlated_noise((1, num_frames, 4, 8, 8), rho, generator=generator)
+            asked.update(prompt=prompt, motion=motion, latents=latents, **options)
+            return SimpleNamespace(frames=latents[:, :, :3].sigmoid(), motion=torch.tensor([.25]))
 
     monkeypatch.setattr("motionrepro.backbones.load_backbone", load_backbone)
     monkeypatch.setattr("motionrepro.backbones.sample_images", sample_images)
+    monkeypatch.setattr("motionrepro.temporal.pipeline.MotionAdaptivePipeline.from_pretrained", Pipeline)
     return asked
 
 
@@ -211,11 +226,31 @@ def test_generate_starts_from_correlated_noise(stand_in, tmp_path, capsys):
     from motionrepro.temporal.noise import correlated_noise
     out = tmp_path/"x.gif"
     assert main(["generate", "a red circle", "--num-frames", "3", "--rho", "0.85", "--seed", "5", "--steps", "7", "--guidance", "2", "--out", str(out)]) == 0
-    assert stand_in["prompts"] == ["a red circle"] * 3 and stand_in["name"] == "tiny"
+    assert (stand_in["prompt"], stand_in["base"], stand_in["asked_adapter"], stand_in["motion"]) == ("a red circle", "tiny", "saved", "auto")
     assert (stand_in["num_inference_steps"], stand_in["guidance_scale"]) == (7, 2)
-    assert_equal(stand_in["latents"], correlated_noise((1, 3, 4, 8, 8), .85, generator=generator(5, "generate"))[0])
+    assert_equal(stand_in["latents"], correlated_noise((1, 3, 4, 8, 8), .85, generator=generator(5, "generate")))
     assert read_clip(out, 3, 1, size=None).video.shape == (3, 3, 8, 8)
-    assert f"{out}: 3 frames of 8 x 8 pixels" in capsys.readouterr().out
+    assert f"{out}: 3 frames of 8 x 8 pixels, backbone tiny, its own adapter, rho 0.85, motion 0.25, seed 5" in capsys.readouterr().out
+
+
+def test_a_single_frame_is_a_picture(stand_in, tmp_path, capsys):
+    assert main(["generate", "a red circle", "--steps", "7", "--out", str(tmp_path/"x.png")]) == 0
+    assert stand_in["prompt"] == "a red circle" and stand_in["num_inference_steps"] == 7 and "base" not in stand_in
+    assert "x.png: 1 frame of 8 x 8 pixels, backbone tiny, seed 0" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("options, adapter, motion", [(["--no-adapter"], None, "auto"), (["--adapter", "none", "--motion", "0"], None, 0.),
+                                                      (["--adapter", "there", "--motion", "0.75"], "there", .75)])
+def test_generate_with_and_without_adapters(options, adapter, motion, stand_in, tmp_path, capsys):
+    assert main(["generate", "x", "--num-frames", "2", *options, "--out", str(tmp_path/"x.gif")]) == 0
+    assert (stand_in["asked_adapter"], stand_in["motion"]) == (adapter, motion)
+    assert ("no adapter" if adapter is None else "adapter there") in capsys.readouterr().out
+
+
+def test_an_adapter_that_is_not_there(tmp_path, capsys):
+    assert main(["generate", "x", "--num-frames", "2", "--adapter", str(tmp_path/"none"), "--out", str(tmp_path/"x.gif")]) == 2
+    messages = capsys.readouterr().err
+    assert one_line_and_a_hint(messages) and "adapter=" in messages and not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("options, name", [([], "generated.png"), (["--num-frames", "2"], "generated.gif"), (["--num-frames", "2", "--out", "a/b.mp4"], "a/b.mp4"),
@@ -227,7 +262,9 @@ def test_where_generate_writes(options, name, stand_in, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("options, reason", [(["--rho", "1"], "rho=1.0 is outside [0, 1)"), (["--rho", "nan"], "rho=nan"), (["--num-frames", "0"], "num_frames=0"),
-                                             (["--steps", "0"], "steps=0"), (["--seed", "-1"], "seed=-1"), (["--out", "x.webp"], "cannot write .webp"),
+                                             (["--steps", "0"], "steps=0"), (["--motion", "2", "--num-frames", "2"], "motion=2.0 is outside [0, 1]"),
+                                             (["--motion", "much"], "motion='much'"), (["--motion", "0.5"], "a single frame has no motion"),
+                                             (["--adapter", "there"], "no use for an adapter"), (["--seed", "-1"], "seed=-1"), (["--out", "x.webp"], "cannot write .webp"),
                                              (["--fps", "90", "--num-frames", "2"], "fps=90"),
                                              (["--out", "/dev/null/x.png"], "/dev/null/x.png: cannot be written"), (["--out", "."], "cannot write")])
 def test_generate_mistakes_cost_no_sampling(options, reason, stand_in, capsys, tmp_path, monkeypatch):
@@ -265,9 +302,11 @@ def test_generate_with_the_tiny_backbone(tmp_path, capsys):
 
 def test_the_help_lists_what_there_is():
     from motionrepro.figures import PROFILES
+    from motionrepro.training.matrix import ADAPTER_TARGETS
     from motionrepro.training.recipes import CARDS, TARGETS
     assert set(PROFILE_NAMES) == set(PROFILES)
-    assert tuple(TRAIN_TARGETS) == ("all", *TARGETS)                  # the help promises the order, too
+    assert tuple(TRAIN_TARGETS) == ("all", *TARGETS, *ADAPTER_TARGETS) # the help promises the order, too
+    assert (*SHIPPED_ADAPTERS, "matrix") == ADAPTER_TARGETS
     assert MODELS == tuple(CARDS)
 
 
@@ -279,10 +318,32 @@ def test_train_passes_on_what_was_given(monkeypatch):
     assert asked == [("vae", {}), ("unet-128", dict(steps=3, out="there", checkpoints="here", seed=0, device="cpu", n=20))]
 
 
+def test_train_hands_adapters_to_their_own_command(monkeypatch):
+    asked = []
+    monkeypatch.setattr("motionrepro.training.recipes.train_command", lambda target, **options: asked.append(("models", target, options)))
+    monkeypatch.setattr("motionrepro.training.matrix.adapter_command", lambda target, **options: asked.append(("adapters", target, options)))
+    assert main(["train", "adapter", "--seed", "1"]) == main(["train", "matrix", "--only", "base-0", "ours-0", "--samples", "20"]) == 0
+    assert asked == [("adapters", "adapter", dict(seed=1)), ("adapters", "matrix", dict(only=["base-0", "ours-0"], n=20))]
+    asked.clear()
+    assert main(["train", "all"]) == 0
+    assert asked == [("models", "all", {}), ("adapters", "adapter", {}), ("adapters", "adapter-128", {})]
+
+
+@pytest.mark.parametrize("args, reason", [(["adapter", "--only", "ours-0"], "--only names runs"), (["matrix", "--seed", "1"], "seed=1"),
+                                          (["matrix", "--only", "theirs-0"], "theirs-0 is not in the matrix"), (["matrix", "--steps", "0"], "steps=0")])
+def test_train_mistakes(args, reason, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", *args]) == 2
+    messages = capsys.readouterr().err
+    assert one_line_and_a_hint(messages) and reason in messages and not list(tmp_path.iterdir())
+
+
 def test_train_understands_all_options():
     from inspect import signature
+    from motionrepro.training.matrix import adapter_command
     from motionrepro.training.recipes import train_command
-    assert {"steps", "out", "checkpoints", "seed", "device", "n"} <= set(signature(train_command).parameters)
+    for command, more in ((train_command, set()), (adapter_command, {"only"})):
+        assert {"steps", "out", "checkpoints", "seed", "device", "n"} | more <= set(signature(command).parameters)
 
 
 def test_figures_passes_on_what_was_given(monkeypatch):

@@ -6,7 +6,7 @@
 __all__ = ['OUTPUT_TYPES', 'clip_pixels', 'as_output', 'MotionAdaptivePipelineOutput', 'as_texts', 'latent_shape',
            'initial_latents', 'load_adapter', 'MotionAdaptivePipeline']
 
-# %% ../../nbs/temporal/05_pipeline.ipynb #a0727ab1
+# %% ../../nbs/temporal/05_pipeline.ipynb #af81db24
 import inspect
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from .attention import check_motion
 from .motion import motion_from_prompt
 from .noise import correlated_noise
 
-# %% ../../nbs/temporal/05_pipeline.ipynb #fe759748
+# %% ../../nbs/temporal/05_pipeline.ipynb #82ca674f
 OUTPUT_TYPES = ("pil", "pt", "np", "latent")
 
 def clip_pixels(
@@ -58,7 +58,7 @@ class MotionAdaptivePipelineOutput(BaseOutput):
         "Write a clip to a file."
         write_video(path, clip_pixels(self.frames[clip]), fps)
 
-# %% ../../nbs/temporal/05_pipeline.ipynb #24cc4bc2
+# %% ../../nbs/temporal/05_pipeline.ipynb #643034ac
 def as_texts(
     name:str, # argument's name, for the message
     value, # a string, or a list of strings
@@ -104,7 +104,7 @@ def initial_latents(
     if len(generator) != shape[0]: raise UserError(f"generator is a list of {len(generator)} for {shape[0]} prompts")
     return torch.cat([correlated_noise((1, *shape[1:]), rho, generator=g, device=device, dtype=torch.float32) for g in generator])
 
-# %% ../../nbs/temporal/05_pipeline.ipynb #0ced0010
+# %% ../../nbs/temporal/05_pipeline.ipynb #e47fc9c8
 def load_adapter(
     folder, # as `TemporalAdapter.save_pretrained` wrote it
     dtype:torch.dtype=torch.float32, # of the weights in memory

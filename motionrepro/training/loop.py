@@ -7,7 +7,7 @@ __all__ = ['TrainConfig', 'learning_rate_factor', 'mixed_precision', 'TrainingEr
 
 # %% ../../nbs/training/00_loop.ipynb #ec7b4cbb
 import math, time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import torch
@@ -26,12 +26,14 @@ class TrainConfig:
     clip: float = 1.0 # largest norm of the gradient
     ema: float = 0.998 # largest decay of the moving average that becomes the result
     seed: int = 0
-    precision: str = "auto" # "fp32", "bf16", or "auto": bf16 where the processor has matrix units for it
+    precision: str = "auto" # "fp32", "bf16", "fp16" (with scaled gradients), or "auto": bf16 where the processor has matrix units for it
     checkpoint_seconds: float = 120. # between two checkpoints
+    log_every: int = 50 # steps between two entries of the log
 
     def __post_init__(self):
         check_range("steps", self.steps, 1), check_range("lr", self.lr, 0), check_range("ema", self.ema, 0, 1, include_high=False)
-        if self.precision not in ("auto", "fp32", "bf16"): raise UserError(f"precision={self.precision!r} is not auto, fp32 or bf16")
+        check_range("log_every", self.log_every, 1)
+        if self.precision not in ("auto", "fp32", "bf16", "fp16"): raise UserError(f"precision={self.precision!r} is not auto, fp32, bf16 or fp16")
 
 def learning_rate_factor(step:int, config:TrainConfig)->float:
     "What the peak learning rate is multiplied with at `step`."
@@ -39,27 +41,35 @@ def learning_rate_factor(step:int, config:TrainConfig)->float:
 
 def mixed_precision(precision:str, device:str)->str:
     "accelerate's name for `precision` on `device`."
-    if precision != "auto": return dict(fp32="no", bf16="bf16")[precision]
+    if precision != "auto": return dict(fp32="no", bf16="bf16", fp16="fp16")[precision]
     fast = torch.cuda.is_bf16_supported() if device == "cuda" else torch.backends.cpu.get_cpu_capability() == "AMX" or torch.cpu._is_amx_tile_supported()
     return "bf16" if fast else "no"
 
 # %% ../../nbs/training/00_loop.ipynb #fd0a8565
 class TrainingError(RuntimeError):
-    "Training met a number that is not finite, or a checkpoint of another run."
+    "Training met a number that is not finite."
+
+def _check_finite(what, value, description, step, ids):
+    "Stop with the step and the items of the batch, if they are known."
+    if torch.isfinite(value): return
+    ids = ids.tolist() if isinstance(ids, torch.Tensor) else ids
+    raise TrainingError(f"{description}: {what} is {float(value.detach())} at step {step}" + (f", batch {', '.join(map(str, ids))}" if ids is not None else ""))
 
 def _load_checkpoint(path, config, device):
     "The state stored at `path`, if there is one; it must come from the same configuration."
     if not path.exists(): return None
     state = torch.load(path, map_location=device, weights_only=True)
+    there = {f.name: f.default for f in fields(config)} | state["config"] # a field younger than the checkpoint had its default
     mine = {k: v for k, v in asdict(config).items() if k != "checkpoint_seconds"}
-    other = {k: (state["config"].get(k), v) for k, v in mine.items() if state["config"].get(k) != v}
+    other = {k: (there[k], v) for k, v in mine.items() if there[k] != v}
     if other: raise UserError(f"{path} was trained with another configuration: " + ", ".join(f"{k}={a} there, {b} here" for k, (a, b) in other.items()),
                               hint="give another folder, or delete this one to start again")
     return state
 
-def _metrics(result, grad_norm, lr):
-    "Plain numbers for the log."
-    return {k: float(v) for k, v in result.items()} | dict(grad_norm=float(grad_norm), lr=lr)
+def _metrics(result, **more):
+    "Plain numbers for the log; None for the gradient of a step that was left out."
+    values = {k: float(torch.as_tensor(v).detach()) for k, v in (result | more).items() if k != "ids"}
+    return {k: v if math.isfinite(v) else None for k, v in values.items()}
 
 def train(
     model:torch.nn.Module, # trained in place; at the end it holds the averaged weights
@@ -70,13 +80,18 @@ def train(
     device:str=None, # default: cuda where there is one
     stop_at:int=None, # stop (with a checkpoint) before this step, to be continued later
     progress:bool=True, # show the bar
+    sample=None, # `sample(step)` draws what the averaged weights can do after so many steps; they are in the model meanwhile
+    sample_every:int=500, # steps between two of these
 )->dict: # the log: a list of dictionaries under "log", and "seconds" of training
     "Train `model`, resuming exactly where an earlier call left off."
     from accelerate import Accelerator
     from diffusers.training_utils import EMAModel
     device = device or default_device()
     folder, parameters = Path(folder), [p for p in model.parameters() if p.requires_grad]
-    accelerator = Accelerator(mixed_precision=mixed_precision(config.precision, device), cpu=device == "cpu")
+    accelerator = Accelerator(mixed_precision="no", cpu=device == "cpu") # its precision cannot change within a process
+    kind = mixed_precision(config.precision, device)
+    half = torch.autocast(accelerator.device.type, torch.float16 if kind == "fp16" else torch.bfloat16, enabled=kind != "no")
+    scaler = torch.amp.GradScaler(accelerator.device.type, enabled=kind == "fp16")
     model.to(accelerator.device).train()
     optimizer = torch.optim.AdamW(parameters, lr=config.lr, weight_decay=config.weight_decay, betas=(.9, .99), fused=True)
     average = EMAModel(parameters, decay=config.ema, use_ema_warmup=True, power=3/4)
@@ -86,13 +101,14 @@ def train(
         with torch.no_grad(): [p.copy_(saved) for p, saved in zip(parameters, state["parameters"], strict=True)]
         optimizer.load_state_dict(state["optimizer"]), average.load_state_dict(state["average"])
         average.to(accelerator.device)
+        if kind == "fp16": scaler.load_state_dict(state["scaler"])
         first, log, seconds = state["step"], state["log"], state["seconds"]
 
     def save(step):
         now = seconds + time.monotonic() - start
         with atomic_path(folder/"checkpoint.pt") as p:
             torch.save(dict(parameters=[p.detach() for p in parameters], optimizer=optimizer.state_dict(), average=average.state_dict(),
-                            step=step, log=log, seconds=now, config=asdict(config)), p)
+                            scaler=scaler.state_dict(), step=step, log=log, seconds=now, config=asdict(config)), p)
         write_json(folder/"log.json", dict(config=asdict(config), seconds=now, log=log))
         return now
 
@@ -103,16 +119,23 @@ def train(
         random = generator(config.seed, "step", step, device=accelerator.device)
         torch.manual_seed(random.initial_seed())
         for group in optimizer.param_groups: group["lr"] = config.lr * learning_rate_factor(step, config)
-        with accelerator.autocast(): result = loss(model, step, random)
-        if not torch.isfinite(result["loss"]): raise TrainingError(f"{description}: loss is {float(result['loss'])} at step {step}")
+        with half: result = loss(model, step, random)
+        _check_finite("loss", result["loss"], description, step, result.get("ids"))
         optimizer.zero_grad()
-        accelerator.backward(result["loss"])
+        accelerator.backward(scaler.scale(result["loss"]))
+        scaler.unscale_(optimizer)
         grad_norm = torch.nn.utils.clip_grad_norm_(parameters, config.clip)
-        optimizer.step()
+        if kind != "fp16": _check_finite("norm of the gradient", grad_norm, description, step, result.get("ids"))
+        scaler.step(optimizer), scaler.update()                      # leaves a step out whose gradients overflowed
         average.step(parameters)
-        if step % 50 == 0 or step == config.steps - 1:
-            log.append(dict(step=step) | _metrics(result, grad_norm, optimizer.param_groups[0]["lr"]))
+        if step % config.log_every == 0 or step == config.steps - 1:
+            scale = dict(scale=scaler.get_scale()) if kind == "fp16" else {}
+            log.append(dict(step=step) | _metrics(result, grad_norm=grad_norm, lr=optimizer.param_groups[0]["lr"], **scale))
             bar.set_postfix(loss=f"{log[-1]['loss']:.4f}", refresh=False)
+        if sample is not None and ((step + 1) % sample_every == 0 or step + 1 == config.steps):
+            average.store(parameters), average.copy_to(parameters), model.eval()
+            sample(step + 1)
+            average.restore(parameters), model.train()
         if time.monotonic() - saved_at > config.checkpoint_seconds: save(step + 1); saved_at = time.monotonic()
     if first < last: seconds = save(last)
     if last == config.steps: average.copy_to(parameters)
