@@ -214,9 +214,10 @@ def stand_in(monkeypatch):
             asked.update(prompt=prompt, motion=motion, latents=latents, **options)
             return SimpleNamespace(frames=latents[:, :, :3].sigmoid(), motion=torch.tensor([.25]))
 
+    # the pipeline's module first: once loaded, it holds the real functions that the others replace
+    monkeypatch.setattr("motionrepro.temporal.pipeline.MotionAdaptivePipeline.from_pretrained", Pipeline)
     monkeypatch.setattr("motionrepro.backbones.load_backbone", load_backbone)
     monkeypatch.setattr("motionrepro.backbones.sample_images", sample_images)
-    monkeypatch.setattr("motionrepro.temporal.pipeline.MotionAdaptivePipeline.from_pretrained", Pipeline)
     return asked
 
 
