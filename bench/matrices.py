@@ -6,45 +6,18 @@
 Peaks are counted from every allocation that torch makes on the way, the features not included.
 """
 import argparse
+import functools
 import statistics
 import time
 from pathlib import Path
 
 import torch
-from torch.profiler import ProfilerActivity, profile
+from measuring import in_turns, peak
 
 from motionrepro.core import generator, save_result
 from motionrepro.reuse.matrices import motion_matrix
 
 TARGET_SMALLER, TARGET_FASTER = 10, 3
-
-
-def peak(run, device):
-    """Most bytes allocated at a time while `run` runs, beyond what was there before."""
-    if device == "cuda":
-        torch.cuda.synchronize()
-        torch.cuda.reset_peak_memory_stats()
-        before, result = torch.cuda.memory_allocated(), run()
-        torch.cuda.synchronize()
-        del result
-        return torch.cuda.max_memory_allocated() - before
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler: result = run()
-    events = sorted((e for e in profiler.profiler.kineto_results.events() if e.name() == "[memory]"), key=lambda e: e.start_ns())
-    del result
-    held, most = 0, 0
-    for e in events:
-        held += e.nbytes()
-        most = max(most, held)
-    return most
-
-
-def seconds(run, device):
-    """How long one run takes."""
-    if device == "cuda": torch.cuda.synchronize()
-    start = time.perf_counter()
-    run()
-    if device == "cuda": torch.cuda.synchronize()
-    return time.perf_counter() - start
 
 
 def main():
@@ -68,10 +41,7 @@ def main():
              "apply": lambda name: carry[name].apply(residual)}
     start, values = time.perf_counter(), {}
     for task, run in tasks.items():
-        times = {name: [] for name in storages}
-        for name in storages: run(name)                              # warm up
-        for _ in range(args.repeats):                                # in turns, so that a busy machine slows both
-            for name in storages: times[name].append(seconds(lambda: run(name), args.device))
+        times = in_turns({name: functools.partial(run, name) for name in storages}, args.repeats, args.device)
         values[task] = dict(seconds=times, bytes={name: peak(lambda: run(name), args.device) for name in storages})
     values["stored"] = dict(bytes={name: m.values.numel() * m.values.element_size() for name, m in carry.items()})
     print(f"motion matrices of {args.side} x {args.side} positions, {args.channels} channels, radius {args.radius}, {args.batch} pairs, {args.device}, "

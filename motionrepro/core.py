@@ -64,7 +64,8 @@ def check_range(
 ):
     "`value`, if it is finite and lies in the range; otherwise a `UserError` naming argument, value and range."
     brackets = f"[{low}, {high}{']' if include_high and math.isfinite(high) else ')'}"
-    try: tensor = torch.as_tensor(value, dtype=torch.float64)
+    where = {} if isinstance(value, torch.Tensor) else dict(device="cpu") # numbers are numbers, also where tensors are made on the meta device
+    try: tensor = torch.as_tensor(value, dtype=torch.float64, **where)
     except (TypeError, ValueError, RuntimeError):
         raise UserError(f"{name}={value!r} is not a number; allowed are numbers in {brackets}") from None
     inside = torch.isfinite(tensor) & (tensor >= low) & (tensor <= high if include_high else tensor < high)

@@ -67,8 +67,7 @@ class GlobalTemporalBlock(nn.Module):
     ):
         super().__init__()
         sizes = dict(channels=channels, num_heads=num_heads, head_dim=head_dim, ff_dim=ff_dim, max_frames=max_frames)
-        with torch.device("cpu"):                                     # numbers are numbers, also for a model on the meta device
-            for name, value in sizes.items(): check_range(name, value, 1)
+        for name, value in sizes.items(): check_range(name, value, 1)
         self.channels, self.num_heads, self.head_dim, self.max_frames = channels, num_heads, head_dim, max_frames
         self.position = nn.Parameter(torch.zeros(max_frames, channels))
         self.norm1, self.norm2 = nn.LayerNorm(channels), nn.LayerNorm(channels)
@@ -136,8 +135,7 @@ class AdaptiveTemporalBlock(GlobalTemporalBlock):
         gate_dim:int=64, # hidden dimension of the gate's network, *assumed*
     ):
         super().__init__(channels, num_heads, head_dim, ff_dim, max_frames)
-        with torch.device("cpu"):
-            check_range("beta_min", beta_min, 0), check_range("beta_max", beta_max, beta_min), check_range("gate_dim", gate_dim, 1)
+        check_range("beta_min", beta_min, 0), check_range("beta_max", beta_max, beta_min), check_range("gate_dim", gate_dim, 1)
         if not 0 < gate_init < 1: raise UserError(f"gate_init={gate_init} is outside (0, 1)")
         if learned_beta and not bias: raise UserError("learned_beta=True needs bias=True: without a bias there is no beta to learn")
         beta = (float(beta_min), float(beta_max))
