@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from .core import UserError, assets_path, atomic_folder, check_range, default_device, read_json, write_json
+from .core import UserError, assets_path, atomic_folder, check_range, usable_device, read_json, write_json
 
 # %% ../nbs/10_backbones.ipynb #6adfb2c8
 def tiny_unet(
@@ -202,10 +202,11 @@ def load_part(
     "One part of a backbone; models are frozen and in evaluation mode."
     from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
     from transformers import CLIPTextModel, CLIPTokenizer
+    device = usable_device(device)
     cls = dict(vae=AutoencoderKL, text_encoder=CLIPTextModel, tokenizer=CLIPTokenizer, unet=UNet2DConditionModel, scheduler=DDIMScheduler)[part]
     if part in ("tokenizer", "scheduler"): return cls.from_pretrained(source, subfolder=part, **where)
     model = cls.from_pretrained(source, subfolder=part, torch_dtype=dtype, **where)
-    return model.to(device or default_device()).eval().requires_grad_(False)
+    return model.to(device).eval().requires_grad_(False)
 
 def load_backbone(
     name:str="tiny", # "tiny", "tiny-128", "sd15", "sd21", or a folder in diffusers' layout
@@ -219,7 +220,9 @@ def load_backbone(
     "A frozen backbone by name or path."
     if name in EMBEDDED:
         folder = Path(assets or assets_path())/name
-        if not (folder/"unet").is_dir(): raise UserError(f"backbone={name!r} is not among the package's assets at {folder.parent}", hint="train it: motionrepro train all")
+        if not (folder/"unet").is_dir():
+            raise UserError(f"backbone={name!r} is not among the package's assets at {folder.parent}",
+                            hint=f"train it: motionrepro train {'all' if name == 'tiny' else 'unet-128'}")
         shared = folder.parent/"tiny"                            # tiny-128 differs by its UNet alone
         parts = {p: load_part(folder if (folder/p).is_dir() else shared, p, device, dtype, local_files_only=True) for p in PARTS}
         return Backbone(name, **parts, guidance_scale=default_guidance(name, assets))
@@ -242,7 +245,7 @@ def sample_images(
     prompts, # a string or a list of strings
     latents=None, # starting noise `n c h w` of unit variance; default: drawn from `generator`
     num_inference_steps:int=50, # denoising steps
-    guidance_scale:float=None, # classifier-free guidance; 1 is none. Default: the backbone's
+    guidance_scale:float=None, # classifier-free guidance, at least 1, which is none. Default: the backbone's
     generator=None, # torch generator (on the CPU, for the same noise on every device)
     output_type:str="pt", # "pt": `n c h w` in [0, 1]; "pil"; "np"; "latent"
     progress:bool=False, # show diffusers' bar
@@ -251,7 +254,8 @@ def sample_images(
     prompts = [prompts] if isinstance(prompts, str) else list(prompts)
     if not prompts: raise UserError("prompts is empty; give at least one")
     guidance_scale = backbone.guidance_scale if guidance_scale is None else guidance_scale
-    check_range("num_inference_steps", num_inference_steps, 1, 1000), check_range("guidance_scale", guidance_scale, 0)
+    check_range("num_inference_steps", num_inference_steps, 1, 1000), check_range("guidance_scale", guidance_scale, 1)
+    if output_type not in ("pt", "pil", "np", "latent"): raise UserError(f"output_type={output_type!r} is not one of pt, pil, np, latent")
     if latents is not None and (latents.ndim != 4 or len(latents) != len(prompts)):
         raise UserError(f"latents have shape {tuple(latents.shape)}; needed is ({len(prompts)}, c, h, w), one for each prompt")
     pipe = backbone.pipeline()

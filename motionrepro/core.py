@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['assert_close', 'assert_equal', 'assert_raises', 'UserError', 'check_range', 'atomic_path', 'atomic_folder',
-           'write_json', 'read_json', 'generator', 'assets_path', 'default_device', 'provenance', 'save_result']
+           'write_json', 'read_json', 'generator', 'assets_path', 'default_device', 'usable_device', 'provenance',
+           'save_result', 'source_hash']
 
 # %% ../nbs/00_core.ipynb #28066bf2
-import contextlib, json, math, os, platform, subprocess, tempfile, time
+import contextlib, hashlib, inspect, json, math, os, platform, subprocess, tempfile, time
 from importlib import metadata, resources
 from pathlib import Path
 
@@ -139,6 +140,17 @@ def default_device()->str:
     "`cuda` where there is one, else `cpu`."
     return "cuda" if torch.cuda.is_available() else "cpu"
 
+def usable_device(
+    device=None, # anything that torch takes; None for `default_device`
+): # a device that can compute
+    "The device, if there is one of that name; otherwise a `UserError` that says what there is."
+    if device is None: return default_device()
+    try: torch.zeros(1, device=device).item()
+    except (RuntimeError, NotImplementedError, AssertionError, TypeError):
+        there = ["cpu"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+        raise UserError(f"device={str(device)!r} cannot be used here; there is {', '.join(there)}") from None
+    return device
+
 def _git_commit()->str:
     "Commit of the checkout that the package lies in, with `+` if files changed since; empty for an installed copy."
     root = assets_path().parent.parent
@@ -167,3 +179,10 @@ def save_result(
 ):
     "Write one result with the configuration and provenance that a later reader needs."
     write_json(path, dict(values=values, config=config, seed=seed, seconds=seconds, provenance=provenance()))
+
+# %% ../nbs/00_core.ipynb #e1f4a5b4
+def source_hash(
+    *functions, # or classes
+)->str: # 12 hex digits
+    "Short hash of the source of these functions, in this order; what else stands in their files does not matter."
+    return hashlib.sha256("\n".join(map(inspect.getsource, functions)).encode()).hexdigest()[:12]
