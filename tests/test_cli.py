@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from motionrepro.cli import MODELS, PROFILE_NAMES, SHIPPED_ADAPTERS, TRAIN_TARGETS, main
+from motionrepro.cli import MODELS, PROFILE_NAMES, REUSE_NETWORKS, SHIPPED_ADAPTERS, TRAIN_TARGETS, main
 
 COMMANDS = ("score", "generate", "train", "evaluate", "figures", "claims")
 PROGRAM = (sys.executable, "-c", "import sys; from motionrepro.cli import main; sys.exit(main())")
@@ -305,9 +305,10 @@ def test_the_help_lists_what_there_is():
     from motionrepro.figures import PROFILES
     from motionrepro.training.matrix import ADAPTER_TARGETS
     from motionrepro.training.recipes import CARDS, TARGETS
+    from motionrepro.training.reuse import REUSE_TARGETS
     assert set(PROFILE_NAMES) == set(PROFILES)
-    assert tuple(TRAIN_TARGETS) == ("all", *TARGETS, *ADAPTER_TARGETS) # the help promises the order, too
-    assert (*SHIPPED_ADAPTERS, "matrix") == ADAPTER_TARGETS
+    assert tuple(TRAIN_TARGETS) == ("all", *TARGETS, *ADAPTER_TARGETS, *REUSE_TARGETS) # the help promises the order, too
+    assert (*SHIPPED_ADAPTERS, "matrix") == ADAPTER_TARGETS and REUSE_NETWORKS == REUSE_TARGETS
     assert MODELS == tuple(CARDS)
 
 
@@ -323,11 +324,15 @@ def test_train_hands_adapters_to_their_own_command(monkeypatch):
     asked = []
     monkeypatch.setattr("motionrepro.training.recipes.train_command", lambda target, **options: asked.append(("models", target, options)))
     monkeypatch.setattr("motionrepro.training.matrix.adapter_command", lambda target, **options: asked.append(("adapters", target, options)))
+    monkeypatch.setattr("motionrepro.training.reuse.reuse_command", lambda target, **options: asked.append(("reuse", target, options)))
     assert main(["train", "adapter", "--seed", "1"]) == main(["train", "matrix", "--only", "base-0", "ours-0", "--samples", "20"]) == 0
     assert asked == [("adapters", "adapter", dict(seed=1)), ("adapters", "matrix", dict(only=["base-0", "ours-0"], n=20))]
     asked.clear()
     assert main(["train", "all"]) == 0
-    assert asked == [("models", "all", {}), ("adapters", "adapter", {}), ("adapters", "adapter-128", {})]
+    assert asked == [("models", "all", {}), ("adapters", "adapter", {}), ("adapters", "adapter-128", {}), ("reuse", "mtn", {}), ("reuse", "dss", {})]
+    asked.clear()
+    assert main(["train", "dss", "--samples", "40", "--steps", "3"]) == 0
+    assert asked == [("reuse", "dss", dict(n=40, steps=3))]
 
 
 @pytest.mark.parametrize("args, reason", [(["adapter", "--only", "ours-0"], "--only names runs"), (["matrix", "--seed", "1"], "seed=1"),
@@ -343,7 +348,8 @@ def test_train_understands_all_options():
     from inspect import signature
     from motionrepro.training.matrix import adapter_command
     from motionrepro.training.recipes import train_command
-    for command, more in ((train_command, set()), (adapter_command, {"only"})):
+    from motionrepro.training.reuse import reuse_command
+    for command, more in ((train_command, set()), (adapter_command, {"only"}), (reuse_command, set())):
         assert {"steps", "out", "checkpoints", "seed", "device", "n"} | more <= set(signature(command).parameters)
 
 
