@@ -1,4 +1,4 @@
-"""How long the shipped models take to train on this machine, without training them: python bench/training.py
+"""How long the shipped models would take to train on this machine, projected from short runs: python bench/training.py
 
 A training's time is linear in its steps and in the scenes it draws beforehand, so three short runs of each recipe tell
 both slopes and the constant. Run it on a machine that does nothing else.

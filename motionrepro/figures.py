@@ -7,7 +7,7 @@ __all__ = ['PROFILES', 'VERDICTS', 'Profile', 'figure_settings', 'checkout', 'fi
            'show_table', 'save_table', 'Figure', 'load_manifest', 'run_notebook', 'write_overview', 'run_figures']
 
 # %% ../nbs/80_figures.ipynb #7e818ea2
-import base64, html, json, os, re, subprocess, sys, time
+import base64, hashlib, html, json, os, re, subprocess, sys, tempfile, time
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -66,10 +66,6 @@ def _output(id, part, suffix):
     for name, value in dict(id=id, part=part or "x").items():
         if not _ID.fullmatch(value): raise UserError(f"{name}={value!r} is not made of letters, digits and single - or _")
     return figures_folder()/(f"{id}--{part}{suffix}" if part else f"{id}{suffix}")
-
-def _outputs(out, id):
-    "What figure `id` has left in the folder `out`, its parts after itself."
-    return sorted((p for p in Path(out).glob(f"{id}*") if p.name.startswith((f"{id}.", f"{id}--"))), key=lambda p: p.stem)
 
 # %% ../nbs/80_figures.ipynb #b474b26f
 def save_figure(
@@ -239,10 +235,19 @@ blockquote{margin:1rem 0;padding-left:1rem;border-left:3px solid #bbb;color:#444
 pre{background:#fbeaea;padding:.7rem;overflow:auto}
 .exact,.trend{color:#17692b}.contradicted{color:#a3261b}.about{color:#666;font-size:.9rem}"""
 
-def _rows(out, id):
-    "The rows that figure `id` saved, or none."
-    path = Path(out)/f"{id}.json"
-    return read_json(path)["values"]["rows"] if path.exists() else []
+def _pictures(out, run):
+    "The pictures and clips of a recorded run, the parts after the figure itself."
+    paths = sorted((Path(out)/name for name in run.get("files", [])), key=lambda p: p.stem)
+    return [p for p in paths if p.suffix in (".png", ".gif") and p.exists()]
+
+def _rows(out, run):
+    "The rows of a recorded run, or none."
+    paths = [Path(out)/name for name in run.get("files", []) if name.endswith(".json")]
+    return [row for p in paths if p.exists() for row in read_json(p)["values"]["rows"]]
+
+def _failure(figure, drawn):
+    "What to say above the traceback of a run that failed."
+    return f"{figure.notebook} failed" + ("; what stands below it was drawn by an earlier run:" if drawn else ":")
 
 def _about(figure):
     "One line on where a figure belongs."
@@ -257,25 +262,24 @@ def _state(run, rows):
 # %% ../nbs/80_figures.ipynb #ec44e2e5
 def _section_html(figure, run, out):
     "One figure as HTML."
-    e, files, rows = html.escape, _outputs(out, figure.id), _rows(out, figure.id)
-    link = f' · <a href="{figure.id}.ipynb">the notebook as it ran</a>' if (Path(out)/f"{figure.id}.ipynb").exists() else ""
+    e, pictures, rows = html.escape, _pictures(out, run), _rows(out, run)
+    link = f' · <a href="{figure.id}.ipynb">the notebook as it ran</a>' if f"{figure.id}.ipynb" in run.get("files", []) else ""
     text = [f'<h2 id="{figure.id}">{e(figure.title)}</h2>', f'<p class="about">{e(_about(figure))}{link}</p>']
     if figure.says: text.append(f"<blockquote>The paper: {e(figure.says)}</blockquote>")
-    if run.get("error"): text.append(f"<p>{e(figure.notebook)} failed:</p><pre>{e(run['error'])}</pre>")
-    for p in files:
-        if p.suffix in (".png", ".gif"):
-            data = base64.b64encode(p.read_bytes()).decode()
-            text.append(f'<img alt="{e(figure.title)}: {p.stem}" src="data:image/{p.suffix[1:]};base64,{data}">')
+    if run.get("error"): text.append(f"<p>{e(_failure(figure, pictures or rows))}</p><pre>{e(run['error'])}</pre>")
+    for p in pictures:
+        data = base64.b64encode(p.read_bytes()).decode()
+        text.append(f'<img alt="{e(figure.title)}: {p.stem}" src="data:image/{p.suffix[1:]};base64,{data}">')
     if rows: text.append(Table(rows)._repr_html_())
     return "\n".join(text)
 
 def _section_markdown(figure, run, out):
     "One figure as markdown."
-    files, rows = _outputs(out, figure.id), _rows(out, figure.id)
+    pictures, rows = _pictures(out, run), _rows(out, run)
     text = [f"## {figure.title}", _about(figure)]
     if figure.says: text.append(f"> The paper: {figure.says}")
-    if run.get("error"): text.append(f"{figure.notebook} failed:\n\n```\n{run['error']}\n```")
-    text += [f"![{figure.title}: {p.stem}]({p.name})" for p in files if p.suffix in (".png", ".gif")]
+    if run.get("error"): text.append(f"{_failure(figure, pictures or rows)}\n\n```\n{run['error']}\n```")
+    text += [f"![{figure.title}: {p.stem}]({p.name})" for p in pictures]
     if rows: text.append(Table(rows)._repr_markdown_())
     return "\n\n".join(text)
 
@@ -283,17 +287,17 @@ def _section_markdown(figure, run, out):
 def write_overview(
     out, # folder with the figures; the pages go there
     figures:list, # of `Figure`
-    runs:dict, # figure id -> dict(seconds, error, time), of those that were run
+    runs:dict, # figure id -> dict(seconds, error, time, files, key), of those that were run
     profile:str, # its name
 )->Path: # of index.html
-    "Write index.html and index.md over everything the folder holds."
+    "Write index.html and index.md over everything that was drawn."
     out, title, e = Path(out), f"motionrepro: figures in the {profile} profile", html.escape
     note = "Too small to judge anything: this profile only shows that the notebooks run." if profile == "smoke" else \
            "Each table has the paper's value, ours, and the verdict that the computation returned."
     now = provenance()
     note += f" Written {now['time']}, commit {now['commit'] or 'unknown'}, torch {now['versions']['torch']}, {now['device']}."
     head, run = ["figure", "place", "verdicts", "seconds"], lambda f: runs.get(f.id, {})
-    lines = [[f.title, f.place or "–", _state(run(f), _rows(out, f.id)), _cell(run(f).get("seconds"))] for f in figures]
+    lines = [[f.title, f.place or "–", _state(run(f), _rows(out, run(f))), _cell(run(f).get("seconds"))] for f in figures]
     linked = [[f'<a href="#{f.id}">{e(line[0])}</a>', *map(e, line[1:])] for f, line in zip(figures, lines)]
     page = [f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style></head>',
             f"<body><h1>{title}</h1>\n<p>{note}</p>", _html_table(head, linked),
@@ -304,24 +308,72 @@ def write_overview(
     return out/"index.html"
 
 # %% ../nbs/80_figures.ipynb #bb0d4650
-def _run_one(figure, folder, out, profile, on_cell):
-    "Run one figure's notebook on a clean slate; what the page needs to know about it."
-    for stale in _outputs(out, figure.id): stale.unlink()
-    start, notebook = time.time(), folder/figure.notebook
-    env = dict(MOTIONREPRO_PROFILE=profile, MOTIONREPRO_FIGURES=str(out), MPLBACKEND="agg")
-    if not notebook.is_file(): error = f"there is no {notebook}"
-    else: error = run_notebook(notebook, out/f"{figure.id}.ipynb", env, on_cell)
-    return dict(seconds=round(time.time() - start, 1), error=error, time=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+def _files(folder):
+    "All files below a folder, without hidden and compiled ones, which come and go."
+    names = sorted(p.relative_to(folder) for p in folder.rglob("*") if p.is_file())
+    return {name: folder/name for name in names if not any(part.startswith(".") or part == "__pycache__" for part in name.parts)}
 
+def _surroundings(
+    profile:Profile,
+    folder, # with the notebooks; results and checkpoints lie beside it
+)->str: # hash
+    "What all figures may depend on, apart from their notebooks."
+    digest = hashlib.sha256(json.dumps([asdict(profile), provenance()["versions"]]).encode())
+    for root in (assets_path().parent, folder.parent/"results"):
+        for name, p in _files(root).items(): digest.update(f"\0{name}\0".encode() + p.read_bytes())
+    large = [folder.parent/"checkpoints"] + [Path(profile.data)] * (profile.data != "world")
+    for p in (p for root in large for p in _files(root).values()): digest.update(f"\0{p} {p.stat().st_size} {p.stat().st_mtime_ns}".encode())
+    return digest.hexdigest()
+
+def _key(figure, folder, surroundings):
+    "Changes with everything that a figure may depend on."
+    notebook = folder/figure.notebook
+    return hashlib.sha256(surroundings.encode() + (notebook.read_bytes() if notebook.is_file() else b"")).hexdigest()[:16]
+
+def _read_record(out):
+    "Earlier runs by `index.json` in the folder `out`; somebody else's pages are not overwritten."
+    there = [p.name for p in (out/f"index.{suffix}" for suffix in ("json", "html", "md")) if p.exists()]
+    if not there: return {}
+    try: runs = read_json(out/"index.json")
+    except (OSError, ValueError): runs = None
+    if isinstance(runs, dict) and all(isinstance(r, dict) and "seconds" in r for r in runs.values()): return runs
+    raise UserError(f"{out} holds {', '.join(there)}, not written by this command", "choose another folder for the figures")
+
+def _up_to_date(run, key, out):
+    "Whether a recorded run succeeded on the same inputs and all its files are still there."
+    return run.get("key") == key and not run["error"] and all((out/name).exists() for name in run["files"])
+
+# %% ../nbs/80_figures.ipynb #afa8785a
+def _run_one(
+    figure, # as the manifest has it
+    folder, # with the notebook
+    out, # where its files go
+    profile:str, # its name
+    earlier:dict, # its last run, as recorded
+    on_cell, # called after every code cell
+)->dict: # seconds, error, time, files
+    "Run one figure's notebook in a folder of its own; on success its files replace those of the earlier run, on failure they do not."
+    start, notebook = time.time(), folder/figure.notebook
+    with tempfile.TemporaryDirectory(dir=out, prefix=f".{figure.id}-") as new:
+        env = dict(MOTIONREPRO_PROFILE=profile, MOTIONREPRO_FIGURES=new, MPLBACKEND="agg")
+        error = run_notebook(notebook, Path(new)/f"{figure.id}.ipynb", env, on_cell) if notebook.is_file() else f"there is no {notebook}"
+        files = {p.name for p in Path(new).iterdir() if not error or p.suffix in (".ipynb", ".log")}
+        for name in files: os.replace(Path(new)/name, out/name)
+    if error: files |= set(earlier.get("files", []))
+    for name in set(earlier.get("files", [])) - files: (out/name).unlink(missing_ok=True)
+    return dict(seconds=round(time.time() - start, 1), error=error, time=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), files=sorted(files))
+
+# %% ../nbs/80_figures.ipynb #fe57b8c1
 def run_figures(
     profile:str="tiny", # "smoke", "tiny" or "paper"
     only=None, # a figure's id or a list of them; None runs all
     out=None, # folder for the output; None takes figures/<profile> in the checkout
     folder=None, # with manifest.json and the notebooks; None takes the checkout's paper_figures
-)->dict: # figure id -> dict(seconds, error, time)
+    again:bool=False, # redraw also what is up to date
+)->dict: # figure id -> dict(seconds, error, time, files, key)
     "Run the figure notebooks with a progress bar, and say where their output lies."
     from tqdm import tqdm
-    figure_settings(profile)
+    settings = figure_settings(profile)
     figures, folder = load_manifest(folder), checkout()/"paper_figures" if folder is None else Path(folder)
     wanted = [only] if isinstance(only, str) else list(only or [f.id for f in figures])
     if unknown := [i for i in wanted if i not in [f.id for f in figures]]:
@@ -329,15 +381,20 @@ def run_figures(
     chosen = [f for f in figures if f.id in wanted]
     out = Path(out or checkout()/"figures"/profile).resolve()
     out.mkdir(parents=True, exist_ok=True)
-    record = out/"index.json"
-    runs = read_json(record) if record.exists() else {}
-    with tqdm(total=sum(_cells(folder/f.notebook) for f in chosen), unit="cell", mininterval=.5) as bar:
-        for f in chosen:
+    runs, surroundings = _read_record(out), _surroundings(settings, folder)
+    keys = {f.id: _key(f, folder, surroundings) for f in chosen}
+    due = [f for f in chosen if again or not _up_to_date(runs.get(f.id, {}), keys[f.id], out)]
+    print(f"figures go to {out}" + (f"; {len(chosen) - len(due)} of {len(chosen)} are up to date" if len(due) < len(chosen) else ""), flush=True)
+    def record():
+        write_json(out/"index.json", runs)
+        return write_overview(out, figures, runs, profile)
+    page = record()
+    with tqdm(total=sum(_cells(folder/f.notebook) for f in due), unit="cell", mininterval=.5) as bar:
+        for f in due:
             bar.set_description(f.id)
-            runs[f.id] = _run_one(f, folder, out, profile, bar.update)
+            runs[f.id] = _run_one(f, folder, out, profile, runs.get(f.id, {}), bar.update) | dict(key=keys[f.id])
             if runs[f.id]["error"]: bar.write(f"{f.notebook} failed:\n" + runs[f.id]["error"], file=sys.stderr)
-            write_json(record, runs)
-    page = write_overview(out, figures, runs, profile)
+            record()
     failed = [f for f in chosen if runs[f.id]["error"]]
     print(f"{len(chosen) - len(failed)} of {len(chosen)} figures drawn ({profile} profile): {page}")
     if failed: raise UserError(f"{len(failed)} of {len(chosen)} figures failed: {', '.join(f.notebook for f in failed)}",

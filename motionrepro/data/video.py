@@ -16,7 +16,7 @@ import av
 import numpy as np
 import torch
 
-from ..core import UserError, atomic_path, check_range, generator
+from ..core import UserError, atomic_path, check_range, check_whole, generator
 
 # %% ../../nbs/data/01_video.ipynb #a98eed9e
 def _encode(path, pictures, codec, fps, pix_fmt, options=None):
@@ -197,12 +197,14 @@ class Clip:
 
 def _check_options(num_frames, interval, size, fps, start, crop):
     "(height, width) or None, if all of these are what `read_clip` says."
-    check_range("num_frames", num_frames, 1), check_range("interval", interval, 1)
+    check_whole("num_frames", num_frames, 1), check_whole("interval", interval, 1)
     if fps is not None: check_range("fps", fps, .001)
     if crop not in ("center", None): raise UserError(f"crop={crop!r} must be 'center' or None")
-    if not isinstance(start, torch.Generator) and start != "random": check_range("start", start, 0)
-    if size is not None: check_range("size", size, 1)
-    return (size, size) if isinstance(size, int) else size if size is None else tuple(size)
+    if not isinstance(start, torch.Generator) and start != "random": check_whole("start", start, 0)
+    if size is None: return None
+    sides = size if isinstance(size, (tuple, list)) else (size, size)
+    if len(sides) != 2: raise UserError(f"size={size!r} must be a whole number or a pair (height, width)")
+    return tuple(check_whole("size", side, 1) for side in sides)
 
 def read_clip(
     path, # video file: anything FFmpeg reads, GIF included
@@ -263,7 +265,7 @@ class VideoFolder(torch.utils.data.IterableDataset):
         seed:int=0, # of random starts and of the order
         shuffle:bool=False, # another order of files in every epoch
     ):
-        _check_options(num_frames, interval, size, fps, start, crop)
+        _check_options(num_frames, interval, size, fps, start, crop), check_whole("seed", seed, 0)
         self.files, self.seed, self.start, self.shuffle = list_videos(source), seed, start, shuffle
         self.options = dict(num_frames=num_frames, interval=interval, size=size, fps=fps, crop=crop, whole=whole)
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()                      # workers that persist see it change
@@ -273,7 +275,7 @@ class VideoFolder(torch.utils.data.IterableDataset):
         epoch:int, # from 0
     ):
         "Choose the epoch whose starts and order come next."
-        self._epoch.fill_(check_range("epoch", epoch, 0))
+        self._epoch.fill_(check_whole("epoch", epoch, 0))
 
     @property
     def skipped(self)->dict: # path -> reason

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..core import UserError, check_range
+from ..core import UserError, check_range, check_whole
 
 # %% ../../nbs/data/00_world.ipynb #c0c49acd
 SHAPES = ("circle", "square", "triangle", "star", "ring", "cross")
@@ -91,6 +91,22 @@ def _digits():
 def _rng(seed, split, index):
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, SPLITS.index(split), index])))
 
+def _examples(subject, split):
+    "Which handwritten examples show `subject` in a split; 0 alone stands for a shape."
+    if subject in SHAPES: return np.array([0])
+    _, labels, splits = _digits()
+    return np.flatnonzero((labels == DIGITS.index(subject.split()[1])) & (splits == SPLITS.index(split)))
+
+def _check_word(name, value, allowed):
+    if value not in tuple(allowed): raise UserError(f"{name}={value!r} is not one of {', '.join(allowed)}")
+
+def _check_words(scene):
+    "All words of a scene are known; only a still one may go without direction and speed."
+    words = dict(subject=SUBJECTS, colour=COLOURS, background=BACKGROUNDS, motion=MOTIONS, direction=DIRECTIONS, speed=SPEEDS)
+    for name, allowed in words.items():
+        if scene[name] is not None or name not in ("direction", "speed") or scene["motion"] != "still": _check_word(name, scene[name], allowed)
+
+# %% ../../nbs/data/00_world.ipynb #450f8b2a
 def sample_scene(
     index:int, # which scene of the split
     split:str="train", # one of `SPLITS`
@@ -99,11 +115,7 @@ def sample_scene(
     **fixed, # fields of `Scene` to set by hand, such as `colour="red"`
 )->Scene:
     "The scene with this index: a quarter digits; a fifth still, half moving, the rest camera pans."
-    check_range("index", index, 0), check_range("num_frames", num_frames, 1), check_range("seed", seed, 0)
-    for name, allowed in dict(split=SPLITS, subject=SUBJECTS, colour=COLOURS, background=BACKGROUNDS, motion=MOTIONS,
-                              direction=DIRECTIONS, speed=SPEEDS).items():
-        value = split if name == "split" else fixed.get(name)
-        if value is not None and value not in allowed: raise UserError(f"{name}={value!r} is not one of {', '.join(allowed)}")
+    check_whole("index", index, 0), check_whole("num_frames", num_frames, 1), check_whole("seed", seed, 0), _check_word("split", split, SPLITS)
     rng = _rng(seed, split, index)
     pick = lambda options, p=None: options[int(rng.choice(len(options), p=p))]
     s = dict(subject=pick(SHAPES) if rng.random() < .75 else f"digit {pick(DIGITS)}", colour=pick(tuple(COLOURS)),
@@ -111,19 +123,21 @@ def sample_scene(
              speed=pick(tuple(SPEEDS)), radius=float(rng.uniform(.16, .23)), texture=tuple(rng.uniform(0, 4, 2).tolist()),
              zoom=int(rng.integers(len(_SPANS))), flip=bool(rng.random() < .5), tint=tuple(rng.uniform(-.04, .04, 6).tolist()))
     s |= {k: v for k, v in fixed.items() if k not in ("velocity", "centre", "digit")}
+    _check_words(s)
     u, where, which = rng.random(), rng.random(2), int(rng.integers(2**31))
     if s["motion"] == "still": s["direction"] = s["speed"] = None
     low, high = SPEEDS[s["speed"]] if s["speed"] else (0., 0.)
     s["velocity"] = fixed.get("velocity", low + (high - low) * u)
-    # the subject's path must fit between the margins, if it can
+    check_range("velocity", s["velocity"], 0), check_range("radius", s["radius"], .001), check_whole("zoom", s["zoom"], 0, len(_SPANS) - 1)
+    # the path of a disc of this radius must fit into the picture, if it can
     path = np.abs(DIRECTIONS[s["direction"]]) * s["velocity"] * (num_frames - 1) / 2 if s["direction"] else np.zeros(2)
     room = np.maximum(.5 - s["radius"] - path, 0)
     s["centre"] = fixed.get("centre", tuple((.5 + room * (2 * where - 1)).tolist()))
-    if s["subject"] in SHAPES: s["digit"] = 0
-    else:
-        _, labels, splits = _digits()
-        candidates = np.flatnonzero((labels == DIGITS.index(s["subject"].split()[1])) & (splits == SPLITS.index(split)))
-        s["digit"] = fixed.get("digit", int(candidates[which % len(candidates)]))
+    for name in ("centre", "texture", "tint"): check_range(name, s[name], -np.inf)
+    examples = _examples(s["subject"], split)
+    s["digit"] = fixed.get("digit", int(examples[which % len(examples)]))
+    if s["digit"] not in examples:
+        raise UserError(f"digit={s['digit']!r} is no example of {s['subject']!r} in the {split} split; there are {', '.join(map(str, examples[:5]))}, ...")
     return Scene(num_frames=num_frames, **s)
 
 # %% ../../nbs/data/00_world.ipynb #a2c85d04
@@ -241,13 +255,16 @@ def render_flow(scene:Scene, frame:int, size:int):
     valid = inside & np.where(subject, mask == 1, (mask == 0) & (ahead == 0))
     return (flow * size).astype(np.float32), valid[None]
 
+def _check_size(size):
+    if check_whole("size", size, 16) % 8: raise UserError(f"size={size} must be a multiple of 8, at least 16")
+
 def render(
     scene:Scene,
     size:int=64, # height and width in pixels, a multiple of 8
     with_flow:bool=True, # flow costs half the time
 )->dict:
     "The whole clip: `video`, `flow`, `valid`, `caption`, `frame_difference` (raw motion score) and the `scene`."
-    if size % 8 or size < 16: raise UserError(f"size={size} must be a multiple of 8, at least 16")
+    _check_size(size)
     frames = range(scene.num_frames)
     video = torch.from_numpy(np.stack([render_frame(scene, f, size) for f in frames])).permute(0, 3, 1, 2).contiguous()
     clip = dict(video=video, caption=scene.caption, scene=scene,
@@ -263,6 +280,10 @@ def _labels(scene):
     "Class indices of what a single frame shows."
     return dict(subject=SUBJECTS.index(scene.subject), colour=tuple(COLOURS).index(scene.colour), background=BACKGROUNDS.index(scene.background))
 
+def _check_index(index, length):
+    "The end of a loop over a data set is an IndexError."
+    if not 0 <= index < length: raise IndexError(f"index={index} is outside [0, {length})")
+
 class World(torch.utils.data.Dataset):
     "Clips of the world by index; `video` `f c h w` in [0, 1], `flow`, `valid`, `caption`, `frame_difference`."
     def __init__(self,
@@ -273,7 +294,7 @@ class World(torch.utils.data.Dataset):
         seed:int=0, # another seed is another set of scenes
         with_flow:bool=True, # flow costs half the time; leave it out where it is not needed
     ):
-        check_range("length", length, 1)
+        check_whole("length", length, 1), _check_size(size)
         self.split, self.size, self.num_frames, self.length, self.seed, self.with_flow = split, size, num_frames, length, seed, with_flow
         self.scene(0)                                                # bad arguments fail here, not in a worker
 
@@ -284,7 +305,7 @@ class World(torch.utils.data.Dataset):
         return sample_scene(index, self.split, self.num_frames, self.seed)
 
     def __getitem__(self, index:int)->dict:
-        if not 0 <= index < self.length: raise IndexError(f"index={index} is outside [0, {self.length})")
+        _check_index(index, self.length)
         clip = render(self.scene(index), self.size, self.with_flow)
         scene = clip.pop("scene")
         return clip | _labels(scene) | dict(direction=DIRECTION_LABELS.index(scene.screen_direction), speed=SPEED_LABELS.index(scene.speed))
@@ -299,6 +320,7 @@ class WorldFrames(torch.utils.data.Dataset):
         seed:int=0, # another seed is another set of scenes
         **fixed, # fields of `Scene` to set by hand, such as `background="temple"`
     ):
+        check_whole("length", length, 1), _check_size(size)
         self.split, self.size, self.length, self.seed, self.fixed = split, size, length, seed, fixed
         self.scene(0)                                                # bad arguments fail here, not in a worker
 
@@ -309,6 +331,7 @@ class WorldFrames(torch.utils.data.Dataset):
         return sample_scene(index, self.split, 8, self.seed, **self.fixed)
 
     def __getitem__(self, index:int)->dict:
+        _check_index(index, self.length)
         scene = self.scene(index)
         image = render_frame(scene, index % 8, self.size)
         return dict(image=torch.from_numpy((image * 255).round().astype(np.uint8)).permute(2, 0, 1).contiguous(), caption=scene.caption, **_labels(scene))

@@ -364,7 +364,7 @@ def write_card(
     text = f"---\nlicense: apache-2.0\nlibrary_name: diffusers\n---\n\n# {name}\n\n{about}\n\nScores on test scenes:\n\n| | |\n|---|---|\n{rows(scores)}\n"
     text += "".join(f"- `{k}`: {what}\n" for k, what in MEANING.items() if any(key.startswith(k) for key in scores)) + "\n"
     text += "".join(f"Training of {part}:\n\n| | |\n|---|---|\n{rows(how)}\n" for part, how in training.items())
-    text += f"Trained on {card['provenance']['device']}, torch {card['provenance']['versions']['torch']}, with `motionrepro train {' | '.join(training)}`.\n"
+    text += f"Trained with `motionrepro train {' | '.join(training)}`; scored on {card['provenance']['device']}, torch {card['provenance']['versions']['torch']}.\n"
     with atomic_path(Path(folder)/"README.md") as p: p.write_text(text, encoding="utf-8")
 
 def evaluate(
