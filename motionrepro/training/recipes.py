@@ -337,7 +337,8 @@ def choose_guidance(
     "Of the scales whose success is within a standard error of the best, the one whose images look most like real ones."
     value = {g: t["found_shape"] + t["found_colour"] for g, t in tried.items()}
     best = max(value, key=value.get)
-    error = sum(tried[best][k] * (1 - tried[best][k]) / tried[best][n] for k, n in (("found_shape", "n_shapes"), ("found_colour", "n"))) ** .5
+    def variance(k, n): p = (n * k + 1) / (n + 2); return p * (1 - p) / (n + 2) # not 0 where all were found (Laplace's rule)
+    error = (variance(tried[best]["found_shape"], tried[best]["n_shapes"]) + variance(tried[best]["found_colour"], tried[best]["n"])) ** .5
     return min((g for g in tried if value[g] >= value[best] - error), key=lambda g: tried[g]["FID[world]"])
 
 def tune_guidance(backbone, classifier, scales=(1., 2., 3., 4., 5., 7.5), n:int=100)->tuple:
