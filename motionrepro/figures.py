@@ -330,6 +330,7 @@ def _key(figure, folder, surroundings):
     notebook = folder/figure.notebook
     return hashlib.sha256(surroundings.encode() + (notebook.read_bytes() if notebook.is_file() else b"")).hexdigest()[:16]
 
+# %% ../nbs/80_figures.ipynb #12b0666e
 def _read_record(out):
     "Earlier runs by `index.json` in the folder `out`; somebody else's pages are not overwritten."
     there = [p.name for p in (out/f"index.{suffix}" for suffix in ("json", "html", "md")) if p.exists()]
