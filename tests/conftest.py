@@ -8,6 +8,12 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def one_line_and_a_hint(messages):
+    """Whether the command line complained as it should: one line, and what to do next."""
+    lines = messages.splitlines()
+    return len(lines) == 2 and lines[0].startswith("motionrepro: error: ") and lines[1].startswith("hint: ") and lines[1] != "hint: "
+
+
 @pytest.fixture(scope="session")
 def root():
     """The checkout's folder."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from conftest import one_line_and_a_hint
 
 from motionrepro.cli import MODELS, PROFILE_NAMES, REUSE_NETWORKS, SHIPPED_ADAPTERS, TRAIN_TARGETS, main
 
@@ -19,11 +20,6 @@ def shell(*args, **env):
     done = subprocess.run([*PROGRAM, *map(str, args)], capture_output=True, text=True, env=os.environ | env)
     print(done.stdout, done.stderr)
     return done
-
-
-def one_line_and_a_hint(messages):
-    lines = messages.splitlines()
-    return len(lines) == 2 and lines[0].startswith("motionrepro: error: ") and lines[1].startswith("hint: ") and lines[1] != "hint: "
 
 
 @pytest.fixture(scope="module")

@@ -5,15 +5,11 @@ import subprocess
 import sys
 
 import pytest
+from conftest import one_line_and_a_hint
 
 from motionrepro.cli import NOISES, main, make_parser
 
 COMMANDS = ("edit", "analyse")
-
-
-def one_line_and_a_hint(messages):
-    lines = messages.splitlines()
-    return len(lines) == 2 and lines[0].startswith("motionrepro: error: ") and lines[1].startswith("hint: ") and lines[1] != "hint: "
 
 
 @pytest.fixture(scope="module")
