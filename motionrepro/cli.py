@@ -303,10 +303,17 @@ def _evaluate(args):
     if args.json: _write_or_print(args.json, dict(model=args.model, n=args.samples, seed=args.seed, scores=scores, card=card))
     if args.json != "-": print(_table(["score", "here", "card"], [[k, show(v), show(card.get(k))] for k, v in scores.items()]))
 
+def _measure(args):
+    "Make clips with reuse in several ways, and store what they cost and what they are like."
+    from motionrepro.training.frontier import Frontier, frontier_command
+    given = dict(base=args.base, n=args.samples, seed=args.seed, steps=args.steps, device=args.device, results=args.out and Path(args.out),
+                 checkpoints=args.checkpoints and Path(args.checkpoints))
+    frontier_command(args.only, Frontier(**{k: v for k, v in given.items() if v is not None}))
+
 def _figures(args):
     "Run the figure notebooks."
     from motionrepro.figures import run_figures
-    run_figures(args.profile, only=args.only, out=args.out)
+    run_figures(args.profile, only=args.only, out=args.out, again=args.again)
 
 def _claims(args):
     "Print the ledger, brought up to date if that is asked for."
@@ -451,6 +458,19 @@ seed means other scenes.""", "motionrepro evaluate classifier --samples 200 --se
     p.add_argument("--assets", metavar="DIR", help="folder that train wrote with --out (default: the package's models)")
     p.add_argument("--json", metavar="FILE", help="write the scores there too; - prints them instead of the table")
 
+def _add_measure(commands, common):
+    p = _command(commands, common, "measure", _measure, "what denoising reuse costs, and what is left of the clips", """
+Makes the same clips in several ways, with fixed and chosen switch steps, and stores what they cost and what they are like. What is measured and up to
+date is not made again; an interrupted run goes on where it stopped. All of it takes hours.""", "motionrepro measure --only full 200 auto --samples 8 --steps 20")
+    p.add_argument("--only", nargs="+", metavar="WAY", help="these ways alone, such as full, 200 or auto (default: all)")
+    p.add_argument("--base", metavar="NAME", help="tiny or tiny-128 (default: tiny-128)")
+    p.add_argument("--samples", type=int, metavar="N", help="clips, at least 4 (default: 24)")
+    p.add_argument("--steps", type=int, metavar="N", help="denoising steps, where a way does not have its own (default: 100)")
+    p.add_argument("--seed", type=int, metavar="N", help="of captions and noise, at least 0 (default: 0)")
+    p.add_argument("--out", metavar="DIR", help="folder for the results (default: results/frontier)")
+    p.add_argument("--checkpoints", metavar="DIR", help="folder where the clips are kept (default: checkpoints)")
+    p.add_argument("--device", metavar="NAME", help="cpu, cuda, ... (default: cuda where there is one)")
+
 def _add_figures(commands, common):
     profiles = "\n".join(f"  {name:12}{what}" for name, what in PROFILE_NAMES.items())
     p = _command(commands, common, "figures", _figures, "redraw the papers' figures and tables", f"""
@@ -461,6 +481,7 @@ profiles:
     p.add_argument("--profile", default="tiny", choices=tuple(PROFILE_NAMES), help="how much is computed (default: %(default)s)")
     p.add_argument("--only", nargs="+", metavar="ID", help="these figures alone, by their ids in paper_figures/manifest.json (default: all)")
     p.add_argument("--out", metavar="DIR", help="folder for the output (default: figures/PROFILE in the checkout)")
+    p.add_argument("--again", action="store_true", help="draw also what is there and up to date")
 
 def _add_claims(commands, common):
     p = _command(commands, common, "claims", _claims, "every claim of both papers, and what a computation says about it", """
@@ -481,7 +502,7 @@ def make_parser()->argparse.ArgumentParser:
                      description="Motion-adaptive temporal attention and denoising reuse for video from frozen Stable Diffusion, executable.")
     parser.add_argument("--version", action="version", version=f"motionrepro {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_add_score, _add_generate, _add_edit, _add_analyse, _add_train, _add_evaluate, _add_figures, _add_claims): add(commands, common)
+    for add in (_add_score, _add_generate, _add_edit, _add_analyse, _add_train, _add_evaluate, _add_measure, _add_figures, _add_claims): add(commands, common)
     return parser
 
 # %% ../nbs/90_cli.ipynb #00344746

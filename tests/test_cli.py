@@ -11,7 +11,7 @@ from conftest import one_line_and_a_hint
 
 from motionrepro.cli import MODELS, PROFILE_NAMES, REUSE_NETWORKS, SHIPPED_ADAPTERS, TRAIN_TARGETS, main
 
-COMMANDS = ("score", "generate", "train", "evaluate", "figures", "claims")
+COMMANDS = ("score", "generate", "train", "evaluate", "measure", "figures", "claims")
 PROGRAM = (sys.executable, "-c", "import sys; from motionrepro.cli import main; sys.exit(main())")
 
 
@@ -353,8 +353,18 @@ def test_figures_passes_on_what_was_given(monkeypatch):
     asked = []
     monkeypatch.setattr("motionrepro.figures.run_figures", lambda profile, **options: asked.append((profile, options)))
     assert main(["figures"]) == 0
-    assert main(["figures", "--profile", "smoke", "--only", "a", "b", "--out", "there"]) == 0
-    assert asked == [("tiny", dict(only=None, out=None)), ("smoke", dict(only=["a", "b"], out="there"))]
+    assert main(["figures", "--profile", "smoke", "--only", "a", "b", "--out", "there", "--again"]) == 0
+    assert asked == [("tiny", dict(only=None, out=None, again=False)), ("smoke", dict(only=["a", "b"], out="there", again=True))]
+
+
+def test_measure_passes_on_what_was_given(monkeypatch):
+    from motionrepro.training.frontier import Frontier
+    asked = []
+    monkeypatch.setattr("motionrepro.training.frontier.frontier_command", lambda *given: asked.append(given))
+    assert main(["measure"]) == 0
+    assert main([*"measure --only full 200 --base tiny --samples 8 --steps 20 --seed 3 --out there --checkpoints kept --device cpu".split()]) == 0
+    given = Frontier("tiny", 3, 8, 20, results=Path("there"), checkpoints=Path("kept"), device="cpu")
+    assert asked == [(None, Frontier()), (["full", "200"], given)]
 
 
 def test_an_unknown_figure(tmp_path, capsys):
