@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['MOTION_RECIPES', 'REUSE_TARGETS', 'MotionRecipe', 'flow_origins', 'block_features', 'reuse_steps', 'random_schedule',
            'mtn_loss', 'train_mtn', 'new_network', 'validation_clips', 'motion_scores', 'evaluate_mtn', 'summary',
-           'SelectorRecipe', 'selector_data', 'fingerprint_of', 'targets', 'train_dss', 'evaluate_dss', 'reuse_command']
+           'SelectorRecipe', 'selector_data', 'fingerprint_of', 'targets', 'train_dss', 'selector_choices', 'cost_at',
+           'evaluate_dss', 'reuse_command']
 
 # %% ../../nbs/training/40_reuse.ipynb #b478f315
 import json, math
@@ -249,8 +250,8 @@ def evaluate_mtn(
     switch_step:int=200, # where the sum ends, *stated* as the best fixed one
     seed:int=0, # of the noise
     batch:int=4, # clips at a time
-)->dict: # numbers; those by horizon are lists
-    "Means over clips of what `motion_scores` measures."
+)->dict: # tensors, as `motion_scores` returns them
+    "Errors of a network on all clips."
     timesteps = [t for t in spaced_timesteps(backbone, schedule) if t > switch_step] + [check_range("switch_step", switch_step, 0, 998)]
     parts, downsample = [], backbone.downsample
     for start in range(0, len(clips["latents"]), batch):
@@ -258,14 +259,14 @@ def evaluate_mtn(
         steps = reuse_steps(backbone, part["latents"].float(), part["text"].float(), timesteps, recipe, generator(seed, "evaluate", start),
                             network.config.blocks, origins=part["origins"])
         parts.append(motion_scores(network, steps, recipe.references, (part["flow"], part["valid"], downsample)))
-    joined = {k: torch.cat([p[k] for p in parts]) for k in parts[0]}
-    return {k: v.nanmean(0).tolist() for k, v in joined.items()}
+    return {k: torch.cat([p[k] for p in parts]) for k in parts[0]}
 
 def summary(
     before:dict, # of the untrained network, as `evaluate_mtn` returns it
     after:dict, # of the trained one
 )->dict: # plain numbers for a card
     "Scores before and after training; means over the horizon, and at its ends."
+    before, after = ({k: v.nanmean(0).tolist() for k, v in scores.items()} for scores in (before, after))
     known = lambda v: [x for x in ([v] if isinstance(v, float) else v) if math.isfinite(x)]
     mean = lambda v: sum(known(v)) / len(known(v)) if known(v) else None                                # None: nothing moved
     kinds = [f"{what}_{kind}" for what in ("carried", "rows", "endpoint") for kind in ("observed", "predicted", "composed", "copy")]
@@ -336,7 +337,7 @@ def selector_data(
     seed:int=0, # of the noise
     batch:int=4, # clips at a time
     progress:bool=True, # show the bar
-)->dict: # `statistics` `n s 7`, `errors`: name -> `n s`, `timesteps` (list), what it is `about`
+)->dict: # `statistics` `n s 7`, `errors`: name -> `n s k` of k later frames, `timesteps` (list), what it is `about`
     "What the selector learns from."
     frames = _frames(recipe, motion.references, clips["latents"].shape[1])
     about = dict(network=fingerprint(network), base=fingerprint(backbone.unet), clips=fingerprint_of(clips["latents"], clips["text"]), frames=frames,
@@ -350,7 +351,7 @@ def selector_data(
         watch, seen = _watcher(network, motion.references, len(latents), len(frames) - 1)
         curves = error_curves(network, steps, motion.references, watch)
         statistics.append(torch.stack(seen, 1).cpu())
-        errors.append({k: curves[k][..., motion.references - 1:].mean(2).mT.cpu() for k in _ERRORS})
+        errors.append({k: curves[k][..., motion.references - 1:].transpose(0, 1).cpu() for k in _ERRORS})
     data = dict(statistics=torch.cat(statistics), errors={k: torch.cat([e[k] for e in errors]) for k in _ERRORS}, timesteps=timesteps[:-1], about=about)
     if file is not None:
         with atomic_path(file) as p: torch.save(data, p)
@@ -366,7 +367,7 @@ def targets(
     recipe:SelectorRecipe,
 )->tuple: # best steps `n`, candidates (list), weighted errors `n k` of the candidates
     "Where each clip should have been handed over (eq. 12): the error after step k is that of a handover at step k + 1."
-    candidates, errors = data["timesteps"][1:], data["errors"][recipe.error][:, :-1]
+    candidates, errors = data["timesteps"][1:], data["errors"][recipe.error][:, :-1].mean(2)
     weight = (recipe.beta * torch.tensor(candidates).double()).log()
     return optimal_switch_step(errors, torch.tensor(candidates), recipe.beta), candidates, weight * errors
 
@@ -393,27 +394,42 @@ def train_dss(
 
 # %% ../../nbs/training/40_reuse.ipynb #5bc2bfb4
 @torch.no_grad()
+def selector_choices(
+    selector:DenoisingStepSelector,
+    data:dict, # of clips that it has not seen
+    trained_on:torch.Tensor, # best steps of the training clips, `n`
+    shares=(.1, .25, .5, 1.), # of the steps that are seen
+    seed:int=0, # of what is seen
+)->dict: # steps `n` by name: "10%", ... of the steps seen; "most_frequent" of those of the training clips
+    "What a selector says of each clip when it sees a part of the steps."
+    shape, found = data["statistics"].shape[:2], dict(most_frequent=trained_on.mode().values.expand(len(data["statistics"])))
+    for share in shares:
+        drawn = torch.rand(shape, generator=generator(seed, "share", int(1000 * share)))
+        mask = (drawn < share) | (drawn == drawn.amin(1, keepdim=True)) # at least one step of each clip
+        found[f"{share:.0%}"] = selector.predict(data["statistics"].to(selector.device), data["timesteps"], mask).timesteps.cpu()
+    return found
+
+def cost_at(
+    steps:torch.Tensor, # `n`, of the candidates
+    candidates:list, cost:torch.Tensor, # as `targets` returns them
+)->torch.Tensor: # `n`
+    "Eq. 12's weighted errors at these steps."
+    return cost.gather(1, (steps[:, None] == torch.tensor(candidates)).int().argmax(1)[:, None])[:, 0]
+
 def evaluate_dss(
     selector:DenoisingStepSelector,
     data:dict, # of clips that it has not seen
     recipe:SelectorRecipe,
     trained_on:torch.Tensor, # best steps of the training clips, `n`
-    shares=(.1, .25, .5, 1.), # of the steps that are seen
-    seed:int=0, # of what is seen
+    **options, # of `selector_choices`
 )->dict: # numbers
     "Accuracy, distance in timesteps, and excess of eq. 12's weighted error over the best, by share of steps seen, and for always the most frequent step."
     best, candidates, cost = targets(data, recipe)
-    at = lambda steps: cost.gather(1, (steps[:, None] == torch.tensor(candidates)).int().argmax(1)[:, None])[:, 0]
     judge = lambda steps: dict(accuracy=(steps == best).double().mean().item(), distance=(steps - best).abs().double().mean().item(),
-                               excess=(at(steps).mean() / at(best).mean() - 1).item())
-    scores = {f"{k}_most_frequent": v for k, v in judge(trained_on.mode().values.expand(len(best))).items()}
-    shape = data["statistics"].shape[:2]
-    for share in shares:
-        drawn = torch.rand(shape, generator=generator(seed, "share", int(1000 * share)))
-        mask = (drawn < share) | (drawn == drawn.amin(1, keepdim=True)) # at least one step of each clip
-        found = selector.predict(data["statistics"].to(selector.device), data["timesteps"], mask).timesteps.cpu()
-        scores |= {f"{k}_{share:.0%}": v for k, v in judge(found).items()}
+                               excess=(cost_at(steps, candidates, cost).mean() / cost.amin(1).mean() - 1).item())
+    scores = {f"{k}_{name}": v for name, steps in selector_choices(selector, data, trained_on, **options).items() for k, v in judge(steps).items()}
     return scores | dict(mean_best=best.double().mean().item(), different_best=len(best.unique()))
+
 
 # %% ../../nbs/training/40_reuse.ipynb #3005ff4e
 REUSE_TARGETS = ("mtn", "dss")
