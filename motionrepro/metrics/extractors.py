@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from ..core import UserError, assets_path, default_device
+from ..core import UserError, assets_path, usable_device
 from .scores import check_video
 
 # %% ../../nbs/metrics/02_extractors.ipynb #14401036
@@ -110,7 +110,7 @@ def load_inception(
     **where, # `local_files_only`, `cache_dir`
 )->Extractor: # of frames, 2,048 features
     "The extractor of FID."
-    device, path = device or default_device(), weights_file(source, sha256, **where)
+    device, path = usable_device(device), weights_file(source, sha256, **where)
     model = _torchscript(path, device)
     return Extractor("inception", lambda frames: model(_bytes(frames).to(torch.uint8), return_features=True), "frames",
                      "FID" if sha256.lower() == INCEPTION_SHA256 else "", "299, bilinear, inside the network, from 8 bits", sha256.lower(), device=device)
@@ -126,7 +126,7 @@ def load_i3d(
     **where, # `local_files_only`, `cache_dir`
 )->Extractor: # of clips, 400 logits
     "The extractor of FVD; clips need at least 9 frames."
-    device, path = device or default_device(), weights_file(source, sha256, **where)
+    device, path = usable_device(device), weights_file(source, sha256, **where)
     model = _torchscript(path, device)
     def features(video):
         frames = F.interpolate(_bytes(video).flatten(0, 1), size=(224, 224), mode="bilinear") / 127.5 - 1
@@ -143,7 +143,7 @@ def load_c3d(
     **where, # `local_files_only`, `cache_dir`
 )->Extractor: # of clips, logarithms of 101 probabilities
     "The extractor of UCF-101's inception score; clips need 16 frames."
-    device, path = device or default_device(), weights_file(source, sha256, **where)
+    device, path = usable_device(device), weights_file(source, sha256, **where)
     model = _torchscript(path, device)
     return Extractor("c3d", lambda video: model(_bytes(video).to(torch.uint8).transpose(1, 2)).clamp(min=torch.finfo(torch.float32).tiny).log(),
                      "clips", "", "inside the network, from 8 bits", sha256.lower(), (16, 16), "cut or generate clips of 16 frames", device, 8)
@@ -181,7 +181,7 @@ def load_open_clip(
     "A CLIP model of open_clip."
     import open_clip
     if name not in open_clip.list_models(): raise UserError(f"name={name!r} is not among open_clip's models; open_clip.list_models() shows them")
-    device, path = device or default_device(), weights_file(source, sha256, **where)
+    device, path = usable_device(device), weights_file(source, sha256, **where)
     try: model, _, preprocess = open_clip.create_model_and_transforms(name, pretrained=str(path), device=device)
     except (RuntimeError, ValueError, OSError) as e: raise UserError(f"{path}: not a checkpoint of {name} ({str(e).splitlines()[0]})") from e
     model, tokenizer, how = model.eval().requires_grad_(False), open_clip.get_tokenizer(name), open_clip.get_model_preprocess_cfg(model)
@@ -197,7 +197,7 @@ def world_model(
     "An evaluation model of the world, with what tells its weights from others."
     if model is not None: return model, "", device or next((str(p.device) for p in model.parameters()), None)
     from motionrepro.metrics.world import load_evaluator
-    device = device or default_device()
+    device = usable_device(device)
     return load_evaluator(name, device), file_sha256(next((assets_path()/"evaluators"/name).glob("*.safetensors"))), device
 
 def world_extractor(

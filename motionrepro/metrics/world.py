@@ -15,7 +15,7 @@ from diffusers.models.modeling_utils import ModelMixin
 from torch import nn
 from torch.nn import functional as F
 
-from ..core import UserError, assets_path, atomic_folder, default_device, read_json, write_json
+from ..core import UserError, assets_path, atomic_folder, read_json, usable_device, write_json
 from ..data.world import BACKGROUNDS, COLOURS, DIRECTION_LABELS, SPEED_LABELS, SUBJECTS
 
 # %% ../../nbs/metrics/10_world.ipynb #f2a9719c
@@ -136,4 +136,4 @@ def load_evaluator(
     if name not in EVALUATORS: raise UserError(f"evaluator={name!r} is not one of {', '.join(EVALUATORS)}")
     folder = Path(folder or assets_path()/"evaluators"/name)
     if not folder.is_dir(): raise UserError(f"evaluator={name!r} is not at {folder}", hint="train it: motionrepro train all")
-    return EVALUATORS[name].from_pretrained(folder).float().eval().requires_grad_(False).to(device or default_device())
+    return EVALUATORS[name].from_pretrained(folder).float().eval().requires_grad_(False).to(usable_device(device))

@@ -21,7 +21,7 @@ from diffusers.models.embeddings import get_timestep_embedding
 from torch import nn
 
 from ..backbones import EMBEDDED
-from ..core import UserError, assets_path, check_range, default_device
+from ..core import UserError, assets_path, check_range, usable_device
 from .matrices import MotionMatrix, decoder_blocks, motion_matrix, same_grid, transformation_error
 
 # %% ../../nbs/reuse/03_mtn.ipynb #e3665a5c
@@ -304,7 +304,7 @@ def load_shipped(
         raise UserError(f"{folder} is not there: no {target} was trained for base={str(base)!r}",
                         f"train it: motionrepro train {target}" if base == "tiny-128" else f"train it: motionrepro.training.reuse.reuse_command({target!r}, base={str(base)!r})")
     model = kind.from_pretrained(folder, torch_dtype=torch.float32, local_files_only=True)
-    return model.to(device or default_device()).eval().requires_grad_(False)
+    return model.to(usable_device(device)).eval().requires_grad_(False)
 
 def load_mtn(base="tiny-128", **options)->MotionTransformationNetwork: # `device` and `assets`, as for `load_shipped`
     "The trained network of a base."

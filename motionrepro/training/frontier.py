@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from ..backbones import EMBEDDED, load_backbone
-from ..core import UserError, assets_path, atomic_path, check_range, default_device, generator, read_json, save_result, source_hash
+from ..core import UserError, assets_path, atomic_path, check_range, generator, read_json, save_result, source_hash, usable_device
 from ..figures import checkout
 from ..metrics import ssim, video_inception_score
 from ..metrics.world import load_evaluator
@@ -233,7 +233,7 @@ def frontier_command(
     if unknown := set(only or ()) - set(ways):
         raise UserError(f"only={', '.join(sorted(unknown))} is not one of the ways", f"they are {', '.join(ways)}")
     if job.base not in EMBEDDED: raise UserError(f"base={job.base!r} is not one of {', '.join(EMBEDDED)}")
-    device = job.device or default_device()
+    device = usable_device(job.device)
     backbone = more.pop("backbone", None) or load_backbone(job.base, device=device, assets=job.assets)
     judges = judges or Judges.shipped(device)
     real = references(job.n, job.seed, backbone.resolution, num_frames=job.num_frames)

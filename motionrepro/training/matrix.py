@@ -16,7 +16,7 @@ import torch
 from tqdm.auto import tqdm
 
 from ..backbones import load_backbone, save_half
-from ..core import UserError, assets_path, check_range, default_device, generator, read_json, save_result, source_hash
+from ..core import UserError, assets_path, check_range, generator, read_json, save_result, source_hash, usable_device
 from ..data.world import World, load_all, render, sample_scene
 from ..figures import checkout
 from ..metrics import (clip_sim, embed_frames, feature_statistics, fid, frame_consistency, frechet_distance, fvd, mean_result,
@@ -407,7 +407,7 @@ def adapter_command(
     whole = target == "matrix"
     assets = assets_path() if whole or out is None else Path(out)
     results = results_folder() if out is None else Path(out) if whole else Path(out)/"results"
-    bench = Bench(Path(checkpoints), results, assets, device or default_device(), n, sampling_steps, steps, pool_length, judges=judges, progress=progress)
+    bench = Bench(Path(checkpoints), results, assets, usable_device(device), n, sampling_steps, steps, pool_length, judges=judges, progress=progress)
     work = matrix()
     if unknown := set(only or ()) - {run.name for run, _ in work}:
         raise UserError(f"only={', '.join(sorted(unknown))} is not in the matrix", f"it has {', '.join(dict.fromkeys(run.name for run, _ in work))}")

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from .. import backbones
-from ..core import UserError, assets_path, atomic_path, check_range, default_device, generator, provenance, read_json, usable_device, write_json
+from ..core import UserError, assets_path, atomic_path, check_range, generator, provenance, read_json, usable_device, write_json
 from ..data.world import BACKGROUNDS, GRADIENTS, PHOTOS, PLAIN, SHAPES, World, WorldFrames, load_all, sample_scene
 from ..metrics.extractors import world_extractor
 from ..metrics.results import fid
@@ -82,7 +82,7 @@ def vae_loss(
 def train_vae(folder, steps:int=STEPS["vae"], seed:int=0, device:str=None, progress:bool=True, pool_length:int=SCENES["vae"]):
     "Train the tiny VAE from scratch; returns the model and the log."
     torch.manual_seed(seed)
-    model, device = backbones.tiny_vae(), device or default_device()
+    model, device = backbones.tiny_vae(), usable_device(device)
     pools = functools.cache(lambda: [(vae_pool(64, pool_length, seed), 16), (vae_pool(128, pool_length // 3, seed + 2), 4)])
     def loss(model, step, random):
         pool, n = pools()[step % 2]
@@ -141,7 +141,7 @@ def _tokens(tokenizer, prompts):
 def train_text(folder, tokenizer, steps:int=STEPS["text"], seed:int=0, device:str=None, progress:bool=True, pool_length:int=SCENES["text"]):
     "Train the text encoder against clips; returns it and the log."
     torch.manual_seed(seed)
-    model, device = _TextTower(tokenizer), device or default_device()
+    model, device = _TextTower(tokenizer), usable_device(device)
     @functools.cache
     def pool():
         clips = clip_pool(pool_length, seed + 4)
@@ -199,7 +199,7 @@ def train_unet(folder, vae, text_encoder, tokenizer, steps:int, size:int=64, sta
     "Train the UNet on latents of `size` pixels, from scratch or from the weights of `start`; returns it and the log."
     pool_length = pool_length or SCENES["unet" if size <= 64 else "unet-128"]
     torch.manual_seed(seed)
-    device = device or default_device()
+    device = usable_device(device)
     model, empty, scheduler = backbones.tiny_unet(size // 8), _tokens(tokenizer, [""]), backbones.noise_schedule()
     model.to(memory_format=torch.channels_last)                      # a tenth faster on a processor
     if start is not None: model.load_state_dict(start.state_dict())
@@ -228,7 +228,7 @@ def _classify(logits, batch):
 def train_classifier(folder, steps:int=STEPS["classifier"], seed:int=100, device:str=None, progress:bool=True, pool_length:int=SCENES["classifier"]):
     "Train the frame classifier; returns it and the log."
     torch.manual_seed(seed)
-    model, device = FrameClassifier(), device or default_device()
+    model, device = FrameClassifier(), usable_device(device)
     pool = functools.cache(lambda: load_all(WorldFrames(length=pool_length, seed=seed)))
     def loss(model, step, random):
         batch = draw(pool(), 64, random, device)
@@ -239,7 +239,7 @@ def train_classifier(folder, steps:int=STEPS["classifier"], seed:int=100, device
 def train_video(folder, steps:int=STEPS["video"], seed:int=101, device:str=None, progress:bool=True, pool_length:int=SCENES["video"]):
     "Train the video encoder; returns it and the log."
     torch.manual_seed(seed)
-    model, device = VideoEncoder(), device or default_device()
+    model, device = VideoEncoder(), usable_device(device)
     pool = functools.cache(lambda: clip_pool(pool_length, seed))
     def loss(model, step, random):
         batch = draw(pool(), 24, random, device)
@@ -250,7 +250,7 @@ def train_video(folder, steps:int=STEPS["video"], seed:int=101, device:str=None,
 def train_clip(folder, tokenizer, steps:int=STEPS["clip"], seed:int=102, device:str=None, progress:bool=True, pool_length:int=SCENES["clip"]):
     "Train the open_clip model on frames and captions; returns it and the log."
     torch.manual_seed(seed)
-    model, device = WorldClip(tokenizer), device or default_device()
+    model, device = WorldClip(tokenizer), usable_device(device)
     pool = functools.cache(lambda: load_all(WorldFrames(length=pool_length, seed=seed)))
     def loss(model, step, random):
         batch = draw(pool(), 128, random, device)

@@ -18,7 +18,7 @@ import torch
 from tqdm.auto import tqdm
 
 from ..backbones import EMBEDDED, load_backbone, save_half
-from ..core import UserError, assets_path, atomic_path, check_range, default_device, generator, read_json
+from ..core import UserError, assets_path, atomic_path, check_range, generator, read_json, usable_device
 from ..data.world import World, load_all, render_flow
 from ..reuse.consistency import MOVING, RHO, TIES, noise_origins, posterior_trajectory, spaced_timesteps, tied_noise
 from ..reuse.dss import DenoisingStepSelector, optimal_switch_step, random_mask, selection_loss, statistics_of
@@ -499,7 +499,7 @@ def reuse_command(
     for name, value in (("steps", steps), ("n", n), ("pool_length", pool_length)):
         if value is not None: check_range(name, value, 1)
     out, checkpoints, recipe = Path(out or assets_path()), Path(checkpoints), recipe or MOTION_RECIPES[base]
-    backbone = load_backbone(base, device=device or default_device(), assets=out)
+    backbone = load_backbone(base, device=usable_device(device), assets=out)
     shorten = lambda r: r if steps is None else replace(r, steps=steps)
     if target == "mtn": _ship_mtn(base, backbone, out, checkpoints, shorten(recipe), seed, n or 32, pool_length or 1000, progress)
     else: _ship_dss(base, backbone, out, checkpoints, recipe, shorten(SelectorRecipe()), seed, n or 100, pool_length or 300, progress)
