@@ -433,10 +433,12 @@ def quick_results(
 )->Results: # runs "base-0" and, where there is an adapter, "ours-0"
     "A few clips of the bare base and of the shipped adapter, measured as the matrix does."
     from motionrepro.backbones import default_guidance, load_backbone
-    from motionrepro.training.matrix import Judges, evaluate_clips, references, sampler, score_clips
+    from motionrepro.training.matrix import Judges, evaluate_clips, real_axes, references, sampler, score_clips
     backbone, judges = backbone or load_backbone(profile.backbone), judges or Judges.shipped()
     adapter = shipped_adapter(profile.backbone) if isinstance(adapter, str) else adapter
-    size, real = quick_size(profile), references(quick_size(profile)["n"], seed, profile.size)
+    size = quick_size(profile)
+    real = references(size["n"], seed, profile.size, num_frames=profile.num_frames)
+    real = real | dict(axes=real_axes(judges, size["n"], profile.size, profile.num_frames))
     shape = (profile.num_frames, backbone.unet.config.in_channels, *[profile.size // backbone.downsample] * 2)
     guidance, runs, twins = default_guidance(profile.backbone), {}, score_clips(real["twin"], real, judges)
     for variant, what in ({"base": None} | ({"ours": adapter} if adapter is not None else {})).items():
