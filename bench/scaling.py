@@ -1,0 +1,73 @@
+"""How cost grows: reuse against frame-wise denoising with the number of frames, motion matrices with the number of positions; exponents are fitted.
+
+    python bench/scaling.py             # tiny with up to 64 frames, matrices with up to 96 x 96 positions; writes results/bench/scaling.json
+    python bench/scaling.py --quick     # a few small sizes; writes nothing
+
+An exponent is the slope of a line through logarithms of medians. Reuse costs R T + (F - R) t* calls, which is a line in F with an offset, so its exponent lies
+below 1 and tends to it with more frames. A dense matrix has N entries for each of N positions, a windowed one (2 r + 1)^2 at most.
+"""
+import argparse
+import statistics
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from measuring import in_turns, peak
+from reuse import speed
+
+from motionrepro.backbones import load_backbone
+from motionrepro.core import generator, save_result
+from motionrepro.reuse.matrices import motion_matrix
+
+CHANNELS, WINDOW = 128, 8
+
+
+def exponent(sizes, costs):
+    """Slope of the logarithms."""
+    return float(np.polyfit(np.log(sizes), np.log(costs), 1)[0])
+
+
+@torch.no_grad()
+def positions(sides, repeats, device):
+    """Seconds and bytes to make a matrix between two frames and to carry a latent along it, dense and windowed, by number of positions."""
+    rows = []
+    for side in sides:
+        source, target, latent = (torch.randn(1, c, side, side, generator=generator("bench scaling", side, k)).to(device)
+                                  for k, c in enumerate((CHANNELS, CHANNELS, 4)))
+        def made(window): return lambda: motion_matrix(source, target, window=window, temperature=.05).apply(latent)
+        tasks = {"dense": made(None), f"window {WINDOW}": made(WINDOW)}
+        times = in_turns(tasks, repeats, device)
+        rows.append(dict(positions=side**2, seconds={k: statistics.median(t) for k, t in times.items()},
+                         bytes={k: peak(task, device) for k, task in tasks.items()}))
+        print(f"{side} x {side} positions: " + ", ".join(f"{k} {1e3 * s:.1f} ms, {rows[-1]['bytes'][k] / 2**20:.1f} MB" for k, s in rows[-1]["seconds"].items()),
+              flush=True)
+    return rows
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a few small sizes; nothing is written")
+    parser.add_argument("--frames", type=int, nargs="+", default=[8, 16, 32, 64], help="of a clip")
+    parser.add_argument("--sides", type=int, nargs="+", default=[24, 32, 48, 64, 96], help="height and width in positions")
+    parser.add_argument("--steps", type=int, default=20, help="of the schedule")
+    parser.add_argument("--repeats", type=int, default=5, help="all take turns that often; medians count")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--output", default=Path(__file__).parents[1]/"results"/"bench"/"scaling.json")
+    args = parser.parse_args()
+    if args.quick: args.frames, args.sides, args.steps, args.repeats = [6, 12], [8, 16], 5, 1
+    begin, tiny = time.perf_counter(), load_backbone("tiny", device=args.device)
+    clips = [speed(tiny, 8, frames, 4, args.steps, 1., args.repeats, args.device) for frames in args.frames]
+    grids = positions(args.sides, args.repeats, args.device)
+    exponents = {f"{k}, frames": exponent(args.frames, [c["seconds"][k] for c in clips]) for k in ("framewise", "reuse")}
+    for what in ("seconds", "bytes"):
+        exponents |= {f"{k}, {what} by positions": exponent([g["positions"] for g in grids], [g[what][k] for g in grids]) for k in grids[0][what]}
+    for name, value in exponents.items(): print(f"exponent of {name}: {value:.2f}")
+    if args.quick: return
+    config = dict(steps=args.steps, channels=CHANNELS, window=WINDOW, repeats=args.repeats, device=args.device, threads=torch.get_num_threads())
+    save_result(args.output, dict(clips=clips, grids=grids, exponents=exponents), config, seed="bench scaling", seconds=time.perf_counter() - begin)
+    print(f"written to {args.output}")
+
+
+if __name__ == "__main__":
+    main()
