@@ -8,7 +8,7 @@ __all__ = ['PROFILES', 'VERDICTS', 'Profile', 'figure_settings', 'checkout', 'fi
 
 # %% ../nbs/80_figures.ipynb #7e818ea2
 import base64, hashlib, html, json, os, re, subprocess, sys, tempfile, time
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from .core import UserError, assets_path, atomic_path, provenance, read_json, save_result, write_json
@@ -25,6 +25,11 @@ class Profile:
     steps: int # sampling steps
     seeds: int # repetitions with another seed
     data: str = "world" # "world", or the folder of real clips
+
+    @property
+    def reuse(self)->"Profile":
+        "The same for paper B: its matrices need more positions than tiny's 8 x 8."
+        return replace(self, backbone="tiny-128", size=128) if self.name == "tiny" else self
 
 PROFILES = {p.name: p for p in (
     Profile("smoke", "tiny", size=64, num_frames=8, clips=4, steps=6, seeds=1),

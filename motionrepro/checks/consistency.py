@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PLAIN_TIES', 'RAW', 'LEARNED', 'OF_TWO_STEPS', 'B02', 'B03', 'B04', 'X03', 'BLOCKS', 'B07', 'B08', 'RIVALS', 'X06',
            'X07', 'CHECKS', 'mean_interval', 'state_of', 'agree', 'all_of', 'network_fingerprint', 'learned_match',
-           'configure_curves', 'curve_matches', 'with_next', 'curve_statistics', 'curve_of', 'deciding',
+           'quick', 'configure_curves', 'curve_matches', 'with_next', 'curve_statistics', 'curve_of', 'deciding',
            'configure_truth', 'fastest', 'truth_matches', 'truth_statistics', 'error_in', 'storage_benchmark']
 
 # %% ../../nbs/checks/30_consistency.ipynb #0404474b
@@ -56,13 +56,12 @@ PLAIN_TIES = ("independent", "shared")
 RAW = "6+8"
 LEARNED = "learned"
 
-def _network_folder(backbone): return assets_path()/backbone/"mtn"
-
 def network_fingerprint(
     backbone:str, # name of an embedded one
+    name:str="mtn", # or "dss"
 )->str: # empty if there is none
-    "What tells one trained motion network from another."
-    files = sorted(_network_folder(backbone).glob("*.safetensors")) if "/" not in backbone else []
+    "What tells one trained network from another."
+    files = sorted((assets_path()/backbone/name).glob("*.safetensors")) if "/" not in backbone else []
     return hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()[:12] if files else ""
 
 def learned_match(
@@ -70,15 +69,23 @@ def learned_match(
 )->dict: # empty if the package has no network for it
     "The matrices of the trained network, as a match by name."
     if not network_fingerprint(backbone.name): return {}
-    from motionrepro.reuse.mtn import MotionTransformationNetwork
-    from motionrepro.reuse.pipeline import load_trained
-    return {LEARNED: LearnedMatch(load_trained(MotionTransformationNetwork, "mtn", _network_folder(backbone.name)).to(backbone.device))}
+    from motionrepro.reuse.mtn import load_mtn
+    return {LEARNED: LearnedMatch(load_mtn(backbone.name, device=backbone.device))}
 
 def _configure(p, **more):
     "What all numbers depend on."
     from motionrepro.claims import weights_fingerprint
+    p = p.reuse
     return dict(backbone=p.backbone, weights=weights_fingerprint(p.backbone), network=network_fingerprint(p.backbone), size=p.size,
                 clips=min(p.clips, 24), seeds=list(range(p.seeds))) | more
+
+def quick(
+    check:Check, # one of this module
+    p, # a `Profile`
+)->dict: # a configuration
+    "A figure's share of a claim's clips: a few of the first seed."
+    config = check.configure(p)
+    return config | dict(seeds=[0], clips=min(8, config["clips"]))
 
 def configure_curves(p): # a `Profile`
     "What the curves depend on."
