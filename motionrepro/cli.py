@@ -277,6 +277,8 @@ def _train(args):
     matrix, adapters = args.target == "matrix", SHIPPED_ADAPTERS if args.target == "all" else {args.target} & {*SHIPPED_ADAPTERS, "matrix"}
     reuse = REUSE_NETWORKS if args.target == "all" else {args.target} & {*REUSE_NETWORKS}
     if args.only and not matrix: raise UserError("--only names runs of the matrix", "motionrepro train matrix --only ours-0")
+    if args.data: return _train_own(args)
+    if args.backbone or args.set: raise UserError("--backbone and --set are for training on clips of your own", "add --data FOLDER")
     if matrix and args.seed is not None: raise UserError(f"seed={args.seed}: the runs of the matrix have seeds of their own", "leave --seed out")
     given = dict(steps=args.steps, out=args.out, checkpoints=args.checkpoints, seed=args.seed, device=args.device, n=args.samples, only=args.only)
     given = {k: v for k, v in given.items() if v is not None}
@@ -289,6 +291,16 @@ def _train(args):
     for target in reuse:
         from motionrepro.training.reuse import reuse_command
         reuse_command(target, **given)
+
+def _train_own(args):
+    "Train an adapter on a folder of videos."
+    from motionrepro.core import UserError
+    from motionrepro.training.adapter import own_adapter_command
+    if args.target != "adapter": raise UserError(f"--data is for train adapter, not for train {args.target}")
+    if not args.out: raise UserError("--out is missing", "name a folder for the adapter, such as --out my-adapter")
+    given = dict(backbone=args.backbone, checkpoints=args.checkpoints, seed=args.seed, device=args.device, pool_length=args.samples)
+    changes = [*([f"steps={args.steps}"] if args.steps is not None else []), *(args.set or ())]
+    own_adapter_command(args.data, args.out, changes=changes, **{k: v for k, v in given.items() if v is not None})
 
 def _evaluate(args):
     "Compute a model's scores anew and print them beside its card's."
@@ -435,7 +447,7 @@ A run that was interrupted goes on where it stopped when the same command is giv
 With the same base, matrix and adapter share their runs. What is finished and up to date is not computed again.
 
 targets:
-{targets}""", "motionrepro train classifier --steps 500 --out trial --checkpoints trial/state")
+{targets}""", "motionrepro train adapter --backbone sd15 --data clips --out my-adapter --set batch=4")
     p.add_argument("target", metavar="TARGET", choices=tuple(TRAIN_TARGETS), help="what to train, one of those above")
     p.add_argument("--steps", type=int, metavar="N", help="optimiser steps, at least 1 (default: as many as the shipped weights had)")
     p.add_argument("--out", metavar="DIR",
@@ -446,6 +458,10 @@ targets:
                         "number of an adapter)")
     p.add_argument("--seed", type=int, metavar="N", help="of initialisation and batches, at least 0 (default: 0)")
     p.add_argument("--only", nargs="+", metavar="RUN", help="these runs of the matrix alone, such as ours-0 (default: all)")
+    p.add_argument("--data", metavar="DIR", help="train adapter on the videos of this folder; captions are text files of the same names")
+    p.add_argument("--backbone", metavar="NAME", help="with --data: tiny, tiny-128, sd15, sd21, or a folder in diffusers' layout (default: tiny)")
+    p.add_argument("--set", nargs="+", metavar="NAME=VALUE", help="with --data: other settings than the recipe's, such as batch=4 lr=2e-4; a wrong name "
+                        "gets the list")
     p.add_argument("--device", metavar="NAME", help="cpu, cuda, ... (default: cuda where there is one)")
 
 def _add_evaluate(commands, common):

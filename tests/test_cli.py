@@ -357,6 +357,15 @@ def test_figures_passes_on_what_was_given(monkeypatch):
     assert asked == [("tiny", dict(only=None, out=None, again=False)), ("smoke", dict(only=["a", "b"], out="there", again=True))]
 
 
+def test_training_on_own_clips_passes_on_what_was_given(monkeypatch):
+    asked = []
+    monkeypatch.setattr("motionrepro.training.adapter.own_adapter_command", lambda *given, **options: asked.append((given, options)))
+    assert main(["train", "adapter", "--data", "clips", "--out", "mine"]) == 0
+    assert main("train adapter --data clips --out mine --backbone sd15 --steps 7 --set lr=1 batch=2 --seed 3 --samples 9 --device cpu --checkpoints x".split()) == 0
+    options = dict(changes=["steps=7", "lr=1", "batch=2"], backbone="sd15", seed=3, pool_length=9, device="cpu", checkpoints="x")
+    assert asked == [(("clips", "mine"), dict(changes=[])), (("clips", "mine"), options)]
+
+
 def test_measure_passes_on_what_was_given(monkeypatch):
     from motionrepro.training.frontier import Frontier
     asked = []

@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['RECIPES', 'AdapterRecipe', 'fingerprint', 'caption_of', 'clip_cache', 'AnimateDiffUNet', 'make_adapter', 'attach',
-           'draw_timesteps', 'adapter_loss', 'sampler', 'claim_folder', 'train_adapter', 'save_adapter', 'load_saved']
+           'draw_timesteps', 'adapter_loss', 'sampler', 'claim_folder', 'train_adapter', 'save_adapter', 'load_saved',
+           'changed_recipe', 'own_adapter_command']
 
 # %% ../../nbs/training/20_adapter.ipynb #2358ab60
 import hashlib, itertools, json, re
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 import torch
@@ -18,9 +19,9 @@ from diffusers.utils import logging
 from torch import nn
 from tqdm.auto import tqdm
 
-from ..backbones import save_half
+from ..backbones import load_backbone, save_half
 from ..core import UserError, atomic_path, check_range, generator, read_json, write_json
-from ..data.video import VideoFolder, write_video
+from ..data.video import VideoFolder, list_videos, write_video
 from ..data.world import World, load_all
 from ..temporal.adapter import MotionAdaptiveUNet, TemporalAdapter
 from ..temporal.losses import training_loss
@@ -299,3 +300,42 @@ def load_saved(
     "An adapter of either kind."
     kinds = {k.__name__: k for k in (TemporalAdapter, MotionAdapter)}
     return kinds[read_json(Path(folder)/"config.json")["_class_name"]].from_pretrained(folder, torch_dtype=torch.float32, local_files_only=True).eval()
+
+# %% ../../nbs/training/20_adapter.ipynb #74083bab
+def changed_recipe(
+    recipe:AdapterRecipe,
+    changes=(), # "name=value" each, of numbers, words and switches
+)->AdapterRecipe:
+    "A recipe with other settings."
+    found, kinds = {}, {f.name: type(getattr(recipe, f.name)) for f in fields(recipe) if f.name != "adapter"}
+    words = {bool: dict(true=True, false=False).__getitem__}
+    for change in changes:
+        name, _, value = change.partition("=")
+        if name not in kinds: raise UserError(f"set={change!r} names no setting", f"settings are {', '.join(kinds)}")
+        try: found[name] = words.get(kinds[name], kinds[name])(value)
+        except (ValueError, KeyError): raise UserError(f"set={change!r}: {name} must be {dict(int='a whole number', float='a number', bool='true or false')[kinds[name].__name__]}") from None
+    return replace(recipe, **found)
+
+def own_adapter_command(
+    data, # folder of videos; a text file of the same name beside each is its caption
+    out, # folder of the finished adapter
+    backbone:str="tiny", # name or folder, as for `load_backbone`
+    changes=(), # of the recipe, "name=value" each
+    checkpoints="checkpoints", # folder of the training state; a run found there is continued
+    seed:int=0,
+    pool_length:int=None, # clips to train on; default: one of every video
+    device:str=None, # default: cuda where there is one
+    progress:bool=True, # show progress
+):
+    "Train an adapter on a folder of videos."
+    recipe = changed_recipe(RECIPES.get(backbone, RECIPES["paper"]), changes)
+    check_range("seed", seed, 0), list_videos(data)                    # complains about the folder before anything is loaded
+    base, state = load_backbone(backbone, device=device), Path(checkpoints)/"own"/Path(out).resolve().name
+    cache = clip_cache(base, state/"clips.pt", data, recipe.size, recipe.num_frames, recipe.interval, pool_length, seed, progress)
+    adapter, history = train_adapter(recipe, state/"run", base, cache, seed=seed, progress=progress)
+    part = max(1, len(history["log"]) // 10)
+    loss = sum(row["loss"] for row in history["log"][-part:]) / part
+    about = f"Temporal blocks of paper A for `{backbone}`, trained on {len(cache['ids'])} clips of `{Path(data).name}`."
+    save_adapter(adapter, out, about, asdict(recipe) | dict(seed=seed, seconds=round(history["seconds"]), normalizer=cache["normalizer"]),
+                 dict(loss_of_last_tenth=loss))
+    if progress: print(f"{out}: {len(cache['ids'])} clips, {recipe.steps} steps, loss of the last tenth {loss:.4g}")
