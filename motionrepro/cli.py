@@ -455,7 +455,7 @@ targets:
                         "for its results (default: results/matrix)")
     p.add_argument("--checkpoints", metavar="DIR", help="folder for the state of the training, to go on from (default: checkpoints)")
     p.add_argument("--samples", metavar="N", type=int, help="images or clips that the scores in the cards rest on, at least 20 (default: 500; 100 clips for each "
-                        "number of an adapter)")
+                        "number of an adapter); with --data, clips to train on (default: one of every video)")
     p.add_argument("--seed", type=int, metavar="N", help="of initialisation and batches, at least 0 (default: 0)")
     p.add_argument("--only", nargs="+", metavar="RUN", help="these runs of the matrix alone, such as ours-0 (default: all)")
     p.add_argument("--data", metavar="DIR", help="train adapter on the videos of this folder; captions are text files of the same names")
