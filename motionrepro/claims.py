@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from .checks import consistency, reuse, temporal
+from .checks import consistency, editing, frontier, reuse, selection, temporal
 from .checks.base import DECISIONS, Check, combine
 from .core import UserError, assets_path, generator, read_json, save_result
 from .figures import Table, checkout, figure_settings
@@ -484,7 +484,8 @@ B05 = Check("On DDPM runs and forward processes of 1000 steps, no element of a r
             (*_TRAJECTORIES, "motionrepro.reuse.residuals:telescoping_error", "motionrepro.reuse.residuals:_partial_sums"))
 
 # %% ../nbs/85_claims.ipynb #b6214fdf
-CHECKS = dict(A09=A09, A20=A20, B01=B01, B05=B05) | temporal.CHECKS | tables.CHECKS | reuse.CHECKS | consistency.CHECKS
+CHECKS = (dict(A09=A09, A20=A20, B01=B01, B05=B05) | temporal.CHECKS | tables.CHECKS
+          | reuse.CHECKS | consistency.CHECKS | editing.CHECKS | frontier.CHECKS | selection.CHECKS)
 CLAIMS = {(id := line.split(" | ")[0]): Claim(*line.split(" | "), CHECKS.get(id)) for text in (_A, _B, _X) for line in text.strip().splitlines()}
 
 def figure_row(

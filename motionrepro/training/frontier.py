@@ -19,10 +19,10 @@ from tqdm.auto import tqdm
 from ..backbones import EMBEDDED, load_backbone
 from ..core import UserError, assets_path, atomic_path, check_range, generator, read_json, save_result, source_hash, usable_device
 from ..figures import checkout
-from ..metrics import ssim, video_inception_score
+from ..metrics import motion_magnitude, ssim, video_inception_score
 from ..metrics.world import load_evaluator
 from ..reuse.pipeline import ERRORS, DenoisingReuseConfig, DenoisingReusePipeline, nearest_timestep, start_latents, tied_noise
-from ..temporal.motion import motion_from_prompt
+from ..temporal.motion import motion_from_prompt, world_normalizer
 from .adapter import fingerprint
 from .matrix import Judges, real_axes, references, score_clips, stored
 
@@ -32,7 +32,7 @@ SCHEDULERS = {"DDIM": diffusers.DDIMScheduler, "DDPM": diffusers.DDPMScheduler, 
 @dataclass(frozen=True)
 class Way:
     "One way to make clips."
-    switch_step:object # timestep t*, of 1000; 1000 reuses nothing; "auto" chooses it for each clip
+    switch_step:object # timestep t*, of 1000; 1000 reuses nothing; "auto" chooses it for each clip; None denoises all frames in one batch
     scheduler:str = "DDIM" # one of `SCHEDULERS`
     steps:int = 0 # of the schedule; 0 takes those that were asked for
     adapter:bool = True # frames see each other through paper A's blocks, if the base has them
@@ -47,6 +47,7 @@ class Way:
 _AT_200 = Way(200)
 WAYS = {
     "full": Way(1000), **{str(t): Way(t) for t in (900, 600, 400, 200, 1)}, "auto": Way("auto"),                 # Figures 7 and 8, Table 1
+    "joint": Way(None),                                                                                          # paper A alone
     "200-latent": replace(_AT_200, reuse=dict(start="latent")), "200-restored": replace(_AT_200, reuse=dict(start="restored")),
     "auto-restored": Way("auto", reuse=dict(start="restored")), "400-restored": Way(400, reuse=dict(start="restored")),
     "full-fast": Way(1000, "DPM-Solver++", 50), "200-fast": Way(200, "DPM-Solver++", 50), "auto-fast": Way("auto", "DPM-Solver++", 50), # X05
@@ -68,7 +69,7 @@ class Made:
     errors:torch.Tensor|None # "auto": observed between the references, `n s`; the one that eq. 12 takes without a selector
     timesteps:list # the schedule
     unet_calls:int # frame evaluations
-    seconds:dict # "unet", "motion", "decode", "all"
+    seconds:dict|None # "unet", "motion", "decode", "all"; None where nothing is handed over
 
 def make_pipeline(
     way:Way,
@@ -97,8 +98,10 @@ def make_clips(
 )->Made:
     "Draw a clip for each caption."
     steps = way.steps or steps
-    switch = way.switch_step if way.switch_step == "auto" else nearest_timestep(pipe.timesteps(steps), way.switch_step)
-    pipe.enable(DenoisingReuseConfig(references=references, switch_step=switch, **way.reuse))
+    if way.switch_step is None: pipe.disable()
+    else:
+        switch = way.switch_step if way.switch_step == "auto" else nearest_timestep(pipe.timesteps(steps), way.switch_step)
+        pipe.enable(DenoisingReuseConfig(references=references, switch_step=switch, **way.reuse))
     outs = []
     for s in tqdm(range(0, len(captions), batch), desc=f"clips at t* {way.switch_step}", leave=False, disable=not progress):
         prompts = captions[s:s + batch]
@@ -108,7 +111,7 @@ def make_clips(
                          output_type="pt", timed=True))
     join = lambda name: torch.cat([getattr(o, name).cpu() for o in outs])
     return Made(join("frames").float(), join("switch_step"), None if outs[0].errors is None else join("errors")[..., ERRORS.index(pipe.reuse.error)], outs[0].timesteps,
-                sum(o.unet_calls for o in outs), {k: sum(o.seconds[k] for o in outs) for k in outs[0].seconds})
+                sum(o.unet_calls for o in outs), outs[0].seconds and {k: sum(o.seconds[k] for o in outs) for k in outs[0].seconds})
 
 def _latent(backbone): return (backbone.unet.config.in_channels, *[backbone.unet.config.sample_size] * 2)
 
@@ -136,12 +139,13 @@ def reuse_scores(
     scores = score_clips(made.video, real, judges, motion_from_prompt(real["caption"]))
     inception = video_inception_score(made.video, subjects, splits=1)
     per_clip = dict(switch_step=made.switch_step, ssim_to_full=ssim(made.video[:, later], full[:, later]), consistency=ssim(keep[:, :-1], keep[:, 1:]),
+                    reference_motion=world_normalizer()(motion_magnitude(keep)),
                     sharpness=sharpness(made.video), **({} if made.errors is None else dict(errors=made.errors)))
     scores["per_clip"] |= {k: _nested(v) for k, v in per_clip.items()}
     n, frames, steps = *made.video.shape[:2], len(made.timesteps)
     ideal, s = n * frames * steps / made.unet_calls, made.seconds
-    return scores | {"IS[world]": dict(value=inception.value, n=inception.n)} | dict(
-        timesteps=made.timesteps, unet_calls=made.unet_calls, seconds=s, ideal_speedup=ideal, measured_speedup=ideal * s["unet"] / (s["all"] - s["decode"]))
+    speed = {} if s is None else dict(seconds=s, measured_speedup=ideal * s["unet"] / (s["all"] - s["decode"]))
+    return scores | {"IS[world]": dict(value=inception.value, n=inception.n)} | dict(timesteps=made.timesteps, unet_calls=made.unet_calls, ideal_speedup=ideal) | speed
 
 def _nested(values): # JSON has no NaN
     if values.ndim: return [_nested(v) for v in values]
@@ -214,7 +218,7 @@ def measure_way(
     scores = reuse_scores(made, made.video if full is None else full, real, judges, job.references, classifier)
     with atomic_path(job.clips(name)) as p: torch.save(dict(video=made.video.mul(255).byte(), config=repr(config)), p)
     save_result(job.file(name), scores, config, job.seed, time.monotonic() - begin)
-    if job.progress: print(f"{name}: speed-up {scores['measured_speedup']:.2f} of {scores['ideal_speedup']:.2f}, SSIM to full "
+    if job.progress: print(f"{name}: speed-up {scores.get('measured_speedup', 1):.2f} of {scores['ideal_speedup']:.2f}, SSIM to full "
                            f"{sum(scores['per_clip']['ssim_to_full']) / job.n:.3f}, FVD[world] {scores['FVD[world]']['value']:.1f}", flush=True)
     return made.video
 
