@@ -237,7 +237,7 @@ B21 = Check("The recipes for 256 and 512 pixels differ in pixels, batch and lear
             _configure_stages, _measure_stages, _judge_stages,
             lambda x: f"{' then '.join(map(str, x['sizes']))} pixels, recipes differ in {', '.join(x['differ'])}; run at "
                       f"{' then '.join(map(str, x['trained_at']))} for {x['steps']} steps each: the second stage begins {x['begun']:g} away from the end of "
-                      f"the first (a new network {x['alone']:.2g}), and moves by {x['moved']:.2g}",
+                      f"the first (a new network {x['alone']:.2g}), and moves by {x['moved']:.2g}; whether two stages train better is not tested",
             (shrunk, weights_apart, "motionrepro.training.reuse:train_mtn", "motionrepro.training.reuse:new_network"))
 
 # %% ../../nbs/checks/45_editing.ipynb #cd1bcb7e

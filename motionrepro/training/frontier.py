@@ -21,7 +21,10 @@ from ..core import UserError, assets_path, atomic_path, check_range, generator, 
 from ..figures import checkout
 from ..metrics import motion_magnitude, ssim, video_inception_score
 from ..metrics.world import load_evaluator
-from ..reuse.pipeline import ERRORS, DenoisingReuseConfig, DenoisingReusePipeline, nearest_timestep, start_latents, tied_noise
+from ..reuse.dss import DenoisingStepSelector, optimal_switch_step
+from ..reuse.mtn import MotionTransformationNetwork
+from ..reuse.pipeline import (ERRORS, DenoisingReuseConfig, DenoisingReusePipeline, RawMotion, ReuseState, nearest_timestep, start_latents,
+                                        tied_noise)
 from ..temporal.motion import motion_from_prompt, world_normalizer
 from .adapter import fingerprint
 from .matrix import Judges, real_axes, references, score_clips, stored
@@ -185,7 +188,9 @@ def frontier_file(
     return Path(results)/base/f"{name}-{seed}.json"
 
 # %% ../../nbs/training/50_frontier.ipynb #d55014d0
-MADE_BY = (make_clips, reuse_scores, sharpness, score_clips, references, real_axes, start_latents, DenoisingReusePipeline, tied_noise, motion_from_prompt)
+_PARTS = tuple(c for c in DenoisingReusePipeline.__mro__ if c.__module__.startswith("motionrepro"))
+MADE_BY = (make_clips, reuse_scores, sharpness, score_clips, references, real_axes, start_latents, *_PARTS, RawMotion, ReuseState, MotionTransformationNetwork,
+           DenoisingStepSelector, optimal_switch_step, tied_noise, ssim, motion_from_prompt)
 
 def _config(way, job, backbone, pipe, judges):
     "All that the numbers depend on, as JSON values."

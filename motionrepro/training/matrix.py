@@ -379,8 +379,9 @@ def results_folder()->Path:
 def _ship(run, bench, goal, about):
     "Copy a finished run's adapter to the shipped models, with a card."
     values, bare = (read_json(bench.file(r))["values"] for r in (run, replace(run, variant="base")))
-    main, without, shown = values["points"][point_key(*MAIN)], bare["points"][point_key(*MAIN)], ("CLIP-SIM[world]", "FC[world]", "MM", "FID[world]", "FVD[world]")
-    scores = {k: main[k]["value"] for k in shown} | {f"{k} without adapter": without[k]["value"] for k in shown}
+    shown = ("CLIP-SIM[world]", "FC[world]", "MM", "FID[world]", "FVD[world]", "direction accuracy[world]", "motion accuracy[world]")
+    points = {"": values["points"][point_key(*MAIN)], " without adapter": bare["points"][point_key(*MAIN)], " of real clips": values["real"]}
+    scores = {f"{k}{whose}": point[k]["value"] for whose, point in points.items() for k in shown}
     scores |= dict(n=bench.n, **{k: v for k, v in values["criterion"].items() if k != "intervals"})
     save_adapter(load_saved(bench.folder(run)/"adapter"), goal, about, asdict(bench.recipe(run)) | dict(seed=run.seed, seconds=round(values["training"]["seconds"])),
                  scores)

@@ -273,8 +273,7 @@ def summary(
     names = ["step", "surrogate", *(k for k in kinds if k != "rows_observed")]
     scores = {k: mean(after[k]) for k in names} | {f"{k}_untrained": mean(before[k]) for k in names if not k.endswith("copy")}
     scores |= {f"{k}_{at}": mean(after[k][i]) for k in kinds if k != "rows_observed" for at, i in (("first", 0), ("last", -1))}
-    better = scores["carried_predicted"] < scores["carried_composed"]
-    return scores | dict(prediction_beats_composition=better, by_horizon={k: [mean(v) for v in after[k]] for k in kinds})
+    return scores | dict(by_horizon={k: [mean(v) for v in after[k]] for k in kinds})
 
 # %% ../../nbs/training/40_reuse.ipynb #9b115e13
 @dataclass(frozen=True)
