@@ -240,6 +240,7 @@ def _analyse(args):
     picture = Path(args.out)
     if picture.suffix.lower() != ".png": raise UserError(f"{picture}: cannot write {picture.suffix or 'a file without suffix'}", "use .png")
     numbers = args.json or str(picture.with_suffix(".json"))
+    if Path(numbers).resolve() == picture.resolve(): raise UserError(f"--out and --json both name {picture}", "give them different names")
     for target in (picture, numbers):
         if target != "-": _check_writable(target)
     if args.size is not None: check_range("size", args.size, 8)

@@ -248,9 +248,10 @@ def claim_folder(
     "Reserve a folder for one run; a `UserError` if it holds another."
     file, about = Path(folder)/"run.json", json.loads(json.dumps(about))
     if file.exists() and (there := read_json(file)) != about:
-        pairs = {k: (there.get(k), about.get(k)) for k in there | about} | {k: (there["recipe"].get(k), v) for k, v in about["recipe"].items()}
-        differs = [f"{k}={a!r} there, {b!r} here" for k, (a, b) in pairs.items() if a != b and k != "recipe"]
-        raise UserError(f"{folder} holds another run: {', '.join(differs)}", "give another folder, or delete this one to start again")
+        flat = lambda d: {k: v for key, value in d.items() for k, v in (value.items() if isinstance(value, dict) else [(key, value)])}
+        before, now = flat(there), flat(about)
+        differs = [f"{k}={before.get(k)!r} there, {now.get(k)!r} here" for k in before | now if before.get(k) != now.get(k)]
+        raise UserError(f"{folder} holds another run: {', '.join(differs)}", f"give another folder, or delete {folder} to start again")
     write_json(file, about)
 
 def train_adapter(
@@ -292,7 +293,7 @@ def save_adapter(
 ):
     "Write an adapter in half precision, with its card."
     save_half(adapter, folder)
-    write_card(folder, Path(folder).parent.name + " adapter", about, dict(adapter=training), scores)
+    write_card(folder, f"{Path(folder).parent.name} {Path(folder).name}", about, dict(adapter=training), scores)
 
 def load_saved(
     folder, # as `save_adapter` wrote it
@@ -329,8 +330,16 @@ def own_adapter_command(
 ):
     "Train an adapter on a folder of videos."
     recipe = changed_recipe(RECIPES.get(backbone, RECIPES["paper"]), changes)
-    check_range("seed", seed, 0), list_videos(data)                    # complains about the folder before anything is loaded
-    base, state = load_backbone(backbone, device=device), Path(checkpoints)/"own"/Path(out).resolve().name
+    check_range("seed", seed, 0), list_videos(data)                    # complains about what was given before anything is loaded
+    if pool_length is not None: check_range("pool_length", pool_length, 1)
+    out = Path(out).resolve()
+    state = Path(checkpoints)/"own"/f"{out.name}-{hashlib.sha256(str(out).encode()).hexdigest()[:8]}"
+    for folder in (out, state):
+        try: folder.mkdir(parents=True, exist_ok=True)
+        except OSError as e: raise UserError(f"{folder} cannot be a folder: {e.strerror}", "name another one") from None
+    base = load_backbone(backbone, device=device)
+    check_range("size", recipe.size, base.downsample), check_range("num_frames", recipe.num_frames, 2, getattr(make_adapter(recipe, base.unet).config, "max_frames", 32))
+    if recipe.size % base.downsample: raise UserError(f"size={recipe.size} is not a multiple of {base.downsample}")
     cache = clip_cache(base, state/"clips.pt", data, recipe.size, recipe.num_frames, recipe.interval, pool_length, seed, progress)
     adapter, history = train_adapter(recipe, state/"run", base, cache, seed=seed, progress=progress)
     part = max(1, len(history["log"]) // 10)
