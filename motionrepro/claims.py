@@ -17,7 +17,7 @@ import torch
 
 from .checks import consistency, editing, frontier, reuse, selection, temporal
 from .checks.base import DECISIONS, Check, combine
-from .core import UserError, assets_path, generator, read_json, save_result
+from .core import UserError, assets_path, generator, read_json, save_result, write_json
 from .figures import Table, checkout, figure_settings
 from .training import tables
 
@@ -124,9 +124,10 @@ def _stored(id, profile, folder=None):
 
 def _store(id, profile, folder, result):
     "Write a result to `folder`, or where results of the profile lie: in the checkout also into the package."
-    places = [Path(folder)] if folder else [results_folder(profile)]
-    if not folder and profile == "tiny" and places[0].parent.parent == assets_path().parent.parent: places.append(shipped_results())
-    for p in places: save_result(p/f"{id}.json", **result)
+    place = Path(folder) if folder else results_folder(profile)
+    save_result(place/f"{id}.json", **result)
+    if not folder and profile == "tiny" and place.parent.parent == assets_path().parent.parent: # the same file: a second provenance would see the first
+        write_json(shipped_results()/f"{id}.json", read_json(place/f"{id}.json"))
 
 def weights_fingerprint(backbone:str)->str: # a name or folder, as for `load_backbone`
     "What tells one set of weights from another: a hash of the files, or the pinned revision on the hub."
