@@ -82,7 +82,7 @@ B06 = Check("The steps that eq. 12 (beta 1) picks for two later frames of a clip
             lambda p: configure_selection(p, "mtn", seeds=[0, 1]), _measure_frames, _judge_frames,
             lambda x: "; ".join(f"{kind}: t* of two frames is {m['between']:.0f} apart, of one frame under two noises {m['within']:.0f}; frames "
                                 + ", ".join(f"{f}: {t:.0f}" for f, t in zip(x["frames"], m["by_frame"])) for kind, m in x["errors"].items()) if x["n"]
-                      else "no trained network",
+                      else "not measured yet: motionrepro train mtn",
             (frame_steps, _of_frames, errors_of_clips, *_ERRORS_OF, "motionrepro.reuse.dss:optimal_switch_step"))
 
 # %% ../../nbs/checks/50_selection.ipynb #cce87a10
@@ -157,7 +157,7 @@ B11 = Check("With all steps the selector's choices certainly (99%, clip by clip)
             "With a quarter of the steps, too: trend; certainly larger ones: contradicted; neither: open.",
             lambda p: configure_selection(p, "mtn", "dss"), _measure_shares, _judge_shares,
             lambda x: "excess over the best step: " + ", ".join(f"{v:.1%} ({k})" for k, v in x["excess"].items()) if x["n"]
-                      else "no trained selector",
+                      else "not measured yet: motionrepro train dss",
             (_of_shares, *_ERRORS_OF, *(_REUSE + k for k in ("selector_choices", "cost_at")), "motionrepro.reuse.dss:DenoisingStepSelector"))
 
 # %% ../../nbs/checks/50_selection.ipynb #1ab61a00
@@ -187,7 +187,7 @@ def _judge_horizon(x):
 
 def _show_horizon(x):
     "Carried and end-point errors at the ends of the horizon."
-    if not x["n"]: return "no trained network"
+    if not x["n"]: return "not measured yet: motionrepro train mtn"
     ends = lambda v: f"{v[0]:.2f} to {v[-1]:.2f}" if None not in (v[0], v[-1]) else "-"
     return "; ".join(f"{what} error " + ", ".join(f"{k} {ends(x['by_horizon'][f'{what}_{k}'])}" for k in ("predicted", "composed", "copy"))
                      for what in ("carried", "endpoint")) + " (1 to 12 frames ahead)"
