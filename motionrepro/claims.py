@@ -18,7 +18,7 @@ import torch
 from .checks import consistency, editing, frontier, reuse, selection, temporal
 from .checks.base import DECISIONS, Check, combine
 from .core import UserError, assets_path, generator, read_json, save_result, write_json
-from .figures import Table, checkout, figure_settings
+from .figures import Table, figure_settings, results_of
 from .training import tables
 
 # %% ../nbs/85_claims.ipynb #f54d83f8
@@ -109,9 +109,7 @@ X09 | is paper A's FVD column independent of its FID column? | Tables 1-4 | r = 
 # %% ../nbs/85_claims.ipynb #e0484b20
 def results_folder(profile:str="tiny")->Path: # a profile's name
     "Where `decide` stores results: in the checkout, or else below the current folder."
-    try: root = checkout()
-    except UserError: root = Path.cwd()
-    return root/"results"/("claims" if profile == "tiny" else f"claims-{profile}")
+    return results_of("claims" if profile == "tiny" else f"claims-{profile}")
 
 def shipped_results()->Path:
     "Results of the default profile that travel inside the package."

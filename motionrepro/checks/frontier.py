@@ -22,17 +22,15 @@ import torch
 from .base import Check, combine
 from .consistency import all_of, mean_interval, state_of
 from ..core import UserError
-from ..figures import checkout
+from ..figures import checkout, results_of
 from ..training.tables import cell, clip_values
 
 # %% ../../nbs/checks/40_frontier.ipynb #6f20a109
 BASES, SEEDS = ("tiny-128", "tiny"), (0, 1, 2)                       # where to look, in this order
 
 def frontier_folder()->Path:
-    "Where the results lie: in the checkout, or else below the current folder."
-    try: root = checkout()
-    except UserError: root = Path.cwd()
-    return root/"results"/"frontier"
+    "Where the results lie."
+    return results_of("frontier")
 
 def stored_files(folder=None)->tuple: # base and its files, or ("", []); the folder is that of the results
     "Files of the first base that was measured."

@@ -154,10 +154,8 @@ def _show_gates(numbers):
 
 def adapter_fingerprint()->str|None: # 12 hex digits; None where there is none
     "What tells the shipped adapter from another."
-    import hashlib
-    from motionrepro.core import assets_path
-    files = sorted((assets_path()/"tiny"/"adapter").glob("*.safetensors"))
-    return hashlib.sha256(b"".join(p.read_bytes() for p in files)).hexdigest()[:12] if files else None
+    from motionrepro.checks.consistency import network_fingerprint
+    return network_fingerprint("tiny", "adapter") or None
 
 A07 = Check("The value at which the gate starts is lost from the paper's text, and 0.1 is ours, so the number cannot be compared: unspecified, as long "
             "as all gates start below 0.5 and alike for all motion scores; otherwise contradicted. Trained values are reported.",

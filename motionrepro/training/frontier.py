@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 
 from ..backbones import EMBEDDED, load_backbone
 from ..core import UserError, assets_path, atomic_path, check_range, generator, read_json, save_result, source_hash, usable_device
-from ..figures import checkout
+from ..figures import results_of
 from ..metrics import motion_magnitude, ssim, video_inception_score
 from ..metrics.world import load_evaluator
 from ..reuse.dss import DenoisingStepSelector, optimal_switch_step
@@ -26,6 +26,7 @@ from ..reuse.mtn import MotionTransformationNetwork
 from ..reuse.pipeline import (ERRORS, DenoisingReuseConfig, DenoisingReusePipeline, RawMotion, ReuseState, nearest_timestep, start_latents,
                                         tied_noise)
 from ..temporal.motion import motion_from_prompt, world_normalizer
+from ..temporal.pipeline import latent_shape
 from .adapter import fingerprint
 from .matrix import Judges, real_axes, references, score_clips, stored
 
@@ -109,14 +110,12 @@ def make_clips(
     for s in tqdm(range(0, len(captions), batch), desc=f"clips at t* {way.switch_step}", leave=False, disable=not progress):
         prompts = captions[s:s + batch]
         each = lambda name: [generator(seed, name, s + i) for i in range(len(prompts))] # a clip's noise does not depend on the others
-        first = tied_noise((len(prompts), num_frames, *_latent(pipe.backbone)), way.noise, generator=each("frontier"))
+        first = tied_noise(latent_shape(pipe.backbone, len(prompts), num_frames), way.noise, generator=each("frontier"))
         outs.append(pipe(prompts, num_frames, num_inference_steps=steps, guidance_scale=guidance, latents=first, noise=way.noise, generator=each("steps"),
                          output_type="pt", timed=True))
     join = lambda name: torch.cat([getattr(o, name).cpu() for o in outs])
     return Made(join("frames").float(), join("switch_step"), None if outs[0].errors is None else join("errors")[..., ERRORS.index(pipe.reuse.error)], outs[0].timesteps,
                 sum(o.unet_calls for o in outs), outs[0].seconds and {k: sum(o.seconds[k] for o in outs) for k in outs[0].seconds})
-
-def _latent(backbone): return (backbone.unet.config.in_channels, *[backbone.unet.config.sample_size] * 2)
 
 # %% ../../nbs/training/50_frontier.ipynb #a569dac4
 def sharpness(
@@ -182,10 +181,7 @@ def frontier_file(
     results=None, # folder; default: the checkout's
 )->Path: # JSON; not there if the way was not measured
     "Where results of a way lie."
-    if results is None:
-        try: results = checkout()/"results"/"frontier"
-        except UserError: results = Path.cwd()/"results"/"frontier"
-    return Path(results)/base/f"{name}-{seed}.json"
+    return Path(results or results_of("frontier"))/base/f"{name}-{seed}.json"
 
 # %% ../../nbs/training/50_frontier.ipynb #d55014d0
 _PARTS = tuple(c for c in DenoisingReusePipeline.__mro__ if c.__module__.startswith("motionrepro"))

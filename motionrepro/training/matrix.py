@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MAIN', 'VARIANTS', 'MADE_BY', 'ADAPTER_TARGETS', 'references', 'Judges', 'real_axes', 'score_clips', 'evaluate_clips',
            'point_key', 'paired_interval', 'criterion', 'hears_motion', 'Run', 'matrix', 'Bench', 'trained',
-           'training_summary', 'stored', 'perform', 'results_folder', 'adapter_command']
+           'training_summary', 'stored', 'perform', 'adapter_command']
 
 # %% ../../nbs/training/30_matrix.ipynb #bd49ec64
 import functools, hashlib, time
@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 from ..backbones import load_backbone, save_half
 from ..core import UserError, assets_path, check_range, generator, read_json, save_result, source_hash, usable_device
 from ..data.world import World, load_all, render, sample_scene
-from ..figures import checkout
+from ..figures import results_of
 from ..metrics import (clip_sim, embed_frames, feature_statistics, fid, frame_consistency, frechet_distance, fvd, mean_result,
                                  motion_accuracy, motion_magnitude, principal_axes, project, world_clip, world_extractor)
 from ..temporal.attention import AdaptiveTemporalBlock, GlobalTemporalBlock
@@ -370,12 +370,6 @@ def perform(
 # %% ../../nbs/training/30_matrix.ipynb #bf9b18fc
 ADAPTER_TARGETS = ("adapter", "adapter-128", "matrix")
 
-def results_folder()->Path:
-    "Where results lie: in the checkout, or else below the current folder."
-    try: root = checkout()
-    except UserError: root = Path.cwd()
-    return root/"results"/"matrix"
-
 def _ship(run, bench, goal, about):
     "Copy a finished run's adapter to the shipped models, with a card."
     values, bare = (read_json(bench.file(r))["values"] for r in (run, replace(run, variant="base")))
@@ -407,7 +401,7 @@ def adapter_command(
     if steps is not None: check_range("steps", steps, 1)
     whole = target == "matrix"
     assets = assets_path() if whole or out is None else Path(out)
-    results = results_folder() if out is None else Path(out) if whole else Path(out)/"results"
+    results = results_of("matrix") if out is None else Path(out) if whole else Path(out)/"results"
     bench = Bench(Path(checkpoints), results, assets, usable_device(device), n, sampling_steps, steps, pool_length, judges=judges, progress=progress)
     work = matrix()
     if unknown := set(only or ()) - {run.name for run, _ in work}:

@@ -17,8 +17,8 @@ from pathlib import Path
 import torch
 
 from ..checks.base import Check, combine
-from ..core import UserError, read_json
-from ..figures import checkout
+from ..core import read_json
+from ..figures import results_of
 from ..metrics.results import mean_result
 
 # %% ../../nbs/training/35_tables.ipynb #49e0c75b
@@ -33,10 +33,8 @@ MAIN = "rho=0.6,motion=auto"                                         # the point
 def rho_key(rho:float)->str: return f"rho={rho:g},motion=auto"
 
 def matrix_folder()->Path:
-    "Where the matrix's results lie: in the checkout, or else below the current folder."
-    try: root = checkout()
-    except UserError: root = Path.cwd()
-    return root/"results"/"matrix"
+    "Where the matrix's results lie."
+    return results_of("matrix")
 
 def _conditions(config):
     "What has to be the same for two runs to be compared."
