@@ -4,7 +4,9 @@
     python bench/reuse.py --quick       # tiny alone, few steps, 16 x 16 positions; writes nothing
 
 Frame-wise denoising takes its frames in the same two batches as reuse does, so that what is compared is steps and not batch sizes; all frames in one batch
-is timed beside it. Peaks count every allocation that torch makes on the way, the features not included.
+is timed beside it. The ideal formula counts frames, as if a UNet's call cost nothing of its own. So the UNet's calls of both are timed alone too: no pipeline
+can be faster than their ratio, and what is left between it and the measured one is the pipeline's. Peaks count every allocation that torch makes on the way,
+the features not included.
 """
 import argparse
 import statistics
@@ -33,36 +35,55 @@ def random_sd15(device):
     return Backbone("sd15, random", tiny.vae, text.to(device).eval(), tiny.tokenizer, sd_unet("sd15").to(device).eval(), tiny.scheduler)
 
 
-def speed(backbone, latent, frames, references, steps, guidance, repeats, device):
-    """Times of reuse, of frame-wise denoising in the same batches, and of all frames in one batch; in turns."""
+def ways(backbone, latent, frames, references, steps, guidance):
+    """What is timed, `name -> function`: reuse, frame-wise denoising in the same batches, all frames in one batch, and the UNet's calls of the first two alone."""
     pipe = DenoisingReusePipeline.from_pretrained(backbone, adapter=None, mtn=None, dss=None)
     pipe.set_progress_bar_config(disable=True)
     pipe.scheduler = diffusers.DDIMScheduler.from_config(pipe.scheduler.config)
     noise = torch.randn(1, frames, 4, latent, latent, generator=generator("bench reuse"))
     schedule = pipe.timesteps(steps)
-    more = dict(num_inference_steps=steps, guidance_scale=guidance, output_type="latent")
-    made = []
+    switch = nearest_timestep(schedule, 200)
+    parts, more = (slice(0, references), slice(references, None)), dict(num_inference_steps=steps, guidance_scale=guidance, output_type="latent")
 
     def reuse():
-        pipe.enable(DenoisingReuseConfig(references=references, switch_step=nearest_timestep(schedule, 200)))
-        made[:] = [pipe("a star", latents=noise, num_frames=frames, **more)]
+        pipe.enable(DenoisingReuseConfig(references=references, switch_step=switch))
+        return pipe("a star", latents=noise, num_frames=frames, **more)
 
     def full(*parts):
         pipe.disable()
         for part in parts: pipe("a star", latents=noise[:, part], num_frames=noise[:, part].shape[1], **more)
 
-    runs = dict(reuse=reuse, framewise=lambda: full(slice(0, references), slice(references, None)), one_batch=lambda: full(slice(0, None)))
-    times = in_turns(runs, repeats, device)
-    ratios = [f / r for f, r in zip(times["framewise"], times["reuse"])]
-    measured, ideal = statistics.median(ratios), made[0].ideal_speedup
-    result = dict(frames=frames, references=references, steps=steps, latent=latent, guidance=guidance,
-                  switch_step=made[0].switch_step.item(), unet_calls=made[0].unet_calls,
-                  ideal=ideal, measured=measured, lowest=min(ratios), highest=max(ratios), share=measured / ideal,
-                  against_one_batch=statistics.median(f / r for f, r in zip(times["one_batch"], times["reuse"])),
-                  seconds={name: statistics.median(t) for name, t in times.items()})
-    print(f"{backbone.name}, {latent} x {latent} latents, {frames} frames, {references} references, {steps} steps: ideal {ideal:.2f}, measured {measured:.2f} "
-          f"({min(ratios):.2f} to {max(ratios):.2f}), {result['share']:.3f} of it; {result['against_one_batch']:.2f} against all frames in one batch",
-          flush=True)
+    @torch.no_grad()
+    def calls(first):
+        seen, text = noise[0].to(pipe.unet.device), backbone.encode_text(["a star"]).to(pipe.unet.device)
+        for part, begin in zip(parts, (0, first)):
+            batch = seen[part].repeat(1 + (guidance != 1), 1, 1, 1)          # guidance sees each frame twice
+            for t in schedule[begin:]: pipe.unet(batch, t, text.expand(len(batch), -1, -1))
+
+    return dict(reuse=reuse, framewise=lambda: full(*parts), one_batch=lambda: full(slice(0, None)),
+                calls_reuse=lambda: calls(schedule.index(switch)), calls_framewise=lambda: calls(0))
+
+
+def speed(cases, repeats, device):
+    """Speed-ups of each case, `dict(backbone, latent, frames, references, steps, guidance)`; all cases and all their ways take turns."""
+    tasks = [ways(**case) for case in cases]
+    made = [task["reuse"]() for task in tasks]
+    times = in_turns({(i, name): run for i, task in enumerate(tasks) for name, run in task.items()}, repeats, device)
+    return [summary(case, output, {name: t for (j, name), t in times.items() if j == i}) for i, (case, output) in enumerate(zip(cases, made))]
+
+
+def summary(case, made, times):
+    """One case's numbers; medians of ratios within a turn."""
+    ratios = lambda over, under: [a / b for a, b in zip(times[over], times[under])]
+    found, ideal = ratios("framewise", "reuse"), made.ideal_speedup
+    measured, reachable, whole = (statistics.median(r) for r in (found, ratios("calls_framewise", "calls_reuse"), ratios("one_batch", "reuse")))
+    result = case | dict(backbone=case["backbone"].name, switch_step=made.switch_step.item(), unet_calls=made.unet_calls,
+                         ideal=ideal, measured=measured, lowest=min(found), highest=max(found), share=measured / ideal,
+                         reachable=reachable, share_of_reachable=measured / reachable, against_one_batch=whole,
+                         seconds={name: statistics.median(t) for name, t in times.items()})
+    print("{backbone}, {latent} x {latent} latents, {frames} frames, {references} references, {steps} steps: ideal {ideal:.2f}, measured {measured:.2f} "
+          "({lowest:.2f} to {highest:.2f}), {share:.3f} of it; the UNet's calls alone {reachable:.2f}, measured {share_of_reachable:.3f} of that; "
+          "{against_one_batch:.2f} against all frames in one batch".format(**result), flush=True)
     return result
 
 
@@ -94,11 +115,12 @@ def main():
     args = parser.parse_args()
     if args.quick: args.steps, args.side, args.repeats = 5, 16, 1
     begin, tiny = time.perf_counter(), load_backbone("tiny", device=args.device)
-    cases = [(tiny, 8, 16, 4, args.steps, 3.), (tiny, 8, 16, 2, args.steps, 3.)]
-    if args.quick: cases = [(tiny, 8, 4, 2, args.steps, 1.)]
-    else: cases.append((random_sd15(args.device), args.sd_latent, 8, 2, min(args.steps, 10) if args.device == "cpu" else args.steps, 1.))
-    speeds = [speed(*case, args.repeats if case[0] is tiny else min(args.repeats, 3), args.device) | dict(backbone=case[0].name) for case in cases]
-    del cases
+    case = lambda backbone, *numbers: dict(zip(("backbone", "latent", "frames", "references", "steps", "guidance"), (backbone, *numbers)))
+    if args.quick: speeds = speed([case(tiny, 8, 4, 2, args.steps, 1.)], args.repeats, args.device)
+    else:
+        speeds = speed([case(tiny, 8, 16, 4, args.steps, 3.), case(tiny, 8, 16, 2, args.steps, 3.)], args.repeats, args.device)
+        steps = args.steps if args.device == "cuda" else min(args.steps, 6)
+        speeds += speed([case(random_sd15(args.device), args.sd_latent, 8, 2, steps, 1.)], min(args.repeats, 3), args.device)
     memory = {}
     for window in (None, 8):
         kind = "dense" if window is None else f"window {window}"

@@ -4,7 +4,7 @@
     python bench/scaling.py --quick     # a few small sizes; writes nothing
 
 An exponent is the slope of a line through logarithms of medians. Reuse costs R T + (F - R) t* calls, which is a line in F with an offset, so its exponent lies
-below 1 and tends to it with more frames. A dense matrix has N entries for each of N positions, a windowed one (2 r + 1)^2 at most.
+below 1 and tends to it with more frames. All sizes take turns. A dense matrix has N entries for each of N positions, a windowed one (2 r + 1)^2 at most.
 """
 import argparse
 import statistics
@@ -31,15 +31,16 @@ def exponent(sizes, costs):
 @torch.no_grad()
 def positions(sides, repeats, device):
     """Seconds and bytes to make a matrix between two frames and to carry a latent along it, dense and windowed, by number of positions."""
-    rows = []
-    for side in sides:
+    def made(side, window):
         source, target, latent = (torch.randn(1, c, side, side, generator=generator("bench scaling", side, k)).to(device)
                                   for k, c in enumerate((CHANNELS, CHANNELS, 4)))
-        def made(window): return lambda: motion_matrix(source, target, window=window, temperature=.05).apply(latent)
-        tasks = {"dense": made(None), f"window {WINDOW}": made(WINDOW)}
-        times = in_turns(tasks, repeats, device)
-        rows.append(dict(positions=side**2, seconds={k: statistics.median(t) for k, t in times.items()},
-                         bytes={k: peak(task, device) for k, task in tasks.items()}))
+        return lambda: motion_matrix(source, target, window=window, temperature=.05).apply(latent)
+    storages = {"dense": None, f"window {WINDOW}": WINDOW}
+    tasks, rows = {(side, name): made(side, window) for side in sides for name, window in storages.items()}, []
+    times = in_turns(tasks, repeats, device)
+    for side in sides:
+        rows.append(dict(positions=side**2, seconds={k: statistics.median(times[side, k]) for k in storages},
+                         bytes={k: peak(tasks[side, k], device) for k in storages}))
         print(f"{side} x {side} positions: " + ", ".join(f"{k} {1e3 * s:.1f} ms, {rows[-1]['bytes'][k] / 2**20:.1f} MB" for k, s in rows[-1]["seconds"].items()),
               flush=True)
     return rows
@@ -57,7 +58,8 @@ def main():
     args = parser.parse_args()
     if args.quick: args.frames, args.sides, args.steps, args.repeats = [6, 12], [8, 16], 5, 1
     begin, tiny = time.perf_counter(), load_backbone("tiny", device=args.device)
-    clips = [speed(tiny, 8, frames, 4, args.steps, 1., args.repeats, args.device) for frames in args.frames]
+    cases = [dict(backbone=tiny, latent=8, frames=frames, references=4, steps=args.steps, guidance=1.) for frames in args.frames]
+    clips = speed(cases, args.repeats, args.device)
     grids = positions(args.sides, args.repeats, args.device)
     exponents = {f"{k}, frames": exponent(args.frames, [c["seconds"][k] for c in clips]) for k in ("framewise", "reuse")}
     for what in ("seconds", "bytes"):

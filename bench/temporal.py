@@ -71,10 +71,10 @@ def training_step(model, given, adapter=None):
 
 
 def ratios(times, over, under):
-    """Median, lowest and highest of paired ratios; `over` and `under` map one turn's seconds to numbers."""
+    """Quartiles of paired ratios; `over` and `under` map one turn's seconds to numbers."""
     turns = [dict(zip(times, values)) for values in zip(*times.values())]
-    values = [over(t) / under(t) for t in turns]
-    return dict(median=statistics.median(values), lowest=min(values), highest=max(values))
+    lower, median, upper = statistics.quantiles([over(t) / under(t) for t in turns], method="inclusive")
+    return dict(median=median, lower=lower, upper=upper)
 
 
 def measure(name, args):
@@ -91,7 +91,7 @@ def measure(name, args):
     values = dict(clips=clips, frames=frames, side=side, parameters={m: sum(p.numel() for p in a.parameters()) for m, a in adapters.items()})
     for task, make in dict(forward=forward, step=training_step).items():
         runs = {m: make(model, given, *([adapters.get(m)] if task == "step" else [])) for m, model in models.items()}
-        times = in_turns(runs, args.repeats, args.device)
+        times = in_turns(runs, args.repeats if task == "forward" else max(2, args.repeats // 3), args.device)
         values[task] = dict(seconds={m: statistics.median(s) for m, s in times.items()}, bytes={m: peak(run, args.device) for m, run in runs.items()},
                             total=ratios(times, lambda t: t["ours"], lambda t: t["bare"]),
                             to_animatediff=ratios(times, lambda t: t["ours"], lambda t: t["AnimateDiff"]))
@@ -101,7 +101,7 @@ def measure(name, args):
 
 def report(name, v):
     """Print one base's numbers; whether both targets are met."""
-    show = lambda r: f"{r['median']:.2f} ({r['lowest']:.2f} to {r['highest']:.2f})"
+    show = lambda r: f"{r['median']:.2f} ({r['lower']:.2f} to {r['upper']:.2f})"
     print(f"{name}: {v['clips']} clips of {v['frames']} frames, {v['side']} x {v['side']} latents; " + ", ".join(f"{m} {n:,} parameters" for m, n in v["parameters"].items()))
     for task in ("forward", "step"):
         print(f"{task:>9}: " + ", ".join(f"{m} {s * 1e3:.1f} ms, {v[task]['bytes'][m] / 2**20:.0f} MB" for m, s in v[task]["seconds"].items())
@@ -116,7 +116,7 @@ def report(name, v):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bases", nargs="+", default=list(RECIPE), choices=list(RECIPE))
-    parser.add_argument("--repeats", type=int, default=11, help="all take turns that often; medians count")
+    parser.add_argument("--repeats", type=int, default=41, help="forward passes take turns that often, at least 2, steps a third of it; medians and quartiles count")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="on cuda: 2 clips of 8 frames, 64 x 64 latents, half precision")
     parser.add_argument("--output", default=Path(__file__).parents[1]/"results"/"bench"/"temporal.json")
     args = parser.parse_args()
