@@ -153,7 +153,7 @@ def test_broken_files_that_were_named(clips, capsys):
     ("missing.mp4", [], "missing.mp4: no such file"), ("broken.mp4", [], "broken.mp4: not a video"),
     ("short.gif", [], "too short, 8 frames at interval 2 need 15 frames, it has 5"), ("still.gif", ["--fps", "60"], "fewer than fps=60"),
     ("still.gif", ["--num-frames", "1"], "num_frames=1 is outside [2"), ("still.gif", ["--interval", "0"], "interval=0 is outside [1"),
-    ("still.gif", ["--size", "0"], "size=0"), ("still.gif", ["--start", "-1"], "start=-1"),
+    ("still.gif", ["--size", "0"], "size=0"), ("still.gif", ["--size", "1000000"], "size=1000000 is outside [8, 4096]"), ("still.gif", ["--start", "-1"], "start=-1"),
     ("still.gif", ["--normalizer", "none.json"], "none.json: No such file"), ("still.gif", ["--fit", "x.json"], "degenerate"),
     ("still.gif", ["--json", "/dev/null/x.json"], "cannot be written")])
 def test_score_mistakes(name, options, reason, clips, capsys, tmp_path, monkeypatch):
@@ -293,6 +293,10 @@ def test_generate_with_the_tiny_backbone(tmp_path, capsys):
     assert (tmp_path/"a.gif").read_bytes() == (tmp_path/"b.gif").read_bytes()
     frames = read_clip(tmp_path/"a.gif", 2, 1, size=None).video
     assert frames.shape == (2, 3, 64, 64) and frames.std() > .01
+    assert "note" not in capsys.readouterr().err
+    assert main(["generate", "a cat on a plain sofa", "--steps", "1", "--out", str(tmp_path/"cat.png")]) == 0
+    note = capsys.readouterr().err
+    assert note.startswith("motionrepro: note: tiny knows") and "not: cat, sofa\nhint: " in note and (tmp_path/"cat.png").exists()
 
 
 # train, figures, claims
@@ -332,7 +336,9 @@ def test_train_hands_adapters_to_their_own_command(monkeypatch):
 
 
 @pytest.mark.parametrize("args, reason", [(["adapter", "--only", "ours-0"], "--only names runs"), (["matrix", "--seed", "1"], "seed=1"),
-                                          (["matrix", "--only", "theirs-0"], "theirs-0 is not in the matrix"), (["matrix", "--steps", "0"], "steps=0")])
+                                          (["matrix", "--only", "theirs-0"], "theirs-0 is not in the matrix"), (["matrix", "--steps", "0"], "steps=0"),
+                                          (["vae", "--out", "/dev/null/x"], "/dev/null/x: cannot be made, /dev/null is a file"),
+                                          (["dss", "--checkpoints", "/dev/null"], "/dev/null is a file")])
 def test_train_mistakes(args, reason, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["train", *args]) == 2
@@ -366,10 +372,11 @@ def test_training_on_own_clips_passes_on_what_was_given(monkeypatch):
     assert asked == [(("clips", "mine"), dict(changes=[])), (("clips", "mine"), options)]
 
 
-def test_measure_passes_on_what_was_given(monkeypatch):
+def test_measure_passes_on_what_was_given(monkeypatch, capsys):
     from motionrepro.training.frontier import Frontier
     asked = []
     monkeypatch.setattr("motionrepro.training.frontier.frontier_command", lambda *given: asked.append(given))
+    assert main(["measure", "--out", "/dev/null/x"]) == 2 and not asked and "/dev/null is a file" in capsys.readouterr().err
     assert main(["measure"]) == 0
     assert main([*"measure --only full 200 --base tiny --samples 8 --steps 20 --seed 3 --out there --checkpoints kept --device cpu".split()]) == 0
     given = Frontier("tiny", 3, 8, 20, results=Path("there"), checkpoints=Path("kept"), device="cpu")

@@ -305,18 +305,18 @@ class DenoisingReuseOutput(MotionAdaptivePipelineOutput):
     timesteps:list # the schedule
     statistics:torch.Tensor=None # "auto": what the selector saw, `b s 7` in the order of `STATISTICS`; the last one is the NMI
     errors:torch.Tensor=None # "auto": observed between the references, `b s 4` in the order of `ERRORS`
-    seconds:dict=None # if `timed`: "unet", "motion", "decode", "all"
+    seconds:dict=None # if `timed`: "unet", "motion", "decode", "all", and "framewise", of the UNet's calls if later frames took all steps in the same batches
 
     @property
     def measured_speedup(self)->float:
-        "Time that frame-wise denoising takes at the pace of this run's UNet over this run's time, decoding left out; None if it was not timed."
-        return self.seconds and self.ideal_speedup * self.seconds["unet"] / (self.seconds["all"] - self.seconds["decode"])
+        "Time that frame-wise denoising takes at the pace of this run's UNet calls over this run's time, decoding left out; None if it was not timed."
+        return self.seconds and self.seconds["framewise"] / (self.seconds["all"] - self.seconds["decode"])
 
 # %% ../../nbs/reuse/05_pipeline.ipynb #a8850dcf
 class _Clock:
     "Seconds by name, if asked to keep them."
     def __init__(self, device, on):
-        self.device, self.seconds = device, dict.fromkeys(("unet", "motion", "decode", "all"), 0.) if on else None
+        self.device, self.seconds = device, dict.fromkeys(("unet", "motion", "decode", "all", "framewise"), 0.) if on else None
 
     def now(self):
         if self.device.type == "cuda": torch.cuda.synchronize(self.device)
@@ -329,6 +329,14 @@ class _Clock:
         start = self.now()
         try: yield
         finally: self.seconds[name] += self.now() - start
+
+    @contextmanager
+    def framewise(self, share):
+        "Count the UNet's time in a block as that part of what frame-wise denoising takes."
+        if self.seconds is None: yield; return
+        start = self.seconds["unet"]
+        yield
+        self.seconds["framewise"] += (self.seconds["unet"] - start) / share
 
 @dataclass
 class _Run:
@@ -509,13 +517,14 @@ class _Phases:
         if run.callback is not None: result = (run.callback(self, k, t, dict(latents=result)) or {}).get("latents", result)
         return result
 
-    def _later(self, run, latents, chosen, frames):
-        "Denoise what begins at the switch steps."
+    def _later(self, run, latents, chosen, frames, later=1.):
+        "Denoise what begins at the switch steps; that is a share `later` of all frames that no other phase denoises."
         with injected(self.unet, self.adapter if run.config.together else None) as model:
             for k in sorted(set(chosen.tolist())):
                 clips, scheduler, handover = (chosen == k).nonzero()[:, 0], begin_at(run.scheduler, k), self.state.handovers[k]
                 latents[clips, frames], run.generators = handover.latents[clips], handover.generators
-                with self.progress_bar(total=len(scheduler.timesteps) - k) as bar:
+                left = len(scheduler.timesteps) - k
+                with self.progress_bar(total=left) as bar, run.clock.framewise(left / len(scheduler.timesteps) * later):
                     for i in range(k, len(scheduler.timesteps)): latents = self._advance(run, model, scheduler, latents, i, clips, frames); bar.update()
         return latents
 
@@ -553,7 +562,8 @@ class _References:
             self._offer(run, 0, lambda: first[:, later])
             scheduler = begin_at(run.scheduler, 0)
             for k, t in enumerate(scheduler.timesteps):
-                before, latents = latents, self._advance(run, model, scheduler, latents, k, torch.arange(b), slice(0, references))
+                before = latents
+                with run.clock.framewise(1): latents = self._advance(run, model, scheduler, latents, k, torch.arange(b), slice(0, references))
                 if k < last:
                     prompted = {block: x[-b * references:] for block, x in features.items()} # with guidance, those of the prompt
                     residuals = (latents - before, latents - first) if watch else None
@@ -661,7 +671,7 @@ class _GivenClips:
                         self._look(run, model, features, source, k, [(0, j) for j in range(1, f)], source_text, config.switch_step == "auto")
                         self._offer(run, k + 1, lambda: self._start(run, self.state.motion(run.network), first, base(0)[:, 0], base(k + 1)[:, 0], k + 1))
                 chosen = self.chosen(config, run.timesteps, run.choices)
-                made = self._finish(run, self._later(run, like.clone(), chosen, later), asked, chosen, output_type, return_dict)
+                made = self._finish(run, self._later(run, like.clone(), chosen, later, (f - 1) / f), asked, chosen, output_type, return_dict)
         finally: self.reset()
         self.maybe_free_model_hooks()
         return made

@@ -73,7 +73,7 @@ class Made:
     errors:torch.Tensor|None # "auto": observed between the references, `n s`; the one that eq. 12 takes without a selector
     timesteps:list # the schedule
     unet_calls:int # frame evaluations
-    seconds:dict|None # "unet", "motion", "decode", "all"; None where nothing is handed over
+    seconds:dict|None # those of `DenoisingReuseOutput`; None where nothing is handed over
 
 def make_pipeline(
     way:Way,
@@ -146,7 +146,7 @@ def reuse_scores(
     scores["per_clip"] |= {k: _nested(v) for k, v in per_clip.items()}
     n, frames, steps = *made.video.shape[:2], len(made.timesteps)
     ideal, s = n * frames * steps / made.unet_calls, made.seconds
-    speed = {} if s is None else dict(seconds=s, measured_speedup=ideal * s["unet"] / (s["all"] - s["decode"]))
+    speed = {} if s is None else dict(seconds=s, measured_speedup=s["framewise"] / (s["all"] - s["decode"]))
     return scores | {"IS[world]": dict(value=inception.value, n=inception.n)} | dict(timesteps=made.timesteps, unet_calls=made.unet_calls, ideal_speedup=ideal) | speed
 
 def _nested(values): # JSON has no NaN
@@ -256,12 +256,15 @@ def load_ways(
     return {name: [(r["values"], r["config"]) for r in rows] for name, rows in found.items() if rows}
 
 def at_equal_cost(
-    fixed:list, # for each fixed step: (frame evaluations for each clip, one value for each clip)
+    fixed:dict, # name of a fixed step -> (frame evaluations for each clip, one value for each clip)
     cost:float, # frame evaluations for each clip, on average
-)->torch.Tensor|None: # what each clip would have on average; None outside of the fixed steps' costs
-    "A mixture of the two neighbouring fixed steps that costs the same."
-    fixed = sorted(((c, torch.as_tensor(v, dtype=torch.float64)) for c, v in fixed), key=lambda p: p[0])
-    for (low, cheap), (high, dear) in zip(fixed, fixed[1:]):
-        if low <= cost <= high and high > low:
-            share = (cost - low) / (high - low)
-            return (1 - share) * cheap + share * dear
+)->dict: # (cheaper step, dearer step) -> what each clip would have on average; the dearest of the cheaper ones first, empty outside of the steps' costs
+    "Every mixture of two fixed steps that costs the same."
+    cheap, dear = [k for k in fixed if fixed[k][0] <= cost], [k for k in fixed if fixed[k][0] >= cost]
+    found = {}
+    for low in sorted(cheap, key=lambda k: -fixed[k][0]):
+        for high in sorted(set(dear) - {low}, key=lambda k: fixed[k][0]):
+            (c, less), (d, more) = fixed[low], fixed[high]
+            share = (cost - c) / (d - c) if d > c else 0.
+            found[low, high] = (1 - share) * torch.as_tensor(less, dtype=torch.float64) + share * torch.as_tensor(more, dtype=torch.float64)
+    return found
