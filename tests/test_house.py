@@ -111,3 +111,12 @@ def test_the_package_imports_light():
     code = "import motionrepro, sys; assert not {'torch', 'numpy', 'diffusers'} & set(sys.modules)"
     with_it, without = zip(*[(seconds(code), seconds("pass")) for _ in range(5)])
     assert statistics.median(with_it) - statistics.median(without) < .3
+
+
+def test_cards_are_told_as_they_are_stored(root):
+    from motionrepro.core import read_json
+    from motionrepro.training.recipes import card_text
+    cards = sorted((root/"motionrepro"/"assets").rglob("card.json"))
+    assert len(cards) >= 9
+    for card in cards:
+        assert card.with_name("README.md").read_text(encoding="utf-8") == card_text(read_json(card)), card
