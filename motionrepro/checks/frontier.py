@@ -246,7 +246,7 @@ def find_best(rows):
     "Step 200 against the others: positive where it is better."
     sure = 1 - .01 / (len(RIVALS) * len(QUALITY))
     better = {r: {m: mean_interval(values_of(rows["200"], m) - values_of(rows[r], m), sure) for m in QUALITY} for r in RIVALS}
-    means = {t: {m: values_of(rows[t], m).mean().item() for m in (*QUALITY, "ssim_to_full")} for t in rows}
+    means = {t: {m: values_of(rows[t], m).mean().item() for m in (*QUALITY, "ssim_to_full", "MM")} for t in rows}
     return dict(better=better, balance=_balance(rows), means=means, cost={t: cost_of(r) / cost_of(rows["full"]) for t, r in rows.items()})
 
 def _beats(measures):
@@ -265,14 +265,18 @@ def _say_rivals(x):
     say = lambda m: ", ".join(f"{words[state_of(i)]} in {k}" for k, i in m.items() if state_of(i) in words) or "no certain difference"
     return "; ".join(f"{r}: {say(m)}" for r, m in x["better"].items())
 
+def _say_best(x):
+    "Both readings, and how much moves at each step."
+    moves = ", ".join(f"{m['MM']:.3f} at {step}" for step, m in x["means"].items())
+    gain = ", over ".join(f"{k} {_span(i, '+.3f')}" for k, i in x["balance"].items())
+    return f"best quality, to the letter: {judge_quality(x)} ({_say_rivals(x)}; MM {moves}); best balance, read otherwise: {judge_balance(x)} (gain over {gain})"
+
 B12 = Question("Quality to the letter (CLIP-SIM[world], FC[world], detail of later frames against the references): against each of 900, 600, 400 and 1, step "
                "200 is certainly better in one of the three and certainly worse in none: trend. One of the four beats 200 in this sense: contradicted. "
                "Otherwise open (99%, twelve comparisons). By the other reading, balance, SSIM to the clip without reuse gains most over a mixture of steps 1 "
                "and 900 of the same cost at 200: above 0, above 400 and above 600 (99%, three comparisons); it stands beside the verdict and does not count.",
                ("full", "200", *RIVALS), find_best, judge_quality,
-               lambda x: f"best quality, to the letter: {judge_quality(x)} ({_say_rivals(x)}); best balance, read otherwise: {judge_balance(x)} (gain over "
-                         + ", over ".join(f"{k} {_span(i, '+.3f')}" for k, i in x["balance"].items()) + ")",
-               rests_on=(_balance, "motionrepro.training.frontier:at_equal_cost"))
+               _say_best, rests_on=(_balance, "motionrepro.training.frontier:at_equal_cost"))
 
 # %% ../../nbs/checks/40_frontier.ipynb #35da5fa7
 PAPER_SECONDS = {256: 6.57, 512: 23.62} # pixels -> seconds for 16 frames (Table 1)

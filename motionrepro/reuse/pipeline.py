@@ -5,8 +5,7 @@
 # %% auto #0
 __all__ = ['TIES', 'STARTS', 'ERRORS', 'nearest_timestep', 'step_index', 'ideal_speedup', 'begin_at', 'tied_noise',
            'step_generators', 'start_latents', 'RawMotion', 'Handover', 'ReuseState', 'noisy_levels', 'inverted_levels',
-           'as_clip', 'DenoisingReuseConfig', 'DenoisingReuseOutput', 'load_trained', 'check_network',
-           'DenoisingReusePipeline']
+           'as_clip', 'DenoisingReuseConfig', 'DenoisingReuseOutput', 'check_network', 'DenoisingReusePipeline']
 
 # %% ../../nbs/reuse/05_pipeline.ipynb #5e3c06b0
 import copy, inspect, time
@@ -26,7 +25,7 @@ from ..temporal.adapter import TemporalAdapter, injected
 from ..temporal.attention import check_motion
 from ..temporal.motion import motion_from_prompt
 from ..temporal.pipeline import (OUTPUT_TYPES, MotionAdaptivePipeline, MotionAdaptivePipelineOutput, _check_names, as_output, as_texts,
-                                           clip_pixels, initial_latents, latent_shape, load_adapter)
+                                           clip_pixels, initial_latents, latent_shape, load_adapter, load_trained)
 
 # %% ../../nbs/reuse/05_pipeline.ipynb #de27ff4a
 def nearest_timestep(
@@ -677,16 +676,6 @@ class _GivenClips:
         return made
 
 # %% ../../nbs/reuse/05_pipeline.ipynb #36c8941d
-def load_trained(
-    cls, # `MotionTransformationNetwork` or `DenoisingStepSelector`
-    name:str, # argument's name, for the message
-    folder, # as `save_pretrained` wrote it
-    dtype:torch.dtype=torch.float32, # of the weights in memory
-): # the network
-    "A network from a folder."
-    if not (Path(folder)/cls.config_name).is_file(): raise UserError(f"{name}={str(folder)!r} is not a folder with a saved {cls.__name__}")
-    return cls.from_pretrained(folder, torch_dtype=dtype, local_files_only=True).eval()
-
 def check_network(
     mtn:MotionTransformationNetwork,
     unet, # a `UNet2DConditionModel`

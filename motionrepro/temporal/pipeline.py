@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['OUTPUT_TYPES', 'clip_pixels', 'as_output', 'MotionAdaptivePipelineOutput', 'as_texts', 'latent_shape',
-           'initial_latents', 'load_adapter', 'MotionAdaptivePipeline']
+           'initial_latents', 'load_trained', 'load_adapter', 'MotionAdaptivePipeline']
 
 # %% ../../nbs/temporal/05_pipeline.ipynb #af81db24
 import inspect
@@ -105,14 +105,20 @@ def initial_latents(
     return torch.cat([correlated_noise((1, *shape[1:]), rho, generator=g, device=device, dtype=torch.float32) for g in generator])
 
 # %% ../../nbs/temporal/05_pipeline.ipynb #e47fc9c8
-def load_adapter(
-    folder, # as `TemporalAdapter.save_pretrained` wrote it
+def load_trained(
+    cls, # `TemporalAdapter`, or another `ModelMixin`
+    name:str, # argument's name, for the message
+    folder, # as `save_pretrained` wrote it
     dtype:torch.dtype=torch.float32, # of the weights in memory
-)->TemporalAdapter:
+): # the network
+    "A network from a folder."
+    if not (Path(folder)/cls.config_name).is_file():
+        raise UserError(f"{name}={str(folder)!r} is not a folder with a saved {cls.__name__}", f"write one with {name}.save_pretrained(folder)")
+    return cls.from_pretrained(folder, torch_dtype=dtype, local_files_only=True).eval()
+
+def load_adapter(folder, dtype:torch.dtype=torch.float32)->TemporalAdapter: # as for `load_trained`
     "An adapter from a folder."
-    if not (Path(folder)/TemporalAdapter.config_name).is_file():
-        raise UserError(f"adapter={str(folder)!r} is not a folder with a saved adapter", "write one with adapter.save_pretrained(folder)")
-    return TemporalAdapter.from_pretrained(folder, torch_dtype=dtype, local_files_only=True).eval()
+    return load_trained(TemporalAdapter, "adapter", folder, dtype)
 
 class MotionAdaptivePipeline(DiffusionPipeline):
     "Text to video with a frozen text-to-image base and temporal blocks that adapt to motion (paper A)."
