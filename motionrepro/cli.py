@@ -525,7 +525,7 @@ profiles:
 
 def _add_claims(commands, common):
     p = _command(commands, common, "claims", _claims, "every claim of both papers, and what a computation says about it", """
-Prints stored results, which takes no time. Verdicts: exact (same number), trend (same direction), contradicted, needs weights,
+Prints stored results, which computes nothing. Verdicts: exact (same number), trend (same direction), contradicted, needs weights,
 unspecified (the paper does not say enough), open (not decided, or no check yet).""", "motionrepro claims A09 A20 --decide")
     p.add_argument("ids", nargs="*", metavar="ID", help="these claims alone, such as A09 (default: all)")
     p.add_argument("--decide", action="store_true", help="first compute what is missing or out of date, which can take minutes a claim")
