@@ -4,9 +4,8 @@
     python bench/reuse.py --quick       # tiny alone, few steps, 16 x 16 positions; writes nothing
 
 Frame-wise denoising takes its frames in the same two batches as reuse does, so that what is compared is steps and not batch sizes; all frames in one batch
-is timed beside it. The ideal formula counts frames, as if a UNet's call cost nothing of its own. So the UNet's calls of both are timed alone too: no pipeline
-can be faster than their ratio, and what is left between it and the measured one is the pipeline's. Peaks count every allocation that torch makes on the way,
-the features not included.
+is timed beside it. The ideal formula counts frames, as if a UNet's call cost nothing of its own. So the UNet's calls of both are timed alone too, without a
+pipeline around them. Peaks count every allocation that torch makes on the way, the features not included.
 """
 import argparse
 import statistics

@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['CONTEXT', 'HUB', 'EMBEDDED', 'PARTS', 'tiny_unet', 'tiny_vae', 'byte_alphabet', 'merge_words', 'write_tokenizer',
-           'unknown_words', 'tiny_text_encoder', 'noise_schedule', 'save_half', 'Backbone', 'default_guidance',
-           'load_part', 'load_backbone', 'sample_images']
+           'tiny_text_encoder', 'noise_schedule', 'save_half', 'Backbone', 'default_guidance', 'load_part',
+           'load_backbone', 'sample_images']
 
 # %% ../nbs/10_backbones.ipynb #4c03df38
-import copy, re
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,14 +73,6 @@ def write_tokenizer(
         (new/"merges.txt").write_text("#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges), encoding="utf-8")
         write_json(new/"tokenizer_config.json", dict(tokenizer_class="CLIPTokenizer", model_max_length=CONTEXT, pad_token="<|endoftext|>"))
     return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
-
-def unknown_words(
-    tokenizer, # as `write_tokenizer` returns it; CLIP's own knows words in several pieces
-    text:str,
-)->list: # of strings in lower case, each once
-    "Words that were not among those the tokenizer was made for."
-    words = dict.fromkeys(re.findall(r"\w+", text.lower()))
-    return [w for w in words if len(tokenizer.tokenize(w)) > 1]
 
 # %% ../nbs/10_backbones.ipynb #cdf43f3a
 def tiny_text_encoder(tokenizer)->torch.nn.Module:

@@ -296,7 +296,7 @@ def test_generate_with_the_tiny_backbone(tmp_path, capsys):
     assert "note" not in capsys.readouterr().err
     assert main(["generate", "a cat on a plain sofa", "--steps", "1", "--out", str(tmp_path/"cat.png")]) == 0
     note = capsys.readouterr().err
-    assert note.startswith("motionrepro: note: tiny knows") and "not: cat, sofa\nhint: " in note and (tmp_path/"cat.png").exists()
+    assert note.startswith("motionrepro: note: tiny draws") and "cannot draw: cat, sofa\nhint: " in note and (tmp_path/"cat.png").exists()
 
 
 # train, figures, claims

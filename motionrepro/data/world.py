@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['SHAPES', 'DIGITS', 'SUBJECTS', 'COLOURS', 'PLAIN', 'GRADIENTS', 'PHOTOS', 'BACKGROUNDS', 'DIRECTIONS', 'SPEEDS',
-           'MOTIONS', 'SPLITS', 'DIRECTION_LABELS', 'SPEED_LABELS', 'Scene', 'sample_scene', 'render_frame',
-           'render_flow', 'render', 'World', 'WorldFrames', 'load_all']
+           'MOTIONS', 'SPLITS', 'DIRECTION_LABELS', 'SPEED_LABELS', 'Scene', 'sample_scene', 'caption_words',
+           'unknown_words', 'render_frame', 'render_flow', 'render', 'World', 'WorldFrames', 'load_all']
 
 # %% ../../nbs/data/00_world.ipynb #42ca9588
-import functools, os
+import functools, os, re
 from dataclasses import dataclass
 
 import numpy as np
@@ -139,6 +139,20 @@ def sample_scene(
     if s["digit"] not in examples:
         raise UserError(f"digit={s['digit']!r} is no example of {s['subject']!r} in the {split} split; there are {', '.join(map(str, examples[:5]))}, ...")
     return Scene(num_frames=num_frames, **s)
+
+# %% ../../nbs/data/00_world.ipynb #1477e46c
+@functools.cache
+def caption_words()->frozenset: # of strings in lower case
+    "Every word, number word and mark that a caption can contain."
+    looks = [sample_scene(0, **{name: option}) for name, options in dict(subject=SUBJECTS, colour=COLOURS, background=BACKGROUNDS).items() for option in options]
+    moves = [sample_scene(0, motion=m, direction=d, speed=s) for m in MOTIONS[1:] for d in DIRECTIONS for s in SPEEDS]
+    return frozenset(w for scene in (*looks, *moves, sample_scene(0, motion="still")) for w in scene.caption.replace(",", " ,").split())
+
+def unknown_words(
+    text:str, # a prompt
+)->list: # of strings in lower case, each once
+    "Words that no caption contains, so that models of this world make nothing of them."
+    return [w for w in dict.fromkeys(re.findall(r"\w+", text.lower())) if w not in caption_words()]
 
 # %% ../../nbs/data/00_world.ipynb #a2c85d04
 def _regular(x, y, corners, outer, inner):

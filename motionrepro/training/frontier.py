@@ -258,13 +258,12 @@ def load_ways(
 def at_equal_cost(
     fixed:dict, # name of a fixed step -> (frame evaluations for each clip, one value for each clip)
     cost:float, # frame evaluations for each clip, on average
-)->dict: # (cheaper step, dearer step) -> what each clip would have on average; the dearest of the cheaper ones first, empty outside of the steps' costs
+)->dict: # (cheaper step, dearer step) -> what each clip would have on average; nearest steps first; a step of just that cost stands for both; may be empty
     "Every mixture of two fixed steps that costs the same."
-    cheap, dear = [k for k in fixed if fixed[k][0] <= cost], [k for k in fixed if fixed[k][0] >= cost]
-    found = {}
-    for low in sorted(cheap, key=lambda k: -fixed[k][0]):
-        for high in sorted(set(dear) - {low}, key=lambda k: fixed[k][0]):
-            (c, less), (d, more) = fixed[low], fixed[high]
-            share = (cost - c) / (d - c) if d > c else 0.
-            found[low, high] = (1 - share) * torch.as_tensor(less, dtype=torch.float64) + share * torch.as_tensor(more, dtype=torch.float64)
+    value = lambda k: torch.as_tensor(fixed[k][1], dtype=torch.float64)
+    found = {(k, k): value(k) for k in fixed if fixed[k][0] == cost}
+    for low in sorted((k for k in fixed if fixed[k][0] < cost), key=lambda k: -fixed[k][0]):
+        for high in sorted((k for k in fixed if fixed[k][0] > cost), key=lambda k: fixed[k][0]):
+            share = (cost - fixed[low][0]) / (fixed[high][0] - fixed[low][0])
+            found[low, high] = (1 - share) * value(low) + share * value(high)
     return found

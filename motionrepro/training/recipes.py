@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['STEPS', 'SCENES', 'TARGETS', 'CARDS', 'MEANING', 'ABOUT', 'PARTS', 'draw', 'join', 'psnr', 'vae_pool', 'vae_loss',
-           'train_vae', 'latent_scale', 'clip_pool', 'contrastive_loss', 'world_words', 'train_text', 'latent_pool',
-           'diffusion_loss', 'train_unet', 'train_classifier', 'train_video', 'train_clip', 'score_vae',
-           'unseen_photograph', 'score_evaluator', 'score_samples', 'choose_guidance', 'tune_guidance', 'card_text',
-           'write_card', 'evaluate', 'train_command']
+           'train_vae', 'latent_scale', 'clip_pool', 'contrastive_loss', 'train_text', 'latent_pool', 'diffusion_loss',
+           'train_unet', 'train_classifier', 'train_video', 'train_clip', 'score_vae', 'unseen_photograph',
+           'score_evaluator', 'score_samples', 'choose_guidance', 'tune_guidance', 'card_text', 'write_card',
+           'evaluate', 'train_command']
 
 # %% ../../nbs/training/10_recipes.ipynb #58d9130b
 import functools
@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 
 from .. import backbones
 from ..core import UserError, assets_path, atomic_path, check_range, generator, provenance, read_json, usable_device, write_json
-from ..data.world import BACKGROUNDS, GRADIENTS, PHOTOS, PLAIN, SHAPES, World, WorldFrames, load_all, sample_scene
+from ..data.world import BACKGROUNDS, GRADIENTS, PHOTOS, PLAIN, SHAPES, World, WorldFrames, caption_words, load_all
 from ..metrics.extractors import world_extractor
 from ..metrics.results import fid
 from ..metrics.world import FrameClassifier, VideoEncoder, WorldClip, load_evaluator
@@ -130,10 +130,6 @@ class _TextTower(torch.nn.Module):
         text = F.normalize(self.project(self.encoder(tokens)[1]), dim=-1)
         visual = F.normalize(self.frame.features(video[:, 0]) + self.motion.features(video), dim=-1)
         return visual, text, self.log_scale.exp().clamp(max=100)
-
-def world_words()->set:
-    "Every word, number word and mark that a caption can contain."
-    return {w for i in range(3000) for w in sample_scene(i).caption.replace(",", " ,").split()}
 
 def _tokens(tokenizer, prompts):
     return tokenizer(prompts, padding="max_length", max_length=backbones.CONTEXT, truncation=True, return_tensors="pt").input_ids
@@ -355,13 +351,16 @@ MEANING = {"psnr": "peak signal-to-noise ratio of the autoencoder in decibels; a
            "found": "share of samples in which the frame classifier finds what was asked for; it always decides for something, so this is an upper limit",
            "FID[world]": "Fréchet distance of samples to real frames of other captions, on their first n/4 principal axes at most; `real_halves` and "
                          "`noise` stand in place of the samples. It depends on n: compare at equal n only",
-           "accuracy": "share of right answers on n test scenes",
-           "retrieved": "how often a frame's best caption among 100 has the same label, on n test scenes",
+           "accuracy": "share of right answers on n such scenes",
+           "retrieved": "how often a frame's best caption among 100 has the same label, on n such scenes",
            "accuracy_most_frequent": "the same for always taking what is best most often in the training clips; so, too, for distance and excess",
            "accuracy_10%": "the same where a tenth of the steps is seen; so, too, for distance and excess",
            "distance": "timesteps between the step that is chosen and the best one, on average",
            "excess": "weighted error of eq. 12 at the chosen steps over that at the best ones, less 1",
-           "different_best": "how many different steps are best for some of the n clips",
+           "mean_best": "mean of the best steps, which need not be any clip's own",
+           "best_steps": "which steps are best, and for how many of the n clips",
+           "step": "relative error of what one step's matrices carry, on average over steps down to 200",
+           "surrogate": "the same for the sum of all steps and the matrix merged from them",
            "carried": "relative error of what matrices carry from the last reference to the later frames, down to step 200: matrices that are observed "
                       "there, predicted, the last one composed with itself, or a copy; `first` and `last` of these frames",
            "rows": "L1 distance of rows of transition probabilities to observed ones, 0 to 2",
@@ -379,7 +378,7 @@ def card_text(
     "A card in words and tables."
     rows = lambda d: "".join(f"| {k} | {v:.4g} |\n" if isinstance(v, float) else f"| {k} | {v} |\n" for k, v in d.items() if not isinstance(v, dict))
     table, scores, where = "| | |\n|---|---|\n", card["scores"], card["provenance"]
-    text = f"---\nlicense: {card['license']}\nlibrary_name: diffusers\n---\n\n# {card['name']}\n\n{card['about']}\n\nScores on test scenes:\n\n{table}{rows(scores)}\n"
+    text = f"---\nlicense: {card['license']}\nlibrary_name: diffusers\n---\n\n# {card['name']}\n\n{card['about']}\n\nScores on scenes that it was not trained on:\n\n{table}{rows(scores)}\n"
     text += "".join(f"- `{k}`: {what}\n" for k, what in MEANING.items() if any(key.startswith(k) for key in scores)) + "\n"
     text += "".join(f"Training of {part}:\n\n{table}{rows(how)}\n" for part, how in card["training"].items())
     return text + f"Trained with `motionrepro train {' | '.join(card['training'])}`; scored on {where['device']}, torch {where['versions']['torch']}.\n"
@@ -422,7 +421,7 @@ def _tokenizer(out):
     "The tiny backbone's tokenizer, written if it is not there."
     from transformers import CLIPTokenizer
     folder = out/"tiny"/"tokenizer"
-    return CLIPTokenizer.from_pretrained(folder, local_files_only=True) if folder.is_dir() else backbones.write_tokenizer(folder, world_words())
+    return CLIPTokenizer.from_pretrained(folder, local_files_only=True) if folder.is_dir() else backbones.write_tokenizer(folder, caption_words())
 
 def _train_target(target, out, folder, seed, device, **common):
     "Train one target and write its files."

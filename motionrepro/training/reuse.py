@@ -427,7 +427,8 @@ def evaluate_dss(
     judge = lambda steps: dict(accuracy=(steps == best).double().mean().item(), distance=(steps - best).abs().double().mean().item(),
                                excess=(cost_at(steps, candidates, cost).mean() / cost.amin(1).mean() - 1).item())
     scores = {f"{k}_{name}": v for name, steps in selector_choices(selector, data, trained_on, **options).items() for k, v in judge(steps).items()}
-    return scores | dict(mean_best=best.double().mean().item(), different_best=len(best.unique()))
+    counts = ", ".join(f"{t}: {k}" for t, k in zip(*(x.tolist() for x in best.unique(return_counts=True))))
+    return scores | dict(mean_best=best.double().mean().item(), best_steps=counts)
 
 
 # %% ../../nbs/training/40_reuse.ipynb #3005ff4e
