@@ -160,10 +160,10 @@ def _row(claim, profile="tiny", stored=None):
                       note=f"decided with another {', '.join(changed)}" if changed else "")
 
 # %% ../nbs/85_claims.ipynb #3bc17d70
-def _run(claim, profile):
-    "A fresh result, as keyword arguments of `save_result`."
+def _run(claim, profile, numbers=None):
+    "A fresh result, as keyword arguments of `save_result`; given numbers are only judged."
     config, start = _config(claim, profile), time.time()
-    numbers = claim.check.measure(config)
+    numbers = claim.check.measure(config) if numbers is None else numbers
     verdict = claim.check.judge(numbers)
     if verdict not in DECISIONS: raise ValueError(f"{claim.id}: verdict={verdict!r} is not one of {', '.join(DECISIONS)}")
     return dict(values=dict(verdict=verdict, ours=claim.check.summary(numbers), numbers=numbers), config=config,
@@ -188,7 +188,8 @@ def decide(
     for claim in chosen:
         result = _stored(claim.id, profile, folder) if claim.check else None
         if claim.check and (again or _row(claim, profile, result)["note"]):
-            result = _run(claim, profile)
+            judge_only = result and not again and set(_changed(claim, profile, result)) <= {"criterion"}
+            result = _run(claim, profile, result["values"]["numbers"] if judge_only else None)
             if profile != "smoke" or folder:
                 _store(claim.id, profile, folder, result)
                 result = _stored(claim.id, profile, folder)
