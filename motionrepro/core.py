@@ -163,13 +163,15 @@ def usable_device(
         raise UserError(f"device={str(device)!r} cannot be used here; there is {', '.join(there)}") from None
     return device
 
-def _git_commit()->str:
-    "Commit of the checkout that the package lies in, with `+` if files changed since; empty for an installed copy."
-    root = assets_path().parent.parent
+_STORED = ("results", "motionrepro/assets/claims") # what computations write; one must not make the next one look unclean
+
+def _git_commit(root=None)->str:
+    "Commit of the checkout that the package lies in, with `+` if files but stored results changed since; empty for an installed copy."
+    root = Path(root or assets_path().parent.parent)
     def git(*args): return subprocess.run(["git", *args], cwd=root, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
     try:
         if Path(git("rev-parse", "--show-toplevel")) != root.resolve(): return ""
-        return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
+        return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain", "-uno", "--", ".", *(f":(exclude){p}" for p in _STORED)) else "")
     except (OSError, subprocess.SubprocessError): return ""
 
 def provenance()->dict:
