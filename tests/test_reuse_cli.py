@@ -101,9 +101,11 @@ def test_analyse(folder, tmp_path, capsys):
     (["analyse", "short.gif"], "too short, 8 frames"), (["analyse", "fast.gif", "--num-frames", 3, "--steps", 0], "steps=0"),
     (["analyse", "fast.gif", "--num-frames", 3, "--steps", 1], "'auto' needs steps"), (["analyse", "fast.gif", "--out", "x.jpg"], "cannot write .jpg"),
     (["analyse", "fast.gif", "--num-frames", 3, "--size", 60], "60 x 60 pixels; both must be multiples of 8"), (["analyse", "fast.gif", "--size", 0], "size=0"),
+    (["analyse", "fast.gif", "--size", 2048], "size=2048 is outside [8, 1024]"),
     (["generate", "x", "--switch-step", "auto"], "for --reuse"),
     (["generate", "x", "--reuse", "--num-frames", 5, "--references", 1], "references=1 is outside [2, 4]"),
-    (["generate", "a red circle", "--reuse", "--num-frames", 5, "--switch-step", 3, "--steps", 4], "switch_step=3 is not a step of this schedule; its neighbours are")])
+    (["generate", "a red circle", "--reuse", "--num-frames", 5, "--switch-step", 3, "--steps", 4],
+     "switch_step=3 is not a step of this schedule; its neighbours are")])
 def test_mistakes(args, reason, folder, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert run(folder, *args) == 2

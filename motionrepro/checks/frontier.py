@@ -187,10 +187,10 @@ def as_check(question:Question)->Check:
 
 # %% ../../nbs/checks/40_frontier.ipynb #7634487b
 def _picks(rows):
-    "Switch steps of `auto`, how many different ones, and who picked them."
+    "Switch steps of `auto`, for how many clips each was picked, and by whom."
     steps = values_of(rows, "switch_step")
-    return steps, dict(different=len(steps.unique()), least=steps.min().item(), most=steps.max().item(),
-                       counts={f"{t:g}": k for t, k in zip(*(v.tolist() for v in steps.unique(return_counts=True)))}, by="the selector" if rows[0][1]["weights"]["dss"] else "equation 12")
+    counts = {f"{t:g}": k for t, k in zip(*(v.tolist() for v in steps.unique(return_counts=True)))}
+    return steps, dict(counts=counts, by="the selector" if rows[0][1]["weights"]["dss"] else "equation 12")
 
 def _against(steps, what):
     "How steps go with something, and their means in its lower and its upper half."
@@ -210,7 +210,7 @@ def _turned(interval):
 
 def _trained(x): return x["by"] == "the selector"                   # equation 12 in its place decides nothing
 
-def _one_step(x): return x["different"] == 1 and x["n"] >= ENOUGH_CLIPS
+def _one_step(x): return len(x["counts"]) == 1 and x["n"] >= ENOUGH_CLIPS
 
 def judge_consistency(x):
     "Negative, positive, or one step for all."
@@ -221,7 +221,8 @@ def judge_consistency(x):
 def _say_picks(x):
     "Who picked what, the most frequent steps first."
     steps = sorted(x["counts"].items(), key=lambda item: -item[1])
-    return f"{x['by']} picks {', '.join(f'{t} for {k}' for t, k in steps[:4])}{f' and {len(steps) - 4} other steps' if len(steps) > 4 else ''} of {x['n']} clips"
+    others = f" and {len(steps) - 4} other steps" if len(steps) > 4 else ""
+    return f"{x['by']} picks {', '.join(f'{t} for {k}' for t, k in steps[:4])}{others} of {x['n']} clips"
 
 def _say_halves(a): return f"rank correlation {_span(a)}, mean t* {a['lower']:.0f} in the lower half and {a['upper']:.0f} in the upper one"
 
@@ -231,7 +232,8 @@ def _say_consistency(x):
     return f"{_say_picks(x)}; with consistency: {_say_halves(x['auto'])}{raw}"
 
 B09 = Question("Over all clips, the rank correlation of the switch step picked for a clip with the consistency (SSIM of neighbours) of its references is "
-               "certainly negative (99%): trend. Certainly positive, or the same step for all of at least 10 clips: contradicted. Otherwise open, and without a trained selector.",
+               "certainly negative (99%): trend. Certainly positive, or the same step for all of at least 10 clips: contradicted. Otherwise open, and without "
+               "a trained selector.",
                ("full", "auto"), find_consistency, judge_consistency, _say_consistency,
                ("auto-raw",), (rank_interval, _picks, _against))
 
@@ -281,9 +283,9 @@ def _say_best(x):
     return f"best quality, to the letter: {judge_quality(x)} ({_say_rivals(x)}; MM {moves}); best balance, read otherwise: {judge_balance(x)} (gain over {gain})"
 
 B12 = Question("Quality to the letter (CLIP-SIM[world], FC[world], detail of later frames against the references): against each of 900, 600, 400 and 1, step "
-               "200 is certainly better in one of the three (99% for all twelve comparisons together) and certainly worse in none (99% for each alone): trend. One "
-               "of the four beats 200 in this sense: contradicted. Otherwise open. By the other reading, balance, SSIM to the clip without reuse gains most over a mixture of steps 1 "
-               "and 900 of the same cost at 200: above 0, above 400 and above 600 (99%, three comparisons); it stands beside the verdict and does not count.",
+               "200 is certainly better in one of the three (99% for all twelve comparisons together) and certainly worse in none (99% for each alone): "
+               "trend. One of the four beats 200 in this sense: contradicted. Otherwise open. By the other reading, balance, SSIM to the clip without reuse "
+               "gains most over a mixture of steps 1 and 900 of the same cost at 200: above 0, above 400 and above 600 (99%, three comparisons); it stands beside the verdict and does not count.",
                ("full", "200", *RIVALS), find_best, judge_quality,
                _say_best, rests_on=(_balance, _compared, "motionrepro.training.frontier:at_equal_cost"))
 
@@ -354,8 +356,8 @@ def _say_blur(x):
 
 # %% ../../nbs/checks/40_frontier.ipynb #3a824d0a
 B20 = Question("Sharpness (variance of the Laplacian) of later frames at step 200 over that of the same frames without reuse: its logarithm is certainly below "
-               "0, it certainly falls with the distance from the last reference, and over clips it certainly falls with motion, that of the clip without reuse and that asked for, by rank (99% each): trend. One "
-               "of these certainly the other way round: contradicted. Otherwise open.",
+               "0, it certainly falls with the distance from the last reference, and over clips it certainly falls with motion, that of the clip without "
+               "reuse and that asked for, by rank (99% each): trend. One of these certainly the other way round: contradicted. Otherwise open.",
                ("full", "200"), find_blur, judge_blur, _say_blur, ("auto", "1", "200-restored"), (later_sharpness, _fall, rank_interval, _sharpness))
 
 # %% ../../nbs/checks/40_frontier.ipynb #8238c990
@@ -416,8 +418,8 @@ def _say_composed(x):
     return f"times as fast as full: {speed}; {kept}; what paper A's blocks add to FC[world]: {blocks}"
 
 X05 = Question("Step 200 with 50 steps of DPM-Solver++ takes less time than step 200 with all steps and than 50 steps without reuse, in every seed; it keeps "
-               "at least 95% of CLIP-SIM[world] of the clips with neither, and half of what paper A's blocks add to their FC[world]; and at step 200 paper A's blocks raise FC[world] (99% over clips): "
-               "trend. One of these certainly not so: contradicted. Otherwise open.",
+               "at least 95% of CLIP-SIM[world] of the clips with neither, and half of what paper A's blocks add to their FC[world]; and at step 200 paper A's "
+               "blocks raise FC[world] (99% over clips): trend. One of these certainly not so: contradicted. Otherwise open.",
                ("full", "200", "full-fast", "200-fast", "full-bare", "200-bare"), find_composed, judge_composed, _say_composed, ("auto", "auto-fast"), (_floor,))
 
 # %% ../../nbs/checks/40_frontier.ipynb #b0b8f6f6
@@ -457,7 +459,8 @@ def _say_gain(x):
 X08 = Question("Clip by clip, the selector's clips less a mixture of two fixed steps with the same number of frame evaluations, in SSIM to the clip without "
                "reuse, CLIP-SIM[world], FC[world] and detail: against every such mixture certainly above 0 in one of the four (99% for all comparisons "
                "together) and certainly below in none (99% for each alone): trend, fixed steps lose. The other way round against one of them, or the same step "
-               "for all of at least 10 clips: contradicted. Otherwise open, and without a trained selector. Where they lose is told by halves of the clips, by the consistency of the references, against the neighbouring steps.",
+               "for all of at least 10 clips: contradicted. Otherwise open, and without a trained selector. Where they lose is told by halves of the clips, "
+               "by the consistency of the references, against the neighbouring steps.",
                ("auto", *FIXED), find_gain, judge_gain, _say_gain, rests_on=("motionrepro.training.frontier:at_equal_cost", _picks, _compared))
 
 # %% ../../nbs/checks/40_frontier.ipynb #5c0fb733

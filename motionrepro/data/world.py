@@ -9,7 +9,7 @@ __all__ = ['SHAPES', 'DIGITS', 'SUBJECTS', 'COLOURS', 'PLAIN', 'GRADIENTS', 'PHO
 
 # %% ../../nbs/data/00_world.ipynb #42ca9588
 import functools, os, re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -144,9 +144,10 @@ def sample_scene(
 @functools.cache
 def caption_words()->frozenset: # of strings in lower case
     "Every word, number word and mark that a caption can contain."
-    looks = [sample_scene(0, **{name: option}) for name, options in dict(subject=SUBJECTS, colour=COLOURS, background=BACKGROUNDS).items() for option in options]
-    moves = [sample_scene(0, motion=m, direction=d, speed=s) for m in MOTIONS[1:] for d in DIRECTIONS for s in SPEEDS]
-    return frozenset(w for scene in (*looks, *moves, sample_scene(0, motion="still")) for w in scene.caption.replace(",", " ,").split())
+    one = sample_scene(0, subject="circle")                          # a caption needs words alone, so no digit is looked up
+    looks = [replace(one, **{k: v}) for k, values in dict(subject=SUBJECTS, colour=COLOURS, background=BACKGROUNDS, motion=MOTIONS[:1]).items() for v in values]
+    moves = [replace(one, motion=m, direction=d, speed=s) for m in MOTIONS[1:] for d in DIRECTIONS for s in SPEEDS]
+    return frozenset(w for scene in looks + moves for w in scene.caption.replace(",", " ,").split())
 
 def unknown_words(
     text:str, # a prompt
