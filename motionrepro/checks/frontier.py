@@ -39,8 +39,10 @@ def stored_files(folder=None)->tuple: # base and its files, or ("", []); the fol
 
 def _conditions(config):
     "What has to be the same for two ways to be compared."
+    from motionrepro.training.frontier import Way
     way, weights = config["way"], config["weights"]
-    unused = [k for k, used in dict(adapter=way["adapter"], mtn=way["networks"], dss=way["networks"]).items() if not used]
+    used = dict(adapter=way["adapter"], mtn=way["networks"], dss=Way(**way).selects)
+    unused = [k for k in used if not used[k]]
     same = {k: config[k] for k in ("base", "n", "num_frames", "references", "guidance_scale", "judges", "code")}
     return same | {k: v for k, v in weights.items() if k not in unused} | ({} if way["steps"] else dict(steps=config["steps"]))
 
@@ -468,7 +470,9 @@ ABLATIONS = {"whole latent in place of summed residuals": ("200-latent", "200"),
              "the same noise for all frames, in place of AR": ("200-shared", "200"), "without paper A's blocks": ("200-bare", "200"),
              "no blocks after the handover": ("200-apart", "200"), "raw features, no trained networks": ("200-raw", "200"),
              "DDPM in place of DDIM": ("200-DDPM", "200"), "selector and restored latent, against summed residuals": ("auto-restored", "auto"),
-             "at 400, restored latent against residuals": ("400-restored", "400")}
+             "at 400, restored latent against residuals": ("400-restored", "400"),
+             "equation 12 on the references' errors, as the selector learned it": ("auto-observed", "auto"),
+             "equation 12 on errors of single steps, relative to the residual": ("auto-relative", "auto")}
 
 def ablation_rows(stored:Ways)->list: # for `save_table`
     "What single choices change; no claim is decided by them."

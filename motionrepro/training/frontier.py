@@ -42,7 +42,10 @@ class Way:
     adapter:bool = True # frames see each other through paper A's blocks, if the base has them
     networks:bool = True # motion network and selector, if the base has them; else raw features and eq. 12
     noise:str = "ar" # how the frames' noise is tied, one of `reuse.pipeline.TIES`
-    reuse:dict = field(default_factory=dict) # more of `DenoisingReuseConfig`
+    reuse:dict = field(default_factory=dict) # more of `DenoisingReuseConfig`; where it names an `error`, eq. 12 on observed ones takes the selector's place
+
+    @property
+    def selects(self)->bool: return self.networks and "error" not in self.reuse # with the selector, if it selects
 
     @property
     def full(self)->"Way": return replace(self, switch_step=1000, networks=True, reuse={}) # the same without reuse
@@ -58,6 +61,7 @@ WAYS = {
     "full-bare": Way(1000, adapter=False), "200-bare": replace(_AT_200, adapter=False),                          # without paper A
     "full-shared": Way(1000, noise="shared"), "200-shared": replace(_AT_200, noise="shared"),
     "200-apart": replace(_AT_200, reuse=dict(together=False)), "200-raw": replace(_AT_200, networks=False), "auto-raw": Way("auto", networks=False),
+    "auto-observed": Way("auto", reuse=dict(error="surrogate")), "auto-relative": Way("auto", reuse=dict(error="step_relative")), # eq. 12 itself
     "full-DDPM": Way(1000, "DDPM"), "200-DDPM": Way(200, "DDPM")}
 
 def full_of(name:str)->str:
@@ -82,7 +86,7 @@ def make_pipeline(
 )->DenoisingReusePipeline:
     "What makes clips this way."
     saved = lambda name, wanted: folder if wanted and (folder := Path(assets or assets_path())/backbone.name/name).is_dir() else None
-    pipe = DenoisingReusePipeline.from_pretrained(backbone, saved("adapter", way.adapter), saved("mtn", way.networks), saved("dss", way.networks))
+    pipe = DenoisingReusePipeline.from_pretrained(backbone, saved("adapter", way.adapter), saved("mtn", way.networks), saved("dss", way.selects))
     if kind := SCHEDULERS[way.scheduler]: pipe.scheduler = kind.from_config(pipe.scheduler.config)
     pipe.set_progress_bar_config(disable=True)
     return pipe
