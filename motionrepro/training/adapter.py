@@ -70,7 +70,7 @@ class AdapterRecipe:
 
 _TINY = AdapterRecipe(adapter=dict(num_heads=2, head_dim=32, ff_dim=128, gate_init=.5), interval=1, size=64, batch=6, steps=2000, lr=2e-3,
                       warmup=100, ema=.998, precision="fp32", gradient_checkpointing=False, timestep_power=2., guidance_scale=3.)
-RECIPES = {"paper": AdapterRecipe(), "tiny": _TINY, "tiny-128": replace(_TINY, size=128, steps=600, lr=1e-3, consistency_weight=2.)}
+RECIPES = {"paper": AdapterRecipe(), "tiny": _TINY, "tiny-128": replace(_TINY, size=128, steps=1000, lr=1e-3, consistency_weight=2.)}
 
 # %% ../../nbs/training/20_adapter.ipynb #b7fb4fe8
 def fingerprint(
