@@ -36,7 +36,7 @@ _REUSE = "motionrepro.training.reuse:"
 _ERRORS_OF = tuple(_REUSE + k for k in ("selector_data", "reuse_steps", "SelectorRecipe", "targets")) + ("motionrepro.reuse.mtn:error_curves",)
 
 # %% ../../nbs/checks/50_selection.ipynb #f75015a4
-FRAME_ERRORS = ("surrogate", "surrogate_relative")
+FRAME_ERRORS = ("step_relative", "surrogate", "surrogate_relative")
 
 def frame_steps(
     errors:torch.Tensor, # `n s k`, as `selector_data` keeps them
@@ -77,8 +77,8 @@ def _measure_frames(config):
 def _judge_frames(x): return agree(state_of(m["more"]) for m in x["errors"].values()) if x["n"] else "open"
 
 B06 = Check("The steps that eq. 12 (beta 1) picks for two later frames of a clip, each by itself and under noises of their own, are certainly (99%, over clips) "
-            "further apart than those of one frame under two noises, for the raw and for the relative error of the sum: trend. Certainly less for both: "
-            "contradicted. Otherwise open.",
+            "further apart than those of one frame under two noises, for the relative error of single steps and for the raw and the relative one of the sum: "
+            "trend. Certainly less for all three: contradicted. Otherwise open.",
             lambda p: configure_selection(p, "mtn", seeds=[0, 1]), _measure_frames, _judge_frames,
             lambda x: "; ".join(f"{kind}: t* of two frames is {m['between']:.0f} apart, of one frame under two noises {m['within']:.0f}; frames "
                                 + ", ".join(f"{f}: {t:.0f}" for f, t in zip(x["frames"], m["by_frame"])) for kind, m in x["errors"].items()) if x["n"]

@@ -358,7 +358,7 @@ MEANING = {"psnr": "peak signal-to-noise ratio of the autoencoder in decibels; a
            "distance": "timesteps between the step that is chosen and the best one, on average",
            "excess": "weighted error of eq. 12 at the chosen steps over that at the best ones, less 1",
            "mean_best": "mean of the best steps, which need not be any clip's own",
-           "best_steps": "which steps are best, and for how many of the n clips",
+           "best_steps": "which steps are best, and for how many of the n clips; with the name of another error, if that were the one of eq. 12",
            "step": "relative error of what one step's matrices carry, on average over steps down to 200",
            "surrogate": "the same for the sum of all steps and the matrix merged from them",
            "carried": "relative error of what matrices carry from the last reference to the later frames, down to step 200: matrices that are observed "

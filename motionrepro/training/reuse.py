@@ -283,7 +283,7 @@ class SelectorRecipe:
     schedule:int = 20 # DDPM steps, whose statistics it sees
     frames:tuple = (0, 1, 2, 3, 5, 8, 11, 15) # of each clip: the references, and some of those after them
     beta:float = 1. # of eq. 12
-    error:str = "surrogate" # which of the errors of `error_curves` is the e of eq. 12
+    error:str = "step_relative" # which of the errors of `error_curves` is the e of eq. 12
     lowest:float = .1 # smallest share of steps that is seen in training
     batch:int = 64 # clips
     steps:int = 1500
@@ -427,8 +427,9 @@ def evaluate_dss(
     judge = lambda steps: dict(accuracy=(steps == best).double().mean().item(), distance=(steps - best).abs().double().mean().item(),
                                excess=(cost_at(steps, candidates, cost).mean() / cost.amin(1).mean() - 1).item())
     scores = {f"{k}_{name}": v for name, steps in selector_choices(selector, data, trained_on, **options).items() for k, v in judge(steps).items()}
-    counts = ", ".join(f"{t}: {k}" for t, k in zip(*(x.tolist() for x in best.unique(return_counts=True))))
-    return scores | dict(mean_best=best.double().mean().item(), best_steps=counts)
+    counts = lambda steps: ", ".join(f"{t}: {k}" for t, k in zip(*(x.tolist() for x in steps.unique(return_counts=True))))
+    readings = {f"best_steps_{e}": counts(targets(data, replace(recipe, error=e))[0]) for e in data["errors"] if e != recipe.error}
+    return scores | dict(mean_best=best.double().mean().item(), best_steps=counts(best)) | readings
 
 
 # %% ../../nbs/training/40_reuse.ipynb #3005ff4e
