@@ -275,21 +275,21 @@ def judge_balance(x): return combine([all_of(state_of(i) for i in x["balance"].v
 def _say_rivals(x):
     "For each rival, in what it is certainly better or worse."
     words = {"holds": "worse", "fails": "better"}
-    say = lambda m: ", ".join(f"{words[state_of(i['alone'])]} in {k}" for k, i in m.items() if state_of(i["alone"]) in words) or "no certain difference"
+    say = lambda m: ", ".join(f"{words[state_of(i['alone'])]} in {k}" for k, i in m.items() if state_of(i["alone"]) in words) or "not decided"
     return "; ".join(f"{r}: {say(m)}" for r, m in x["better"].items())
 
 def _say_best(x):
     "Both readings, and how much moves at each step."
     moves = ", ".join(f"{m['MM']:.3f} at {step}" for step, m in x["means"].items())
     gain = ", over ".join(f"{k} {_span(i, '+.3f')}" for k, i in x["balance"].items())
-    return f"best quality, to the letter: {judge_quality(x)} ({_say_rivals(x)}; MM {moves}); best balance, read otherwise: {judge_balance(x)} (gain over {gain})"
+    return f"best balance: {judge_balance(x)} (gain over {gain}); best quality, whatever it costs: {judge_quality(x)} ({_say_rivals(x)}; MM {moves})"
 
-B12 = Question("Quality to the letter (CLIP-SIM[world], FC[world], detail of later frames against the references): against each of 900, 600, 400 and 1, step "
-               "200 is certainly better in one of the three (99% for all twelve comparisons together) and certainly worse in none (99% for each alone): "
-               "trend. One of the four beats 200 in this sense: contradicted. Otherwise open. By the other reading, balance, SSIM to the clip without reuse "
-               "gains most over a mixture of steps 1 and 900 of the same cost at 200: above 0, above 400 and above 600 (99%, three comparisons); it stands beside the verdict and does not count.",
-               ("full", "200", *RIVALS), find_best, judge_quality,
-               _say_best, rests_on=(_balance, _compared, "motionrepro.training.frontier:at_equal_cost"))
+B12 = Question("Balance: SSIM to the clip without reuse gains most over a mixture of steps 1 and 900 of the same cost at 200: certainly above 0, above the "
+               "gain at 400 and above that at 600 (99% for the three together): trend. Certainly below in one of these: contradicted. Otherwise open. Beside it, "
+               "quality whatever it costs (CLIP-SIM[world], FC[world], detail of later frames against the references): against each of 900, 600, 400 and 1, is "
+               "200 certainly better in one (99% for all twelve comparisons together) and certainly worse in none (99% for each alone)?",
+               ("full", "200", *RIVALS), find_best, judge_balance,
+               _say_best, rests_on=(_balance, _compared, _beats, "motionrepro.training.frontier:at_equal_cost"))
 
 # %% ../../nbs/checks/40_frontier.ipynb #35da5fa7
 PAPER_SECONDS = {256: 6.57, 512: 23.62} # pixels -> seconds for 16 frames (Table 1)
@@ -454,7 +454,8 @@ def _say_gain(x):
     low, high = (_span(x["halves"][k], "+.3f") for k in ("low", "high"))
     each = [_beats({m: g[m] for m in MEASURES}) for g in x["gain"]]
     spent = " and ".join(f"{v:.0%} of full's {k}" for k, v in x["spent"].items())
-    return (f"{_say_picks(x)} and spends {spent}; gain over steps {' and '.join(near['pair'])} mixed at an equal number of evaluations, SSIM to full "
+    rival = f"steps {' and '.join(near['pair'])} mixed" if len({*near["pair"]}) == 2 else f"step {near['pair'][0]}"
+    return (f"{_say_picks(x)} and spends {spent}; gain over {rival} at an equal number of evaluations, SSIM to full "
             f"{_span(near['ssim_to_full'], '+.3f')}; where references are less consistent {low}, more consistent {high}; {more}; of {len(each)} mixtures, "
             f"{each.count('holds')} certainly worse, {each.count('fails')} certainly better")
 
