@@ -167,7 +167,7 @@ def _run(claim, profile, numbers=None):
     verdict = claim.check.judge(numbers)
     if verdict not in DECISIONS: raise ValueError(f"{claim.id}: verdict={verdict!r} is not one of {', '.join(DECISIONS)}")
     return dict(values=dict(verdict=verdict, ours=claim.check.summary(numbers), numbers=numbers), config=config,
-                seed=config["seeds"], seconds=round(time.time() - start, 1))
+                seed=numbers.get("seeds", config["seeds"]), seconds=round(time.time() - start, 1))
 
 def _chosen(ids):
     "Claims by id, in the order of the ledger."

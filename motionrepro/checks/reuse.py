@@ -46,7 +46,7 @@ def _judge_speed(numbers):
 
 def _show_speed(numbers):
     return ", ".join(f"{k} {v:.2f}x for {stated}x" if v else f"{k} not in the table" for k, (stated,
-        v) in numbers["ratios"].items()) + f"; VideoLCM's 10 s: {numbers['videolcm']:.2f}x"
+        v) in numbers["ratios"].items()) + f" (rounded); VideoLCM's 10 s: {numbers['videolcm']:.2f}x"
 
 B14 = _from_table("By Table 1, each stated ratio of seconds is met when rounded to its digits: exact; if one is missed, contradicted; if none is "
                   "missed and one cannot be formed, unspecified.",
@@ -54,7 +54,7 @@ B14 = _from_table("By Table 1, each stated ratio of seconds is met when rounded 
 def _score_ratio(table): return dict(ratio=table["Dr. Mo"]["IS"] / table["Latent-Shift"]["IS"])
 
 B15 = _from_table("The ratio of inception scores in Table 1 lies in [96%, 97%): exact; otherwise contradicted.", _score_ratio,
-                  lambda x: "exact" if .96 <= x["ratio"] < .97 else "contradicted", lambda x: f"{x['ratio']:.2%}")
+                  lambda x: "exact" if .96 <= x["ratio"] < .97 else "contradicted", lambda x: f"{x['ratio']:.2%}, cut to whole percent; rounded {x['ratio']:.0%}")
 
 # %% ../../nbs/checks/20_reuse.ipynb #3702e661
 def _ranks(table):

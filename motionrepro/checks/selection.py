@@ -118,7 +118,7 @@ def _judge_beta(x):
 B10 = Check("With rising beta, the step of eq. 12 rises for some curves of errors and falls for none: contradicted. It falls for some and rises for none: trend. "
             "Otherwise open. Curves are random ones and, if there is a trained network, those of clips.",
             lambda p: configure_selection(p, "mtn", curves=10_000), _measure_beta, _judge_beta,
-            lambda x: "; ".join(f"{kind}: mean t* {m['mean'][0]:.0f} to {m['mean'][-1]:.0f}, rises for {m['rise']} of {m['n']}, falls for {m['fall']}"
+            lambda x: "eq. 12 as log(beta t) e, for which it is a theorem; " + "; ".join(f"{kind}: mean t* {m['mean'][0]:.0f} to {m['mean'][-1]:.0f}, rises for {m['rise']} of {m['n']}, falls for {m['fall']}"
                                 for kind, m in x["curves"].items()) + f" (beta {x['betas'][0]:g} to {x['betas'][-1]:g})",
             (steps_by_beta, _of_betas, errors_of_clips, *_ERRORS_OF, "motionrepro.reuse.dss:optimal_switch_step"))
 
