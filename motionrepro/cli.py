@@ -402,7 +402,7 @@ among others it is skipped too, and the exit status is 1.""", "motionrepro score
 def _add_generate(commands, common):
     p = _command(commands, common, "generate", _generate, "a picture or a clip from a prompt", """
 A single frame is drawn by an image model. The frames of a clip are denoised together: they see each other through an adapter of
-temporal blocks, which tiny brings along once it is trained; their noise is correlated. Without an adapter, the frames share their
+temporal blocks, which tiny and tiny-128 bring along; their noise is correlated. Without an adapter, the frames share their
 noise alone.""",
                  'motionrepro generate "a red circle moving left slowly on a plain gray background" --num-frames 8 --out circle.gif')
     p.add_argument("prompt", metavar="PROMPT", help="what to draw; the tiny models know the words of the world's captions")
