@@ -168,10 +168,12 @@ def _clip(args, motion, reuse):
     if reuse: from motionrepro.reuse.pipeline import DenoisingReusePipeline as Pipeline
     else: from motionrepro.temporal.pipeline import MotionAdaptivePipeline as Pipeline
     pipe, which = _pipeline(Pipeline, args)
+    given = dict(reuse)
+    if reuse: given["switch_step"] = _on_schedule(pipe, reuse["switch_step"], args.steps)
     made = pipe(args.prompt, args.num_frames, motion, args.rho, num_inference_steps=args.steps, output_type="pt", generator=generator(args.seed, "generate"),
-                guidance_scale=default_guidance(args.backbone) if args.guidance is None else args.guidance, **reuse)
+                guidance_scale=default_guidance(args.backbone) if args.guidance is None else args.guidance, **given)
     how = f", {which}, rho {args.rho:g}, motion {made.motion[0]:.3g}"
-    return made.frames[0], how + (f"\n{_reuse_of(pipe, made, reuse)}" if reuse else "")
+    return made.frames[0], how + (f"\n{_reuse_of(pipe, made, reuse['switch_step'])}" if reuse else "")
 
 def _switch_step(text):
     "A timestep, or `auto`."
@@ -180,12 +182,19 @@ def _switch_step(text):
     try: return int(text) if text.lstrip("-").isdigit() else float(text)
     except ValueError: raise UserError(f"switch_step={text!r} is neither 'auto' nor a timestep", "motionrepro analyse CLIP shows timesteps and suggests one") from None
 
-def _reuse_of(pipe, made, reuse):
+def _on_schedule(pipe, switch_step, steps):
+    "The step of the schedule that is meant: the nearest one. What lies outside is left for the pipeline to refuse."
+    from motionrepro.reuse.pipeline import nearest_timestep
+    schedule = pipe.timesteps(steps)
+    return nearest_timestep(schedule, switch_step) if switch_step != "auto" and min(schedule) <= switch_step <= max(schedule) else switch_step
+
+def _reuse_of(pipe, made, asked):
     "What was reused, and what that saved."
     from dataclasses import replace
-    full = made.unet_calls * made.ideal_speedup
-    return (f"reuse down to switch step {made.switch_step[0].item():g}: {made.unet_calls} of {full:.0f} frame evaluations, ideal speed-up {made.ideal_speedup:.2f}\n"
-            f"{pipe.how(replace(pipe.reuse, switch_step=reuse['switch_step']))}")
+    full, taken = made.unet_calls * made.ideal_speedup, made.switch_step[0].item()
+    nearest = "" if asked in ("auto", taken) else f", the step of this schedule that is nearest to {asked:g}"
+    return (f"reuse down to switch step {taken:g}{nearest}: {made.unet_calls} of {full:.0f} frame evaluations, ideal speed-up {made.ideal_speedup:.2f}\n"
+            f"{pipe.how(replace(pipe.reuse, switch_step=asked))}")
 
 def _generate(args):
     "Sample a picture or a clip and write it."
@@ -245,12 +254,12 @@ def _edit(args):
     pipe, which = _pipeline(DenoisingReusePipeline, args)
     size = [pipe.backbone.resolution] * 2
     guidance = args.guidance if args.guidance is not None else default_guidance(args.backbone) if args.prompt else 1.
-    made = pipe.edit(fit(video, size), fit(style, size)[0], args.prompt, switch_step=switch_step, noise=args.noise, num_inference_steps=args.steps,
+    made = pipe.edit(fit(video, size), fit(style, size)[0], args.prompt, switch_step=_on_schedule(pipe, switch_step, args.steps), noise=args.noise, num_inference_steps=args.steps,
                      guidance_scale=guidance, generator=generator(args.seed, "edit"), output_type="pt")
     write_video(args.out, made.frames[0].float(), fps=args.fps)
     f, _, h, w = made.frames[0].shape
     print(f"{args.out}: {f} frames of {w} x {h} pixels, backbone {args.backbone}, {which}, noise {args.noise}, seed {args.seed}",
-          _reuse_of(pipe, made, dict(switch_step=switch_step)), sep="\n")
+          _reuse_of(pipe, made, switch_step), sep="\n")
 
 def _analyse(args):
     "Show how consistent the motion of a clip is."
@@ -413,7 +422,7 @@ noise alone.""",
     p.add_argument("--motion", default="auto", metavar="SCORE", help="how much a clip shall move, 0 to 1; auto reads it from the prompt (default: %(default)s)")
     p.add_argument("--reuse", action="store_true", help="denoise only the first frames in full, and begin the others where these lead (paper B)")
     p.add_argument("--references", type=int, metavar="R", help="with --reuse: frames that are denoised in full, at least 2 (default: 4, or all but one)")
-    p.add_argument("--switch-step", metavar="N", help="with --reuse: timestep of the schedule where the others begin, or auto (default: auto)")
+    p.add_argument("--switch-step", metavar="N", help="with --reuse: timestep where the others begin, the nearest one of the schedule is taken; or auto (default: auto)")
     which = p.add_mutually_exclusive_group()
     which.add_argument("--adapter", metavar="DIR", help="a saved adapter, or none (default: the one in the backbone's folder, if there is one)")
     which.add_argument("--no-adapter", dest="adapter", action="store_const", const="none", help="the same as --adapter none")
@@ -450,7 +459,7 @@ backbone was trained on.""", 'motionrepro edit clip.mp4 --style first.png --swit
     p.add_argument("clip", metavar="CLIP", help="video file whose motion is taken")
     p.add_argument("--style", required=True, metavar="IMAGE", help="its first frame with another look")
     _add_given(p, "what the new clip shows (default: nothing; there is no guidance then)")
-    p.add_argument("--switch-step", default="auto", metavar="N", help="timestep of the schedule where denoising begins, or auto (default: %(default)s)")
+    p.add_argument("--switch-step", default="auto", metavar="N", help="timestep where denoising begins, the nearest one of the schedule is taken; or auto (default: %(default)s)")
     p.add_argument("--guidance", type=float, metavar="SCALE", help="classifier-free guidance, 1 is none (default: what suits the backbone, with a prompt)")
     p.add_argument("--fps", type=float, default=8., metavar="RATE", help="frames per second of the file, at most 50 in a GIF (default: %(default)s)")
     p.add_argument("--out", default="edited.gif", metavar="FILE", help=".png (frames side by side), .gif or .mp4 (default: %(default)s)")

@@ -64,6 +64,9 @@ def test_generate_with_reuse(folder, tmp_path, capsys):
     steps = DenoisingReusePipeline.from_pretrained("tiny").timesteps(5)
     assert main([*arguments, "--switch-step", str(steps[3]), "--out", str(tmp_path/"c.gif")]) == 0
     assert f"switch step {steps[3]}: 16 of 25 frame evaluations, ideal speed-up 1.56" in capsys.readouterr().out
+    assert main([*arguments, "--switch-step", str(steps[3] + 1), "--out", str(tmp_path/"d.gif")]) == 0       # what analyse suggests is of another schedule
+    assert f"switch step {steps[3]}, the step of this schedule that is nearest to {steps[3] + 1}: 16 of 25" in capsys.readouterr().out
+    assert (tmp_path/"d.gif").read_bytes() == (tmp_path/"c.gif").read_bytes()
 
 
 def test_edit(folder, tmp_path, capsys):
@@ -94,7 +97,7 @@ def test_analyse(folder, tmp_path, capsys):
     (["edit", "fast.gif", "--style", "small.png", "--num-frames", 3], "is 48 x 32 pixels, the clip's frames are 64 x 64"),
     (["edit", "short.gif", "--style", "style.png"], "too short, 8 frames"), (["edit", "broken.mp4", "--style", "style.png"], "not a video"),
     (["edit", "fast.gif", "--style", "style.png", "--num-frames", 1], "num_frames=1"),
-    (["edit", "fast.gif", "--style", "style.png", "--num-frames", 3, "--steps", 5, "--switch-step", 500], "switch_step=500 is not a step of this schedule"),
+    (["edit", "fast.gif", "--style", "style.png", "--num-frames", 3, "--steps", 5, "--switch-step", 5000], "switch_step=5000 is outside"),
     (["edit", "fast.gif", "--style", "style.png", "--noise", "pink"], "invalid choice: 'pink'"),
     (["edit", "fast.gif", "--style", "style.png", "--out", "x.txt"], "cannot write .txt"),
     (["analyse"], "CLIP"), (["analyse", "none.gif"], "no such file"), (["analyse", "broken.mp4"], "not a video"),
@@ -104,8 +107,7 @@ def test_analyse(folder, tmp_path, capsys):
     (["analyse", "fast.gif", "--size", 2048], "size=2048 is outside [8, 1024]"),
     (["generate", "x", "--switch-step", "auto"], "for --reuse"),
     (["generate", "x", "--reuse", "--num-frames", 5, "--references", 1], "references=1 is outside [2, 4]"),
-    (["generate", "a red circle", "--reuse", "--num-frames", 5, "--switch-step", 3, "--steps", 4],
-     "switch_step=3 is not a step of this schedule; its neighbours are")])
+    (["generate", "a red circle", "--reuse", "--num-frames", 5, "--switch-step", 1500, "--steps", 4], "switch_step=1500 is outside")])
 def test_mistakes(args, reason, folder, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert run(folder, *args) == 2

@@ -68,8 +68,8 @@ def draw_analysis(
 ):
     "Write a picture of an analysis."
     from matplotlib.figure import Figure
-    figure = Figure(figsize=(10, 2.9), layout="constrained")
-    first, last, nmi, error = figure.subplots(1, 4)
+    figure = Figure(figsize=(11, 3.3), layout="constrained")
+    first, last, nmi, error = figure.subplots(1, 4, width_ratios=(3, 3, 4, 4))
     flow = analysis.flow[-1]
     for ax, frame in zip((first, last), analysis.pairs[-1]):
         ax.imshow(analysis.video[frame].permute(1, 2, 0)); ax.set_title(f"frame {frame}", size=8); ax.axis("off")
@@ -81,6 +81,7 @@ def draw_analysis(
     error.set_title("relative transformation error", size=8), nmi.set_title("mutual information (NMI)", size=8)
     for ax in (nmi, error):
         ax.axvline(analysis.switch_step, color="black", ls=":", lw=1, label=f"t* = {analysis.switch_step:g}")
-        ax.invert_xaxis(); ax.set_xlabel("t", size=8); ax.tick_params(labelsize=7); ax.legend(fontsize=7)
+        ax.set_xlim(max(analysis.timesteps), 0); ax.set_xlabel("t", size=8); ax.tick_params(labelsize=7)
+        ax.legend(fontsize=7, loc="upper center", bbox_to_anchor=(.5, -.2), ncols=3, frameon=False)        # below: curves go anywhere
     figure.suptitle(f"{title}\n{analysis.how}" if title else analysis.how, size=8)
     with atomic_path(path) as p: figure.savefig(p, dpi=150, facecolor="white")

@@ -9,6 +9,7 @@ __all__ = ['OUTPUT_TYPES', 'clip_pixels', 'as_output', 'MotionAdaptivePipelineOu
 # %% ../../nbs/temporal/05_pipeline.ipynb #af81db24
 import inspect
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -78,7 +79,12 @@ def latent_shape(
     width:int=None, # pixels
     latents:torch.Tensor=None, # given ones
 )->tuple: # `b f c h w`
-    "Shape of the latents; given ones must have it."
+    "Shape of the latents; given ones must have it, and hold numbers."
+    for name, value in (("num_frames", num_frames), ("height", height), ("width", width)):
+        if value is not None and not isinstance(value, Integral): raise UserError(f"{name}={value!r} must be a whole number")
+    if latents is not None and not isinstance(latents, torch.Tensor): raise UserError(f"latents must be a tensor `b f c h w`, not {type(latents).__name__}")
+    if latents is not None and not (latents.is_floating_point() and latents.isfinite().all()):
+        raise UserError(f"latents must be finite floating-point numbers; these are {latents.dtype}" + ", with NaN or infinity" * latents.is_floating_point())
     factor, size = backbone.downsample, [backbone.resolution] * 2
     if latents is not None and latents.ndim == 5: size = [n * factor for n in latents.shape[3:]]
     for i, (name, pixels) in enumerate((("height", height), ("width", width))):

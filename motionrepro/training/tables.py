@@ -270,8 +270,8 @@ JUDGEMENTS = {
 
 # %% ../../nbs/training/35_tables.ipynb #92d51a4f
 _low, _mid, _high = ("ours", rho_key(.4)), _ours, ("ours", rho_key(.85))
-_trade = (versus("FC .4 to .6", "FC[world]", _mid, _low, "clip"), versus("FC .6 to .85", "FC[world]", _high, _mid, "clip"),
-          versus("MM .4 to .6", "MM", _low, _mid, "clip"), versus("MM .6 to .85", "MM", _mid, _high, "clip"))
+_trade = (versus("FC rises, .4 to .6", "FC[world]", _mid, _low, "clip"), versus("FC rises, .6 to .85", "FC[world]", _high, _mid, "clip"),
+          versus("MM falls, .4 to .6", "MM", _low, _mid, "clip"), versus("MM falls, .6 to .85", "MM", _mid, _high, "clip"))
 
 # %% ../../nbs/training/35_tables.ipynb #7d498021
 def _static(results):
