@@ -183,10 +183,10 @@ def _switch_step(text):
     except ValueError: raise UserError(f"switch_step={text!r} is neither 'auto' nor a timestep", "motionrepro analyse CLIP shows timesteps and suggests one") from None
 
 def _on_schedule(pipe, switch_step, steps):
-    "The step of the schedule that is meant: the nearest one. What lies outside is left for the pipeline to refuse."
+    "The step of the schedule that is meant: the nearest one. What no schedule has is left for the pipeline to refuse."
     from motionrepro.reuse.pipeline import nearest_timestep
-    schedule = pipe.timesteps(steps)
-    return nearest_timestep(schedule, switch_step) if switch_step != "auto" and min(schedule) <= switch_step <= max(schedule) else switch_step
+    trained = pipe.scheduler.config.num_train_timesteps
+    return nearest_timestep(pipe.timesteps(steps), switch_step) if switch_step != "auto" and 1 <= switch_step < trained else switch_step
 
 def _reuse_of(pipe, made, asked):
     "What was reused, and what that saved."
@@ -208,7 +208,7 @@ def _generate(args):
     if args.reuse:
         if args.num_frames < 3: raise UserError(f"num_frames={args.num_frames} leaves nothing to reuse denoising for", "give --num-frames 16")
         references = min(4, args.num_frames - 1) if args.references is None else check_range("references", args.references, 2, args.num_frames - 1)
-        reuse = dict(references=references, switch_step=_switch_step(args.switch_step or "auto"))
+        reuse = dict(references=references, switch_step=_switch_step(args.switch_step or "200"))
     elif args.references is not None or args.switch_step: raise UserError("--references and --switch-step are for --reuse", "add --reuse, or leave them out")
     if alone and (args.adapter not in (None, "none") or motion != "auto"):
         raise UserError("a single frame has no motion and no use for an adapter", "give --num-frames 8, or leave --adapter and --motion out")
@@ -422,7 +422,7 @@ noise alone.""",
     p.add_argument("--motion", default="auto", metavar="SCORE", help="how much a clip shall move, 0 to 1; auto reads it from the prompt (default: %(default)s)")
     p.add_argument("--reuse", action="store_true", help="denoise only the first frames in full, and begin the others where these lead (paper B)")
     p.add_argument("--references", type=int, metavar="R", help="with --reuse: frames that are denoised in full, at least 2 (default: 4, or all but one)")
-    p.add_argument("--switch-step", metavar="N", help="with --reuse: timestep where the others begin, the nearest one of the schedule is taken; or auto (default: auto)")
+    p.add_argument("--switch-step", metavar="N", help="with --reuse: timestep where the others begin, the nearest one of the schedule is taken, or auto (default: 200, paper B's best)")
     which = p.add_mutually_exclusive_group()
     which.add_argument("--adapter", metavar="DIR", help="a saved adapter, or none (default: the one in the backbone's folder, if there is one)")
     which.add_argument("--no-adapter", dest="adapter", action="store_const", const="none", help="the same as --adapter none")

@@ -54,6 +54,9 @@ def test_noises_are_those_of_the_library():
 def test_generate_with_reuse(folder, tmp_path, capsys):
     from motionrepro.data.video import read_clip
     arguments = ["generate", "a red circle on a plain gray background", "--reuse", "--num-frames", "5", "--references", "2", "--steps", "5"]
+    assert main([*arguments, "--out", str(tmp_path/"plain.gif")]) == 0                                       # at paper B's step
+    assert "nearest to 200: " in capsys.readouterr().out
+    arguments += ["--switch-step", "auto"]
     for name in ("a.gif", "b.gif"):
         assert main([*arguments, "--out", str(tmp_path/name)]) == 0
     first, second, third = capsys.readouterr().out.splitlines()[:3]
@@ -62,6 +65,7 @@ def test_generate_with_reuse(folder, tmp_path, capsys):
     assert "5 frames of 64 x 64 pixels" in first and "of 25 frame evaluations, ideal speed-up " in second and "equation 12 on observed errors" in third
     from motionrepro.reuse.pipeline import DenoisingReusePipeline
     steps = DenoisingReusePipeline.from_pretrained("tiny").timesteps(5)
+    arguments = arguments[:-2]
     assert main([*arguments, "--switch-step", str(steps[3]), "--out", str(tmp_path/"c.gif")]) == 0
     assert f"switch step {steps[3]}: 16 of 25 frame evaluations, ideal speed-up 1.56" in capsys.readouterr().out
     assert main([*arguments, "--switch-step", str(steps[3] + 1), "--out", str(tmp_path/"d.gif")]) == 0       # what analyse suggests is of another schedule

@@ -212,12 +212,9 @@ def _turned(interval):
 
 def _trained(x): return x["by"] == "the selector"                   # equation 12 in its place decides nothing
 
-def _one_step(x): return len(x["counts"]) == 1 and x["n"] >= ENOUGH_CLIPS
-
 def judge_consistency(x):
-    "Negative, positive, or one step for all."
-    if not _trained(x): return "open"
-    return "contradicted" if _one_step(x) else combine([state_of(_turned(x["auto"]))])
+    "Negative or positive; one step for all has no correlation with anything."
+    return combine([state_of(_turned(x["auto"]))]) if _trained(x) else "open"
 
 # %% ../../nbs/checks/40_frontier.ipynb #a88afc63
 def _say_picks(x):
@@ -234,8 +231,8 @@ def _say_consistency(x):
     return f"{_say_picks(x)}; with consistency: {_say_halves(x['auto'])}{raw}"
 
 B09 = Question("Over all clips, the rank correlation of the switch step picked for a clip with the consistency (SSIM of neighbours) of its references is "
-               "certainly negative (99%): trend. Certainly positive, or the same step for all of at least 10 clips: contradicted. Otherwise open, and without "
-               "a trained selector.",
+               "certainly negative (99%): trend. Certainly positive: contradicted. Otherwise open, and without a trained selector, or if it picks the same step "
+               "for all.",
                ("full", "auto"), find_consistency, judge_consistency, _say_consistency,
                ("auto-raw",), (rank_interval, _picks, _against))
 
@@ -374,8 +371,7 @@ def find_motion(rows):
 
 def judge_motion(x):
     "Both scores, or nothing."
-    if not _trained(x): return "open"
-    return "contradicted" if _one_step(x) else combine(state_of(x["scores"][k]) if k in x["scores"] else "missing" for k in SCORES)
+    return combine(state_of(x["scores"][k]) if k in x["scores"] else "missing" for k in SCORES) if _trained(x) else "open"
 
 def _say_motion(x):
     "Who picked what, and how it goes with both scores."
@@ -383,8 +379,8 @@ def _say_motion(x):
     return f"{_say_picks(x)}; with the score {'; '.join(scores)}; with consistency {_span(x['consistency'])}"
 
 X04 = Question("Over all clips, the rank correlation of the switch step picked for a clip with its motion score is certainly positive, for the score that its "
-               "caption asks for and for that of its references (99%): trend. Certainly negative for one of them, or the same step for all of at least 10 "
-               "clips: contradicted. Otherwise open, and without a trained selector.",
+               "caption asks for and for that of its references (99%): trend. Certainly negative for one of them: contradicted. Otherwise open, "
+               "and without a trained selector, or if it picks the same step for all.",
                ("full", "auto"), find_motion, judge_motion, _say_motion, rests_on=(rank_interval, _picks, _against))
 
 # %% ../../nbs/checks/40_frontier.ipynb #76e8f80f
@@ -442,9 +438,8 @@ def find_gain(rows, chosen="auto"):
                                           halves=halves, spent=share)
 
 def judge_gain(x):
-    "Against every mixture; what is one fixed step cannot be better than fixed steps."
-    if not _trained(x): return "open"
-    return "contradicted" if _one_step(x) else combine(_beats({m: g[m] for m in MEASURES}) for g in x["gain"])
+    "Against every mixture; one step for all is a fixed step, and no choice to be judged."
+    return "open" if not _trained(x) or len(x["counts"]) == 1 else combine(_beats({m: g[m] for m in MEASURES}) for g in x["gain"])
 
 # %% ../../nbs/checks/40_frontier.ipynb #5361c304
 def _say_gain(x):
@@ -461,9 +456,9 @@ def _say_gain(x):
 
 X08 = Question("Clip by clip, the selector's clips less a mixture of two fixed steps with the same number of frame evaluations, in SSIM to the clip without "
                "reuse, CLIP-SIM[world], FC[world] and detail: against every such mixture certainly above 0 in one of the four (99% for all comparisons "
-               "together) and certainly below in none (99% for each alone): trend, fixed steps lose. The other way round against one of them, or the same step "
-               "for all of at least 10 clips: contradicted. Otherwise open, and without a trained selector. Where they lose is told by halves of the clips, "
-               "by the consistency of the references, against the neighbouring steps.",
+               "together) and certainly below in none (99% for each alone): trend, fixed steps lose. The other way round against one of them: contradicted. "
+               "Otherwise open, and without a trained selector, or if it picks the same step for all, which is a fixed step. Where they lose is told by halves "
+               "of the clips, by the consistency of the references, against the neighbouring steps.",
                ("auto", *FIXED), find_gain, judge_gain, _say_gain, rests_on=("motionrepro.training.frontier:at_equal_cost", _picks, _compared))
 
 # %% ../../nbs/checks/40_frontier.ipynb #5c0fb733
