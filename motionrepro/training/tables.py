@@ -239,7 +239,7 @@ def _beside_loss(results):
 def _beside_bare(results):
     "CLIP-SIM, in the paper larger with the modules."
     c = contrast(results, versus("CLIP", "CLIP-SIM[world]", _ours, _bare))
-    return dict(beside=f"CLIP-SIM with less without {_interval_text(c)} {c['state']}") if c["state"] != "missing" else {}
+    return dict(beside=f"CLIP-SIM of ours less that of the bare base {_interval_text(c)} {c['state']}") if c["state"] != "missing" else {}
 
 def _beside_rho(results):
     "What the noise alone does to the bare base, and what the other columns of Table 3 do."
