@@ -254,8 +254,8 @@ def _edit(args):
     pipe, which = _pipeline(DenoisingReusePipeline, args)
     size = [pipe.backbone.resolution] * 2
     guidance = args.guidance if args.guidance is not None else default_guidance(args.backbone) if args.prompt else 1.
-    made = pipe.edit(fit(video, size), fit(style, size)[0], args.prompt, switch_step=_on_schedule(pipe, switch_step, args.steps), noise=args.noise, num_inference_steps=args.steps,
-                     guidance_scale=guidance, generator=generator(args.seed, "edit"), output_type="pt")
+    made = pipe.edit(fit(video, size), fit(style, size)[0], args.prompt, switch_step=_on_schedule(pipe, switch_step, args.steps), noise=args.noise,
+                     num_inference_steps=args.steps, guidance_scale=guidance, generator=generator(args.seed, "edit"), output_type="pt")
     write_video(args.out, made.frames[0].float(), fps=args.fps)
     f, _, h, w = made.frames[0].shape
     print(f"{args.out}: {f} frames of {w} x {h} pixels, backbone {args.backbone}, {which}, noise {args.noise}, seed {args.seed}",

@@ -189,9 +189,8 @@ _number = lambda x, form=".3f": "-" if x is None else format(x, form)
 
 B02 = Check("Per clip, the mean NMI (32 bins, neighbours of 1000 steps) over steps 800 to 200 minus that over the other steps, and minus that with "
             "another clip's matrix, have 99% intervals above 0, for frames 0-4 and 0-8 and for independent and shared noise: trend. One of the two "
-            "certainly below 0 in all of these cases: contradicted. Otherwise open. Learned matrices (of a network trained "
-            "with noise moved along the flow) decide if there are any, else raw ones of blocks 6 "
-            "and 8.",
+            "certainly below 0 in all of these cases: contradicted. Otherwise open. Learned matrices (of a network trained with noise moved "
+            "along the flow) decide if there are any, else raw ones of blocks 6 and 8.",
             configure_curves, lambda c: _over_ties(c, PLAIN_TIES, _measure_range, _NMI_CURVES),
             lambda x: agree(all_of([state_of(m["above_rest"]), state_of(m["above_chance"])]) for m in deciding(x)),
             lambda x: _words(x, lambda m: f"NMI {_number(m['level']['mean'])}, {_number(m['above_rest']['mean'], '+.3f')} against other steps, "
@@ -242,9 +241,8 @@ _times = lambda x: "-" if x["mean"] is None else f"x {math.exp(-x['mean']):.2f}"
 
 B04 = Check("Per clip, the logarithm of the raw transformation error of residuals (temperature 0.05) is smaller over steps 300 to 200 than over 1000 to "
             "900, with 99% intervals, for both pairs of frames and for independent and shared noise: trend. Certainly larger in all of these cases: "
-            "contradicted. Otherwise open. Learned matrices (of a network trained "
-            "with noise moved along the flow) decide if there are any, else raw ones of blocks 6 and 8. The relative error is judged in the "
-            "same way and does not count.",
+            "contradicted. Otherwise open. Learned matrices (of a network trained with noise moved along the flow) decide if there are any, else raw ones of "
+            "blocks 6 and 8. The relative error is judged in the same way and does not count.",
             configure_curves, lambda c: _over_ties(c, PLAIN_TIES, _measure_decline, _ERROR_CURVES), _judge_decline,
             lambda x: _words(x, lambda m: f"raw error {_times(m['raw'])}, size of the residual {_times(m['size'])}, relative error {_times(m['relative'])} "
                                           f"(from {m['relative_early']:.2f} to {m['relative_late']:.2f})")
@@ -388,9 +386,9 @@ def _measure_scales(get, names):
     together = LEARNED if LEARNED in names else RAW
     return dict(together=together, alone={b: mean_interval(get(b) - get(together), 1 - .01 / 2) for b in ("6", "8")})
 
-B08 = Check("End-point error as in B07: blocks 6 and 8 together (the network trained with noise moved along the flow if there is "
-            "one, else the mean of their cosines) certainly beat 6 "
-            "alone and 8 alone, for independent and shared noise: trend. One alone certainly beats both together, for both: contradicted. Otherwise open.",
+B08 = Check("End-point error as in B07: blocks 6 and 8 together (the network trained with noise moved along the flow if there is one, else the mean of "
+            "their cosines) certainly beat 6 alone and 8 alone, for independent and shared noise: trend. One alone certainly beats both together, for both: "
+            "contradicted. Otherwise open.",
             configure_truth, lambda c: _over_truth(c, _measure_scales), _judge_truth(lambda m: all_of(state_of(d) for d in m["alone"].values())),
             lambda x: "end-point error in pixels: " + _say(x, lambda m: ", ".join(f"{k} {error_in(m, k):.2f}" for k in (m["together"], "6", "8", "all"))))
 
