@@ -45,7 +45,7 @@ class Way:
     reuse:dict = field(default_factory=dict) # more of `DenoisingReuseConfig`; where it names an `error`, eq. 12 on observed ones takes the selector's place
 
     @property
-    def selects(self)->bool: return self.networks and "error" not in self.reuse # with the selector, if it selects
+    def selects(self)->bool: return self.switch_step == "auto" and self.networks and "error" not in self.reuse # with the selector, if there is one
 
     @property
     def full(self)->"Way": return replace(self, switch_step=1000, networks=True, reuse={}) # the same without reuse

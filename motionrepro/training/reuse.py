@@ -5,28 +5,32 @@
 # %% auto #0
 __all__ = ['MOTION_RECIPES', 'REUSE_TARGETS', 'MotionRecipe', 'flow_origins', 'block_features', 'reuse_steps', 'random_schedule',
            'mtn_loss', 'train_mtn', 'new_network', 'validation_clips', 'motion_scores', 'evaluate_mtn', 'summary',
-           'SelectorRecipe', 'selector_data', 'fingerprint_of', 'targets', 'train_dss', 'selector_choices', 'cost_at',
-           'evaluate_dss', 'reuse_command']
+           'SelectorRecipe', 'captions_of', 'made_steps', 'selector_data', 'fingerprint_of', 'targets', 'train_dss',
+           'selector_choices', 'cost_at', 'evaluate_dss', 'reuse_command']
 
 # %% ../../nbs/training/40_reuse.ipynb #b478f315
-import json, math
+import hashlib, json, math
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from diffusers import DDIMScheduler
 from tqdm.auto import tqdm
 
 from ..backbones import EMBEDDED, load_backbone, save_half
 from ..core import UserError, assets_path, atomic_path, check_range, generator, read_json, usable_device
-from ..data.world import World, load_all, render_flow
+from ..data.world import World, load_all, render_flow, sample_scene
 from ..reuse.consistency import MOVING, RHO, TIES, noise_origins, posterior_trajectory, spaced_timesteps, tied_noise
 from ..reuse.dss import DenoisingStepSelector, optimal_switch_step, random_mask, selection_loss, statistics_of
 from ..reuse.matrices import MotionMatrix, decoder_blocks, decoder_features, endpoint_error, transformation_error, true_motion
 from ..reuse.mtn import (SMALL, MotionTransformationNetwork, compose, error_curves, load_mtn, motion_losses, pair_errors,
                                    split_pairs, walk_steps)
 from ..reuse.residuals import CLEAN
-from .adapter import claim_folder, clip_cache, fingerprint
+from ..temporal.adapter import injected
+from ..temporal.motion import motion_from_prompt
+from ..temporal.noise import correlated_noise
+from .adapter import claim_folder, clip_cache, fingerprint, load_saved
 from .loop import TrainConfig, train
 from .recipes import draw, write_card
 
@@ -280,7 +284,7 @@ def summary(
 class SelectorRecipe:
     "All that a trained selector depends on, besides the motion network, its clips and a seed; all of it is *assumed* but the masks and the loss."
     network:dict = field(default_factory=lambda: dict(hidden=32)) # options of `DenoisingStepSelector`
-    schedule:int = 20 # DDPM steps, whose statistics it sees
+    schedule:int = 20 # steps, whose statistics it sees: of DDPM for known clips, of DDIM for made ones
     frames:tuple = (0, 1, 2, 3, 5, 8, 11, 15) # of each clip: the references, and some of those after them
     beta:float = 1. # of eq. 12
     error:str = "step_relative" # which of the errors of `error_curves` is the e of eq. 12
@@ -293,8 +297,10 @@ class SelectorRecipe:
     clip:float = 1.
     ema:float = .99
     precision:str = "fp32"
+    source:str = "known" # "known": clips of the world in the forward process; "made": clips on their way out of noise, as a pipeline meets them
 
     def __post_init__(self):
+        if self.source not in _SOURCES: raise UserError(f"source={self.source!r} is not one of {', '.join(_SOURCES)}")
         if self.error not in _ERRORS: raise UserError(f"error={self.error!r} is not one of {', '.join(_ERRORS)}")
         check_range("schedule", self.schedule, 3, 1000), check_range("lowest", self.lowest, 0, 1), check_range("beta", self.beta, 0)
         check_range("batch", self.batch, 1), self.loop(0)
@@ -303,7 +309,44 @@ class SelectorRecipe:
         "The settings of the training loop."
         return _loop(self, seed, **options)
 
+_SOURCES = ("known", "made")
 _ERRORS = ("step", "step_relative", "surrogate", "surrogate_relative")
+
+# %% ../../nbs/training/40_reuse.ipynb #3b9a868c
+def captions_of(
+    split:str, # of the world
+    n:int, # captions
+    num_frames:int, # of the clips that they describe
+    seed:int=0, # of the scenes
+)->list:
+    "Captions of scenes, without rendering them."
+    return [sample_scene(i, split, num_frames, seed).caption for i in range(n)]
+
+@torch.no_grad()
+def made_steps(
+    backbone, # frozen
+    adapter, # `TemporalAdapter`, or None
+    prompts:list, # of `b` clips
+    steps:int, # of the schedule
+    noise:torch.Tensor, # to start from, `b f c h w`
+    blocks=(6, 8), # indices into `decoder_blocks`
+    frames=None, # numbers of the frames that are looked at; default: all
+    guidance:float=None, # guidance scale; default: what suits the backbone
+): # yields (timestep, features, residuals) for all steps, as `reuse_steps` does
+    "Features and residuals of clips while they are made."
+    guidance = backbone.guidance_scale if guidance is None else guidance
+    scheduler = DDIMScheduler.from_config(backbone.scheduler.config, timestep_spacing="trailing")
+    scheduler.set_timesteps(steps)
+    (b, f), frames = noise.shape[:2], list(range(noise.shape[1]) if frames is None else frames)
+    text, motion = backbone.encode_text([""] * b + list(prompts)), motion_from_prompt(prompts).repeat(2).to(backbone.device)
+    with injected(backbone.unet, adapter) as model, decoder_features(backbone.unet, blocks) as features:
+        now = noise.to(backbone.device)
+        for t in scheduler.timesteps.tolist():
+            free, prompted = model(now.repeat(2, 1, 1, 1, 1).to(backbone.dtype), t, text, motion).sample.float().chunk(2)
+            then = scheduler.step(free + guidance * (prompted - free), t, now).prev_sample
+            seen = {k: x[-b * f:].unflatten(0, (b, f))[:, frames].flatten(0, 1) for k, x in features.items()} # those of the prompt
+            yield t, seen, (then - now)[:, frames]
+            now = then
 
 # %% ../../nbs/training/40_reuse.ipynb #8ba56e8a
 def _watcher(network, references, clips, pairs):
@@ -325,11 +368,33 @@ def _frames(recipe, references, num_frames):
     return frames
 
 # %% ../../nbs/training/40_reuse.ipynb #08fdacac
+def _known(network, backbone, clips, motion, recipe, frames, part, random):
+    "Steps of known clips in the forward process."
+    latents, text = (clips[k][part].to(backbone.device).float() for k in ("latents", "text"))
+    origins = clips["origins"][part][:, frames] if motion.tie == "flow" else None
+    timesteps = [*spaced_timesteps(backbone, recipe.schedule), CLEAN]
+    return reuse_steps(backbone, latents[:, frames], text, timesteps, motion, random, network.config.blocks, frames, origins)
+
+def _made(network, backbone, clips, motion, recipe, frames, part, random):
+    "Steps of clips that are made."
+    prompts = clips["captions"][part]
+    noise = correlated_noise((len(prompts), motion.num_frames, backbone.unet.config.in_channels, *[backbone.unet.config.sample_size] * 2), motion.rho,
+                             generator=random, dtype=torch.float32)
+    return made_steps(backbone, clips["adapter"], prompts, recipe.schedule, noise, network.config.blocks, frames)
+
+def _about_clips(backbone, clips, motion, recipe):
+    "What the clips depend on, and how many there are."
+    if recipe.source == "known":
+        return dict(clips=fingerprint_of(clips["latents"], clips["text"]), tie=motion.tie, rho=motion.rho), len(clips["latents"])
+    words = hashlib.sha256("\n".join(clips["captions"]).encode()).hexdigest()[:12]
+    return dict(clips=words, adapter=clips["adapter"] and fingerprint(clips["adapter"]), text_encoder=fingerprint(backbone.text_encoder),
+                guidance=backbone.guidance_scale, rho=motion.rho), len(clips["captions"])
+
 @torch.no_grad()
 def selector_data(
     network:MotionTransformationNetwork, # trained
     backbone, # frozen
-    clips:dict, # `latents` `n f 4 h w`, `text` `n s d`, as `clip_cache` or `validation_clips` returns them
+    clips:dict, # made: lists `captions`, and `adapter` or None; known: `latents` `n f 4 h w`, `text` `n s d`, as `clip_cache` returns them, and perhaps `origins`
     motion:MotionRecipe, # of the network
     recipe:SelectorRecipe,
     file=None, # where it is kept; None keeps it nowhere
@@ -338,20 +403,20 @@ def selector_data(
     progress:bool=True, # show the bar
 )->dict: # `statistics` `n s 7`, `errors`: name -> `n s k` of k later frames, `timesteps` (list), what it is `about`
     "What the selector learns from."
-    frames = _frames(recipe, motion.references, clips["latents"].shape[1])
-    about = dict(network=fingerprint(network), base=fingerprint(backbone.unet), clips=fingerprint_of(clips["latents"], clips["text"]), frames=frames,
-                 schedule=recipe.schedule, tie=motion.tie, rho=motion.rho, seed=seed, batch=batch)
+    frames = _frames(recipe, motion.references, motion.num_frames)
+    source, n = _about_clips(backbone, clips, motion, recipe)
+    about = dict(network=fingerprint(network), base=fingerprint(backbone.unet), frames=frames, source=recipe.source, schedule=recipe.schedule, seed=seed,
+                 batch=batch) | source
     if file is not None and Path(file).exists() and (kept := torch.load(file, weights_only=True))["about"] == about: return kept
-    timesteps, statistics, errors = [*spaced_timesteps(backbone, recipe.schedule), CLEAN], [], []
-    for start in tqdm(range(0, len(clips["latents"]), batch), desc="errors of all steps", unit="batch", disable=not progress):
-        latents, text = (clips[k][start:start + batch].to(backbone.device).float() for k in ("latents", "text"))
-        steps = reuse_steps(backbone, latents[:, frames], text, timesteps, motion, generator(seed, "selector", start), network.config.blocks, frames,
-                            clips["origins"][start:start + batch, frames] if motion.tie == "flow" else None)
-        watch, seen = _watcher(network, motion.references, len(latents), len(frames) - 1)
+    timesteps, statistics, errors = spaced_timesteps(backbone, recipe.schedule), [], []
+    for start in tqdm(range(0, n, batch), desc="errors of all steps", unit="batch", disable=not progress):
+        steps_of, part = dict(made=_made, known=_known)[recipe.source], slice(start, min(start + batch, n))
+        steps = steps_of(network, backbone, clips, motion, recipe, frames, part, generator(seed, "selector", start))
+        watch, seen = _watcher(network, motion.references, part.stop - start, len(frames) - 1)
         curves = error_curves(network, steps, motion.references, watch)
         statistics.append(torch.stack(seen, 1).cpu())
         errors.append({k: curves[k][..., motion.references - 1:].transpose(0, 1).cpu() for k in _ERRORS})
-    data = dict(statistics=torch.cat(statistics), errors={k: torch.cat([e[k] for e in errors]) for k in _ERRORS}, timesteps=timesteps[:-1], about=about)
+    data = dict(statistics=torch.cat(statistics), errors={k: torch.cat([e[k] for e in errors]) for k in _ERRORS}, timesteps=timesteps, about=about)
     if file is not None:
         with atomic_path(file) as p: torch.save(data, p)
     return data
@@ -466,12 +531,16 @@ def _ship_mtn(base, backbone, out, checkpoints, recipe, seed, n, pool_length, pr
 
 def _ship_dss(base, backbone, out, checkpoints, motion, recipe, seed, n, pool_length, progress):
     "Train, score and write the selector."
-    network = load_mtn(base, device=backbone.device, assets=out)
-    cache = clip_cache(backbone, checkpoints/f"clips-{base}-dss.pt", size=motion.size, num_frames=motion.num_frames, interval=motion.interval,
-                       length=pool_length, seed=7, progress=progress)
-    cache = _with_origins(cache, motion, checkpoints/f"clips-{base}-dss-flow.pt", progress)
-    data, unseen = (selector_data(network, backbone, clips, motion, recipe, checkpoints/f"dss-{base}"/f"{name}.pt", seed, progress=progress)
-                    for name, clips in (("data", cache), ("validation", validation_clips(backbone, motion, n))))
+    network, folder = load_mtn(base, device=backbone.device, assets=out), out/base/"adapter"
+    if recipe.source == "made":
+        adapter = load_saved(folder).to(backbone.device) if folder.is_dir() else None
+        clips = [dict(captions=captions_of(*c), adapter=adapter) for c in (("train", pool_length, motion.num_frames, 7), ("validation", n, motion.num_frames))]
+    else:
+        known = clip_cache(backbone, checkpoints/f"clips-{base}-dss.pt", size=motion.size, num_frames=motion.num_frames, interval=motion.interval,
+                           length=pool_length, seed=7, progress=progress)
+        clips = [_with_origins(known, motion, checkpoints/f"clips-{base}-dss-flow.pt", progress), validation_clips(backbone, motion, n)]
+    data, unseen = (selector_data(network, backbone, c, motion, recipe, checkpoints/f"dss-{base}"/f"{name}.pt", seed, progress=progress)
+                    for name, c in zip(("data", "validation"), clips))
     selector, history = train_dss(recipe, checkpoints/f"dss-{base}", data, seed, device=backbone.device.type, progress=progress)
     training = asdict(recipe) | dict(seed=seed, clips=pool_length, mtn=fingerprint(network), seconds=round(history["seconds"]),
                                      final_loss=history["log"][-1]["loss"])
@@ -491,6 +560,7 @@ def reuse_command(
     pool_length:int=None, # clips to train on; default: 1000 and 300
     base:str="tiny-128", # a key of `MOTION_RECIPES` that ships
     recipe=None, # `MotionRecipe` of the base; default: the one in `MOTION_RECIPES`
+    selector=None, # `SelectorRecipe`; default: everything at its default
     progress:bool=True, # show progress
 ):
     "Train what reuse needs for a base; continues what was interrupted, skips what is finished."
@@ -503,4 +573,4 @@ def reuse_command(
     backbone = load_backbone(base, device=usable_device(device), assets=out)
     shorten = lambda r: r if steps is None else replace(r, steps=steps)
     if target == "mtn": _ship_mtn(base, backbone, out, checkpoints, shorten(recipe), seed, n or 32, pool_length or 1000, progress)
-    else: _ship_dss(base, backbone, out, checkpoints, recipe, shorten(SelectorRecipe()), seed, n or 100, pool_length or 300, progress)
+    else: _ship_dss(base, backbone, out, checkpoints, recipe, shorten(selector or SelectorRecipe()), seed, n or 100, pool_length or 300, progress)
