@@ -358,9 +358,24 @@ def _measure(args):
                  checkpoints=args.checkpoints and Path(args.checkpoints))
     frontier_command(args.only, Frontier(**{k: v for k, v in given.items() if v is not None}))
 
+def _stored_in_full(checkpoints):
+    "Bring everything stored that the pages show up to date: trainings and their clips, clips with reuse, the ledger."
+    from motionrepro.checks.frontier import BASES, SEEDS
+    from motionrepro.claims import decide
+    from motionrepro.training.frontier import Frontier, frontier_command
+    from motionrepro.training.matrix import adapter_command
+    adapter_command("matrix", checkpoints=checkpoints)
+    for seed in SEEDS: frontier_command(job=Frontier(BASES[0], seed, checkpoints=checkpoints))
+    decide()
+
 def _figures(args):
-    "Run the figure notebooks."
-    from motionrepro.figures import run_figures
+    "Run the figure notebooks, perhaps after all that they show beside."
+    from motionrepro.core import UserError
+    from motionrepro.figures import checkout, run_figures
+    if args.full:
+        if args.only or args.profile != "tiny": raise UserError("--full is for all figures of the tiny profile", "leave --only and --profile out")
+        _check_folders(args.out)
+        _stored_in_full(checkout()/"checkpoints")
     run_figures(args.profile, only=args.only, out=args.out, again=args.again)
 
 def _claims(args):
@@ -526,13 +541,16 @@ date is not made again; an interrupted run goes on where it stopped. All of it t
 def _add_figures(commands, common):
     profiles = "\n".join(f"  {name:12}{what}" for name, what in PROFILE_NAMES.items())
     p = _command(commands, common, "figures", _figures, "redraw the papers' figures and tables", f"""
-Runs the notebooks of paper_figures/ and writes an overview with the papers' values beside ours.
+Runs the notebooks of paper_figures/ and writes an overview with the papers' values beside ours. Each computes its numbers in a quick size and shows
+the stored ones of full size beside them.
 
 profiles:
 {profiles}""", "motionrepro figures --profile smoke --out trial")
     p.add_argument("--profile", default="tiny", choices=tuple(PROFILE_NAMES), help="how much is computed (default: %(default)s)")
     p.add_argument("--only", nargs="+", metavar="ID", help="these figures alone, by their ids in paper_figures/manifest.json (default: all)")
     p.add_argument("--out", metavar="DIR", help="folder for the output (default: figures/PROFILE in the checkout)")
+    p.add_argument("--full", action="store_true", help="first bring the stored numbers of full size up to date: trainings, clips with reuse, claims; takes about a day on "
+                        "two cores, goes on where it was interrupted, and computes nothing that is there and up to date")
     p.add_argument("--again", action="store_true", help="draw also what is there and up to date")
 
 def _add_claims(commands, common):

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['assert_close', 'assert_equal', 'assert_raises', 'UserError', 'check_range', 'check_whole', 'atomic_path',
-           'atomic_folder', 'write_json', 'read_json', 'generator', 'assets_path', 'default_device', 'usable_device',
-           'provenance', 'save_result', 'source_hash']
+           'atomic_folder', 'write_json', 'read_json', 'locked', 'generator', 'assets_path', 'default_device',
+           'usable_device', 'provenance', 'save_result', 'source_hash']
 
 # %% ../nbs/00_core.ipynb #28066bf2
 import contextlib, hashlib, inspect, json, math, operator, os, platform, subprocess, tempfile, time
@@ -127,6 +127,21 @@ def write_json(path, value):
 def read_json(path):
     "The value stored in a JSON file."
     return json.loads(Path(path).read_text(encoding="utf-8"))
+
+# %% ../nbs/00_core.ipynb #0fd59c76
+@contextlib.contextmanager
+def locked(
+    path, # of the lock's file, which stays
+    wait:bool=True, # for another process that has the lock
+): # yields whether this process has it now
+    "Let one process at a time into a block."
+    import fcntl                                                     # not on Windows, where nothing but this needs it
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a") as file:
+        try: fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError: yield False
+        else: yield True
 
 # %% ../nbs/00_core.ipynb #fcdecb0c
 def _seed_of(*keys)->int:

@@ -355,6 +355,21 @@ def test_train_understands_all_options():
         assert {"steps", "out", "checkpoints", "seed", "device", "n"} | more <= set(signature(command).parameters)
 
 
+def test_full_figures_bring_everything_stored_up_to_date_first(monkeypatch, capsys):
+    done = []
+    monkeypatch.setattr("motionrepro.training.matrix.adapter_command", lambda target, **options: done.append((target, Path(options["checkpoints"]).name)))
+    monkeypatch.setattr("motionrepro.training.frontier.frontier_command", lambda only=None, job=None: done.append((only, job.base, job.seed, job.n)))
+    monkeypatch.setattr("motionrepro.claims.decide", lambda *args, **options: done.append("claims"))
+    monkeypatch.setattr("motionrepro.figures.run_figures", lambda profile, **options: done.append((profile, options["only"])))
+    assert main(["figures", "--full"]) == 0
+    assert done == [("matrix", "checkpoints"), *[(None, "tiny-128", seed, 24) for seed in range(3)], "claims", ("tiny", None)]
+    done.clear()
+    for wrong in (["--only", "A-table1"], ["--profile", "smoke"]):
+        assert main(["figures", "--full", *wrong]) == 2
+        assert "--full is for all figures of the tiny profile" in capsys.readouterr().err
+    assert not done
+
+
 def test_figures_passes_on_what_was_given(monkeypatch):
     asked = []
     monkeypatch.setattr("motionrepro.figures.run_figures", lambda profile, **options: asked.append((profile, options)))

@@ -8,7 +8,7 @@ __all__ = ['MAIN', 'VARIANTS', 'MADE_BY', 'ADAPTER_TARGETS', 'references', 'Judg
            'training_summary', 'stored', 'perform', 'adapter_command']
 
 # %% ../../nbs/training/30_matrix.ipynb #bd49ec64
-import functools, hashlib, time
+import functools, hashlib, json, time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import torch
 from tqdm.auto import tqdm
 
 from ..backbones import load_backbone, save_half
-from ..core import UserError, assets_path, check_range, generator, read_json, save_result, source_hash, usable_device
+from ..core import UserError, assets_path, check_range, generator, locked, read_json, save_result, source_hash, usable_device
 from ..data.world import World, load_all, render, sample_scene
 from ..figures import results_of
 from ..metrics import (clip_sim, embed_frames, feature_statistics, fid, frame_consistency, frechet_distance, fvd, mean_result,
@@ -189,12 +189,13 @@ def _ours(**options): return replace(RECIPES["tiny"], adapter=RECIPES["tiny"].ad
 _THEIRS = replace(RECIPES["tiny"], method="animatediff", adapter=dict(motion_num_attention_heads=2))
 _RATES = {f"{name}-lr-{word}": replace(r, lr=factor * r.lr) for name, r in (("ours", _ours()), ("animatediff", _THEIRS))
           for word, factor in (("quarter", .25), ("double", 2))}
-VARIANTS = {
-    "base": None, "ours": _ours(), "lambda-2": replace(_ours(), consistency_weight=2.), "rho-0": replace(_ours(), rho=0.),
-    "animatediff": _THEIRS, "animatediff-rho-0": replace(_THEIRS, rho=0.), **_RATES,
+_DESIGNS = {
     "all-global": _ours(up="global"), "all-adaptive": _ours(down="adaptive", mid="adaptive"),
     "reversed": _ours(down="adaptive", mid="adaptive", up="global"),
     "no-bias": _ours(bias=False), "no-gate": _ours(gate=False), "no-bias-no-gate": _ours(bias=False, gate=False), "learned-beta": _ours(learned_beta=True)}
+VARIANTS = {
+    "base": None, "ours": _ours(), "lambda-2": replace(_ours(), consistency_weight=2.), "rho-0": replace(_ours(), rho=0.),
+    "animatediff": _THEIRS, "animatediff-rho-0": replace(_THEIRS, rho=0.), **_RATES, **_DESIGNS}
 
 def hears_motion(recipe:AdapterRecipe)->bool:
     "Whether the motion asked for can reach the model."
@@ -233,11 +234,12 @@ def matrix()->list: # of (`Run`, points (rho, motion))
     first = {"base": (MAIN, *_RHOS, (0., "auto")), "ours": (MAIN, *_RHOS, *_ASKED), "lambda-2": (MAIN, *_RHOS, *_ASKED),
              "animatediff": (MAIN, *_RHOS), "rho-0": (MAIN, *_RHOS, *_ASKED, (0., "auto"))}
     work = [(Run(v, seed), points) for seed in range(3) for v, points in first.items()]
+    second, early = [Run(v) for v in _DESIGNS], [Run(v, base="tiny-40") for v in ("base", "ours")]
+    work += [(run, (MAIN, *_ASKED)) for run in second] + [(run, (MAIN,)) for run in early]
+    work += [(Run("ours", seed), (*_SWEEP, (.6, .25), (.6, .5), (.6, .75))) for seed in range(3)] + [(Run("base", seed), _SWEEP[1:]) for seed in range(3)]
     work += [(Run("animatediff-rho-0", seed), (MAIN, (0., "auto"))) for seed in range(3)]
     work += [(Run(v, split="validation"), (MAIN,)) for v in ("base", "ours", "animatediff", *_RATES)]
-    work += [(Run("ours", seed), (*_SWEEP, (.6, .25), (.6, .5), (.6, .75))) for seed in range(3)] + [(Run("base", seed), _SWEEP[1:]) for seed in range(3)]
-    work += [(Run(v), (MAIN, *_RHOS, *_ASKED)) for v in VARIANTS if v not in {run.variant for run, _ in work}]
-    return work + [(Run("base", base="tiny-40"), (MAIN, *_RHOS)), (Run("ours", base="tiny-40"), (MAIN, *_RHOS, *_ASKED))]
+    return work + [(run, _RHOS) for run in second + early] + [(early[1], _ASKED)]
 
 # %% ../../nbs/training/30_matrix.ipynb #ff212cfa
 @dataclass(frozen=True)
@@ -266,11 +268,12 @@ class Bench:
         "A frozen base; `tiny-40` is trained when it is first needed."
         if name != "tiny-40": return load_backbone(name, device=self.device, assets=self.assets)
         folder = self.checkpoints/"matrix"/name
-        if not (folder/"backbone").is_dir():
-            tiny, steps = self.base("tiny"), 4000 if self.steps is None else self.steps
-            unet, _ = train_unet(folder, tiny.vae, tiny.text_encoder, tiny.tokenizer, steps, device=self.device, progress=self.progress,
-                                 pool_length=self.frames)
-            replace(tiny, unet=unet).save_pretrained(folder/"backbone")
+        with locked(self.lock(name)):
+            if not (folder/"backbone").is_dir():
+                tiny, steps = self.base("tiny"), 4000 if self.steps is None else self.steps
+                unet, _ = train_unet(folder, tiny.vae, tiny.text_encoder, tiny.tokenizer, steps, device=self.device, progress=self.progress,
+                                     pool_length=self.frames)
+                replace(tiny, unet=unet).save_pretrained(folder/"backbone")
         return load_backbone(str(folder/"backbone"), device=self.device)
 
     def recipe(self, run:Run): return run.recipe if self.steps is None or run.recipe is None else replace(run.recipe, steps=self.steps)
@@ -280,6 +283,8 @@ class Bench:
     def clips(self, run:Run)->Path: return self.checkpoints/"matrix"/(f"clips-{run.recipe.size}" + (f"-{run.seed}" if run.seed else "") + ".pt")
 
     def file(self, run:Run)->Path: return self.results/f"{run.name}.json"
+
+    def lock(self, name:str)->Path: return self.checkpoints/"matrix"/"locks"/name # one process at a time does this
 
 # %% ../../nbs/training/30_matrix.ipynb #488799df
 def trained(
@@ -331,10 +336,19 @@ def _save(run, bench, values, config):
     seconds = sum(p["seconds"] for p in values["points"].values()) + values.get("training", {}).get("seconds", 0)
     save_result(bench.file(run), values, config, run.seed, seconds)
 
+def _shipped(run, bench, values):
+    "The adapter that ships, if it came out of this very training, and the training is not at hand; else None."
+    folder = bench.assets/run.base/"adapter"
+    if "training" not in values or (bench.folder(run)/"checkpoint.pt").exists() or not (folder/"card.json").is_file(): return None
+    mine = asdict(bench.recipe(run)) | dict(seed=run.seed, seconds=round(values["training"]["seconds"]))
+    return load_saved(folder).to(bench.device) if read_json(folder/"card.json")["training"] == json.loads(json.dumps(dict(adapter=mine))) else None
+
 def _measure(run, missing, bench, start, values, config):
     "Train, and add these points to the values, each stored as soon as it is there."
-    base, (adapter, history) = bench.base(run.base), trained(run, bench, start)
-    if adapter is not None: values["training"] = training_summary(adapter, history)
+    base, adapter = bench.base(run.base), _shipped(run, bench, values)
+    if adapter is None:
+        adapter, history = trained(run, bench, start)
+        if adapter is not None: values["training"] = training_summary(adapter, history)
     real = references(bench.n, run.seed, base.resolution, run.split) | dict(axes=bench.axes(base.resolution))
     if "real" not in values: values["real"] = score_clips(real["twin"], real, bench.measure)
     shape = (8, base.unet.config.in_channels, *[base.unet.config.sample_size] * 2)
@@ -361,7 +375,8 @@ def perform(
     if missing: _measure(run, missing, bench, start, values, config)
     if run.recipe is None or point_key(*MAIN) not in values["points"]: return values
     shared = [p for p in (MAIN, *_RHOS) if point_key(*p) in values["points"]]
-    judged = criterion(values["points"], perform(replace(run, variant="base"), shared, bench)["points"], hears_motion(run.recipe))
+    bare = replace(run, variant="base")
+    with locked(bench.lock(bare.name)): judged = criterion(values["points"], perform(bare, shared, bench)["points"], hears_motion(run.recipe))
     if values.get("criterion") != judged:
         values["criterion"] = judged
         _save(run, bench, values, config)
@@ -408,7 +423,10 @@ def adapter_command(
         raise UserError(f"only={', '.join(sorted(unknown))} is not in the matrix", f"it has {', '.join(dict.fromkeys(run.name for run, _ in work))}")
     if whole:
         for run, points in work:
-            if not only or run.name in only: perform(run, points, bench)
+            if only and run.name not in only: continue
+            with locked(bench.lock(run.name), wait=False) as mine:
+                if mine: perform(run, points, bench)
+                elif progress: print(f"{run.name}: another process is at it", flush=True)
         return
     base = "tiny" if target == "adapter" else "tiny-128"
     small, start = assets/"tiny"/"adapter", None
