@@ -6,11 +6,11 @@
 __all__ = ['BASES', 'SEEDS', 'QUALITY', 'ENOUGH_CLIPS', 'B09', 'RIVALS', 'B12', 'PAPER_SECONDS', 'A100_PEAK', 'B13', 'B20',
            'SCORES', 'X04', 'KEPT', 'X05', 'FIXED', 'MEASURES', 'X08', 'ABLATIONS', 'QUESTIONS', 'CHECKS',
            'frontier_folder', 'stored_files', 'Ways', 'load_stored', 'values_of', 'later_sharpness', 'cost_of',
-           'rank_interval', 'Question', 'results_fingerprint', 'configure_ways', 'as_check', 'find_consistency',
-           'judge_consistency', 'find_best', 'judge_quality', 'judge_balance', 'unet_operations', 'find_speed',
-           'judge_speed', 'find_blur', 'judge_blur', 'find_motion', 'judge_motion', 'find_composed', 'judge_composed',
-           'find_gain', 'judge_gain', 'ablation_rows', 'kept_clips', 'quick_size', 'quick_ways', 'clip_caption',
-           'draw_strips', 'draw_interval', 'value_rows']
+           'rank_interval', 'Question', 'results_fingerprint', 'configure_ways', 'as_check', 'equation_steps',
+           'find_consistency', 'judge_consistency', 'find_best', 'judge_quality', 'judge_balance', 'unet_operations',
+           'find_speed', 'judge_speed', 'find_blur', 'judge_blur', 'find_motion', 'judge_motion', 'find_composed',
+           'judge_composed', 'find_gain', 'judge_gain', 'ablation_rows', 'kept_clips', 'quick_size', 'quick_ways',
+           'clip_caption', 'draw_strips', 'draw_interval', 'value_rows']
 
 # %% ../../nbs/checks/40_frontier.ipynb #efbdd686
 import hashlib, math, tempfile
@@ -201,10 +201,24 @@ def _against(steps, what):
     return rank_interval(steps, what) | dict(lower=steps[low].mean().item(), upper=steps[high].mean().item())
 
 # %% ../../nbs/checks/40_frontier.ipynb #db9194c3
+def equation_steps(
+    rows:list, # of `auto`
+)->torch.Tensor|None: # a step for each clip, between 0.9 and 0.1 of 1000; None where errors were not kept
+    "What eq. 12 (beta 1) says of the errors between the references, without a selector: the error after step k is that of a handover at step k + 1."
+    from motionrepro.reuse.dss import optimal_switch_step
+    found = []
+    for v, _ in rows:
+        if "errors" not in v["per_clip"]: return None
+        errors = torch.tensor(v["per_clip"]["errors"], dtype=torch.float64)[:, :-1]
+        at = [k for k, t in enumerate(v["timesteps"][1:errors.shape[1] + 1]) if 100 <= t <= 900]
+        found.append(optimal_switch_step(errors[:, at], torch.tensor(v["timesteps"][1:])[at], 1.))
+    return torch.cat(found).double()
+
 def find_consistency(rows):
     "Switch steps against the consistency of the references."
-    steps, about = _picks(rows["auto"])
-    return about | {w: _against(values_of(rows[w], "switch_step"), values_of(rows[w], "consistency")) for w in rows if w != "full"}
+    (steps, about), itself = _picks(rows["auto"]), equation_steps(rows["auto"])
+    more = {} if itself is None else dict(equation=_against(itself, values_of(rows["auto"], "consistency")))
+    return about | {w: _against(values_of(rows[w], "switch_step"), values_of(rows[w], "consistency")) for w in rows if w != "full"} | more
 
 def _turned(interval):
     "The interval of the negative."
@@ -228,13 +242,14 @@ def _say_halves(a): return f"rank correlation {_span(a)}, mean t* {a['lower']:.0
 def _say_consistency(x):
     "Who picked what, and how it goes with consistency."
     raw = f"; raw features: {_say_halves(x['auto-raw'])}" if "auto-raw" in x else ""
-    return f"{_say_picks(x)}; with consistency: {_say_halves(x['auto'])}{raw}"
+    itself = f"; eq. 12 itself, on the errors between the references: {_say_halves(x['equation'])}" if "equation" in x else ""
+    return f"{_say_picks(x)}; with consistency: {_say_halves(x['auto'])}{raw}{itself}"
 
 B09 = Question("Over all clips, the rank correlation of the switch step picked for a clip with the consistency (SSIM of neighbours) of its references is "
                "certainly negative (99%): trend. Certainly positive: contradicted. Otherwise open, and without a trained selector, or if it picks the same step "
                "for all.",
                ("full", "auto"), find_consistency, judge_consistency, _say_consistency,
-               ("auto-raw",), (rank_interval, _picks, _against))
+               ("auto-raw",), (rank_interval, _picks, _against, equation_steps, "motionrepro.reuse.dss:optimal_switch_step"))
 
 # %% ../../nbs/checks/40_frontier.ipynb #20846ade
 RIVALS = ("900", "600", "400", "1")
