@@ -236,6 +236,14 @@ def _beside_loss(results):
     found = _shown(results, ("CLIP", "FC", "MM"), _strict, _ours)
     return dict(beside=f"lambda 2 and 0: {found} (real clips {sum(real) / len(real):.3g}); the weights in the loss (eq. 8) are assumed") if found else {}
 
+def _beside_rival(results):
+    "What is the same for both, and what differs."
+    runs = [r for r in results.runs.values() if r["config"]["variant"] in ("ours", "animatediff") and "training" in r["values"]]
+    sizes = {r["config"]["variant"]: r["values"]["training"]["parameters"] for r in runs}
+    if len(sizes) < 2: return {}
+    rates = " and ".join(sorted({f"{r['config']['recipe']['lr']:g}" for r in runs}))
+    return dict(beside=f"learning rate {rates}, set for our blocks and not tried otherwise; {sizes['animatediff'] / sizes['ours']:.1f} times our parameters")
+
 def _beside_bare(results):
     "CLIP-SIM, in the paper larger with the modules."
     c = contrast(results, versus("CLIP", "CLIP-SIM[world]", _ours, _bare))
@@ -262,7 +270,7 @@ JUDGEMENTS = {
                      "each over 3 trainings: trend; if one of these is certainly the other way round, contradicted; otherwise open.",
                      (versus("CLIP", "CLIP-SIM[world]", _rival, _ours), versus("FID", "FID[world]", _ours, _rival),
                       versus("FVD", "FVD[world]", _ours, _rival)),
-                     command("ours", "animatediff")),
+                     command("ours", "animatediff"), _beside_rival),
     "A18": Judgement("AnimateDiff has the smaller FID and FVD over 3 trainings, and more parameters: trend; if one of these is certainly the other way "
                      "round, contradicted; otherwise open. That capacity is the reason is not tested.",
                      (versus("FID", "FID[world]", _ours, _rival), versus("FVD", "FVD[world]", _ours, _rival)), command("ours", "animatediff"),
