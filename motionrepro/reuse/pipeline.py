@@ -14,6 +14,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers.schedulers import KarrasDiffusionSchedulers
+from transformers import CLIPTextModel, CLIPTokenizer
 
 from ..backbones import EMBEDDED, Backbone
 from ..core import UserError, assets_path, check_range, default_device, read_json
@@ -25,7 +28,7 @@ from ..temporal.adapter import TemporalAdapter, injected
 from ..temporal.attention import check_motion
 from ..temporal.motion import motion_from_prompt
 from ..temporal.pipeline import (OUTPUT_TYPES, MotionAdaptivePipeline, MotionAdaptivePipelineOutput, _check_names, as_output, as_texts,
-                                           clip_pixels, initial_latents, latent_shape, load_adapter, load_trained)
+                                           check_loading, clip_pixels, initial_latents, latent_shape, load_adapter, load_trained, weights_dtype)
 
 # %% ../../nbs/reuse/05_pipeline.ipynb #de27ff4a
 def nearest_timestep(
@@ -477,6 +480,7 @@ class _Phases:
         "Everything that the phases need, checked; no noise is drawn yet."
         check_range("guidance_scale", guidance_scale, 0)
         scheduler, device = self._schedule(num_inference_steps), self._execution_device
+        self._guidance_scale, self._num_timesteps, self._interrupt = guidance_scale, len(scheduler.timesteps), False # as in the pipeline without reuse
         if isinstance(motion, str) and motion != "auto": raise UserError(f"motion={motion!r} must be 'auto' or scores in [0, 1]")
         asked = check_motion(motion_from_prompt(prompts) if isinstance(motion, str) else motion, len(prompts))
         copies = 1 if guidance_scale == 1 else 2
@@ -524,7 +528,9 @@ class _Phases:
                 latents[clips, frames], run.generators = handover.latents[clips], handover.generators
                 left = len(scheduler.timesteps) - k
                 with self.progress_bar(total=left) as bar, run.clock.framewise(left / len(scheduler.timesteps) * later):
-                    for i in range(k, len(scheduler.timesteps)): latents = self._advance(run, model, scheduler, latents, i, clips, frames); bar.update()
+                    for i in range(k, len(scheduler.timesteps)):
+                        if self.interrupt: break
+                        latents = self._advance(run, model, scheduler, latents, i, clips, frames); bar.update()
         return latents
 
     def _finish(self, run, latents, motion, chosen, output_type, return_dict):
@@ -561,6 +567,7 @@ class _References:
             self._offer(run, 0, lambda: first[:, later])
             scheduler = begin_at(run.scheduler, 0)
             for k, t in enumerate(scheduler.timesteps):
+                if self.interrupt: break
                 before = latents
                 with run.clock.framewise(1): latents = self._advance(run, model, scheduler, latents, k, torch.arange(b), slice(0, references))
                 if k < last:
@@ -699,11 +706,11 @@ class DenoisingReusePipeline(_Choices, _References, _GivenClips, _Phases, Motion
     _optional_components = ["adapter", "mtn", "dss"]
 
     def __init__(self,
-        vae, text_encoder, tokenizer, unet, # parts of the base, as in a `StableDiffusionPipeline`
-        scheduler, # any of diffusers' for Stable Diffusion
-        adapter=None, # `TemporalAdapter` made for this UNet; None denoises each frame for itself
-        mtn=None, # `MotionTransformationNetwork` made for this UNet; None takes the raw features' motion
-        dss=None, # `DenoisingStepSelector`; None chooses by eq. 12 on observed errors
+        vae:AutoencoderKL, text_encoder:CLIPTextModel, tokenizer:CLIPTokenizer, unet:UNet2DConditionModel, # as in a `StableDiffusionPipeline`
+        scheduler:KarrasDiffusionSchedulers, # any of diffusers' for Stable Diffusion
+        adapter:TemporalAdapter=None, # made for this UNet; None denoises each frame for itself
+        mtn:MotionTransformationNetwork=None, # made for this UNet; None takes the raw features' motion
+        dss:DenoisingStepSelector=None, # None chooses by eq. 12 on observed errors
     ):
         super().__init__(vae, text_encoder, tokenizer, unet, scheduler, adapter)
         if mtn is not None: check_network(mtn, unet)
@@ -717,11 +724,15 @@ class DenoisingReusePipeline(_Choices, _References, _GivenClips, _Phases, Motion
         mtn="saved", # a `MotionTransformationNetwork`, the same way
         dss="saved", # a `DenoisingStepSelector`, the same way
         *,
+        scheduler=None, # default: DPM-Solver++ on Karras' noise levels, or the saved one
         device=None, # default: cuda where there is one; a `Backbone` stays where it is
-        dtype:torch.dtype=torch.float32, # of weights that are loaded
+        dtype:torch.dtype=None, # of weights that are loaded; float32 if not given
+        torch_dtype:torch.dtype=None, # diffusers' older name for it
         **options, # of `load_backbone`: `local_files_only`, `revision`, `assets`
     )->"DenoisingReusePipeline":
-        "A pipeline with DPM-Solver++ on Karras' noise levels, or as it was saved."
+        "A pipeline from a base and its networks, or as it was saved."
+        dtype = weights_dtype(dtype, torch_dtype)
+        check_loading(options)
         folder = None if isinstance(base, Backbone) else Path(options.get("assets") or assets_path())/base if base in EMBEDDED else Path(base)
         networks = dict(mtn=mtn, dss=dss)
         for name, value in networks.items():
@@ -730,9 +741,10 @@ class DenoisingReusePipeline(_Choices, _References, _GivenClips, _Phases, Motion
         if folder and (folder/cls.config_name).is_file() and read_json(folder/cls.config_name)["_class_name"] == cls.__name__:
             if isinstance(adapter, str) and adapter == "saved": adapter = folder/"adapter" if (folder/"adapter").is_dir() else None
             if not isinstance(adapter, (TemporalAdapter, type(None))): adapter = load_adapter(adapter, dtype)
-            whole = super(MotionAdaptivePipeline, cls).from_pretrained(folder, adapter=adapter, **networks, torch_dtype=dtype, local_files_only=True)
+            saved = dict(adapter=adapter, **networks) | (dict(scheduler=scheduler) if scheduler is not None else {})
+            whole = super(MotionAdaptivePipeline, cls).from_pretrained(folder, **saved, torch_dtype=dtype, local_files_only=True)
             return whole.to(device or default_device())
-        pipe = super().from_pretrained(base, adapter, device=device, dtype=dtype, **options)
+        pipe = super().from_pretrained(base, adapter, scheduler=scheduler, device=device, dtype=dtype, **options)
         if networks["mtn"] is not None: check_network(networks["mtn"], pipe.unet)
         pipe.register_modules(**{name: n if n is None else n.to(pipe.unet.device) for name, n in networks.items()})
         return pipe
@@ -761,7 +773,7 @@ class DenoisingReusePipeline(_Choices, _References, _GivenClips, _Phases, Motion
     )->DenoisingReuseOutput:
         "Clips for prompts."
         prompts = as_texts("prompt", prompt)
-        if not all(p.strip() for p in prompts): raise UserError(f"prompt={prompt!r} is empty", "for clips without a prompt, guidance_scale=0 ignores it")
+        if not all(p.strip() for p in prompts): raise UserError(f"prompt={prompt!r} is empty", "for a clip without a prompt give any word, guidance_scale=0 and a motion score: the word is ignored then")
         check_range("num_frames", num_frames, 1), _check_names("output_type", [output_type], OUTPUT_TYPES)
         config = self._configured(references=references, switch_step=switch_step)
         shape, device = latent_shape(self.backbone, len(prompts), num_frames, height, width, latents), self._execution_device
@@ -780,7 +792,7 @@ class DenoisingReusePipeline(_Choices, _References, _GivenClips, _Phases, Motion
                 self._noise(run, noise, shape, generator)
                 latents = self._references(run, first, config.references)
                 chosen = torch.zeros(run.clips, dtype=torch.long)
-                if num_frames > config.references:
+                if num_frames > config.references and not self.interrupt:
                     chosen = self.chosen(config, run.timesteps, run.choices, run.clips)
                     latents = self._later(run, latents, chosen, slice(config.references, num_frames))
                 made = self._finish(run, latents, asked, chosen, output_type, return_dict)

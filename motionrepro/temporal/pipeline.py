@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['OUTPUT_TYPES', 'clip_pixels', 'as_output', 'MotionAdaptivePipelineOutput', 'as_texts', 'latent_shape',
-           'initial_latents', 'load_trained', 'load_adapter', 'MotionAdaptivePipeline']
+           'initial_latents', 'load_trained', 'weights_dtype', 'check_loading', 'load_adapter',
+           'MotionAdaptivePipeline']
 
 # %% ../../nbs/temporal/05_pipeline.ipynb #af81db24
 import inspect
@@ -14,8 +15,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import DiffusionPipeline
+from diffusers import AutoencoderKL, DiffusionPipeline, UNet2DConditionModel
+from diffusers.schedulers import KarrasDiffusionSchedulers
 from diffusers.utils import BaseOutput
+from transformers import CLIPTextModel, CLIPTokenizer
 
 from ..backbones import EMBEDDED, PARTS, Backbone, load_backbone
 from ..core import UserError, assets_path, check_range, default_device, read_json
@@ -118,9 +121,32 @@ def load_trained(
     dtype:torch.dtype=torch.float32, # of the weights in memory
 ): # the network
     "A network from a folder."
-    if not (Path(folder)/cls.config_name).is_file():
-        raise UserError(f"{name}={str(folder)!r} is not a folder with a saved {cls.__name__}", f"write one with {name}.save_pretrained(folder)")
-    return cls.from_pretrained(folder, torch_dtype=dtype, local_files_only=True).eval()
+    if not isinstance(folder, (str, Path)): raise UserError(f"{name} must be a {cls.__name__} or its folder, not {type(folder).__name__}")
+    file, kind = Path(folder)/cls.config_name, None
+    if file.is_file(): kind = read_json(file).get("_class_name", "model")
+    if kind != cls.__name__:
+        found = f"; it holds a {kind}" if kind else ""
+        raise UserError(f"{name}={str(folder)!r} is not a folder with a saved {cls.__name__}{found}", f"write one with {name}.save_pretrained(folder)")
+    try: return cls.from_pretrained(folder, torch_dtype=dtype, local_files_only=True).eval()
+    except OSError as e: raise UserError(f"{name}={str(folder)!r} has no readable weights", "save it again, or copy the whole folder") from e
+
+def weights_dtype(
+    dtype=None, # a `torch.dtype` or its name; None is float32
+    torch_dtype=None, # the same by diffusers' older name; not both
+)->torch.dtype:
+    "The floating type that was asked for, by either name."
+    if None not in (dtype, torch_dtype): raise UserError(f"dtype={dtype} and torch_dtype={torch_dtype} are two names of one argument", "give dtype alone")
+    asked = next((d for d in (dtype, torch_dtype) if d is not None), torch.float32)
+    found = getattr(torch, asked.removeprefix("torch."), None) if isinstance(asked, str) else asked
+    if not isinstance(found, torch.dtype) or not found.is_floating_point: raise UserError(f"dtype={asked!r} is not a floating type such as torch.float16")
+    return found
+
+_LOADING = ("local_files_only", "revision", "assets") # options of `load_backbone`
+
+def check_loading(options:dict):
+    "Refuse options that nothing would read."
+    if unknown := [k for k in options if k not in _LOADING]:
+        raise UserError(f"{', '.join(unknown)} is not an option of from_pretrained", f"besides scheduler, device and dtype it takes {', '.join(_LOADING)}")
 
 def load_adapter(folder, dtype:torch.dtype=torch.float32)->TemporalAdapter: # as for `load_trained`
     "An adapter from a folder."
@@ -134,9 +160,9 @@ class MotionAdaptivePipeline(DiffusionPipeline):
     _callback_tensor_inputs = ["latents", "prompt_embeds", "motion"]
 
     def __init__(self,
-        vae, text_encoder, tokenizer, unet, # parts of the base, as in a `StableDiffusionPipeline`
-        scheduler, # any of diffusers' for Stable Diffusion
-        adapter=None, # `TemporalAdapter` made for this UNet; None denoises each frame for itself
+        vae:AutoencoderKL, text_encoder:CLIPTextModel, tokenizer:CLIPTokenizer, unet:UNet2DConditionModel, # as in a `StableDiffusionPipeline`
+        scheduler:KarrasDiffusionSchedulers, # any of diffusers' for Stable Diffusion
+        adapter:TemporalAdapter=None, # made for this UNet; None denoises each frame for itself
     ):
         super().__init__()
         if adapter is not None: adapter.check(unet)
@@ -147,25 +173,43 @@ class MotionAdaptivePipeline(DiffusionPipeline):
         base="tiny", # name or folder of a base (see `load_backbone`), a `Backbone`, or a folder that `save_pretrained` wrote
         adapter="saved", # a `TemporalAdapter` or its folder; None for none; "saved": the one in the base's folder, if there is one
         *,
+        scheduler=None, # default: DPM-Solver++ on Karras' noise levels, or the saved one
         device=None, # default: cuda where there is one; a `Backbone` stays where it is
-        dtype:torch.dtype=torch.float32, # of weights that are loaded
+        dtype:torch.dtype=None, # of weights that are loaded; float32 if not given
+        torch_dtype:torch.dtype=None, # diffusers' older name for it
         **options, # of `load_backbone`: `local_files_only`, `revision`, `assets`
     )->"MotionAdaptivePipeline":
-        "A pipeline with DPM-Solver++ on Karras' noise levels, or as it was saved."
+        "A pipeline from a base and an adapter, or as it was saved."
+        dtype = weights_dtype(dtype, torch_dtype)
+        check_loading(options)
         given = isinstance(base, Backbone)
         folder = None if given else Path(options.get("assets") or assets_path())/base if base in EMBEDDED else Path(base)
         if isinstance(adapter, str) and adapter == "saved": adapter = folder/"adapter" if folder and (folder/"adapter").is_dir() else None
         if not isinstance(adapter, (TemporalAdapter, type(None))): adapter = load_adapter(adapter, dtype)
         if folder and (folder/cls.config_name).is_file() and read_json(folder/cls.config_name)["_class_name"] == cls.__name__:
-            return super().from_pretrained(folder, adapter=adapter, torch_dtype=dtype, local_files_only=True).to(device or default_device())
+            saved = dict(adapter=adapter) | (dict(scheduler=scheduler) if scheduler is not None else {})
+            return super().from_pretrained(folder, **saved, torch_dtype=dtype, local_files_only=True).to(device or default_device())
         backbone = base if given else load_backbone(base, device=device, dtype=dtype, **options)
         usual = backbone.pipeline()                                   # with the paper's sampler
-        return cls(**{part: getattr(usual, part) for part in PARTS}, adapter=None if adapter is None else adapter.to(backbone.device))
+        parts = {part: getattr(usual, part) for part in PARTS} | (dict(scheduler=scheduler) if scheduler is not None else {})
+        return cls(**parts, adapter=None if adapter is None else adapter.to(backbone.device))
 
     @property
     def backbone(self)->Backbone:
         "The parts of the base as a `Backbone`."
         return Backbone("pipeline", **{part: getattr(self, part) for part in PARTS})
+
+    @property
+    def guidance_scale(self)->float: return self._guidance_scale       # of the run; for callbacks, like the next ones
+
+    @property
+    def do_classifier_free_guidance(self)->bool: return self._guidance_scale != 1
+
+    @property
+    def num_timesteps(self)->int: return self._num_timesteps
+
+    @property
+    def interrupt(self)->bool: return self._interrupt                  # a callback that sets `_interrupt` ends the denoising
 
     @torch.no_grad()
     def __call__(self,
@@ -188,7 +232,7 @@ class MotionAdaptivePipeline(DiffusionPipeline):
         "Clips for prompts."
         # 1. Check what is asked for
         prompts, backbone, device = as_texts("prompt", prompt), self.backbone, self._execution_device
-        if not all(p.strip() for p in prompts): raise UserError(f"prompt={prompt!r} is empty", "for clips without a prompt, guidance_scale=0 ignores it")
+        if not all(p.strip() for p in prompts): raise UserError(f"prompt={prompt!r} is empty", "for a clip without a prompt give any word, guidance_scale=0 and a motion score: the word is ignored then")
         negative = as_texts("negative_prompt", negative_prompt or "", len(prompts))
         if self.adapter is None: check_range("num_frames", num_frames, 1)
         else: check_range("num_frames", num_frames, 1, self.adapter.config.max_frames)
@@ -200,17 +244,20 @@ class MotionAdaptivePipeline(DiffusionPipeline):
         _check_names("callback_on_step_end_tensor_inputs", callback_on_step_end_tensor_inputs, self._callback_tensor_inputs)
         shape = latent_shape(backbone, len(prompts), num_frames, height, width, latents)
         # 2. Text; with guidance, each clip is denoised twice: for the negative prompt, and for the prompt
-        copies = 1 if guidance_scale == 1 else 2
+        self._guidance_scale, self._interrupt = guidance_scale, False
+        copies = 2 if self.do_classifier_free_guidance else 1
         prompt_embeds = backbone.encode_text(prompts if copies == 1 else negative + prompts).to(device)
         motion = asked.to(device, torch.float32).repeat(copies)
         # 3. Noise
         self.scheduler.set_timesteps(num_inference_steps, device=device)
+        self._num_timesteps = len(self.scheduler.timesteps)
         latents = initial_latents(shape, rho, generator, device) if latents is None else latents.to(device, torch.float32)
         latents = latents * self.scheduler.init_noise_sigma
         # 4. Denoising; the latents stay in single precision
         more = dict(generator=generator) if "generator" in inspect.signature(self.scheduler.step).parameters else {}
-        with injected(self.unet, self.adapter) as model, self.progress_bar(total=len(self.scheduler.timesteps)) as bar:
+        with injected(self.unet, self.adapter) as model, self.progress_bar(total=self._num_timesteps) as bar:
             for step, t in enumerate(self.scheduler.timesteps):
+                if self.interrupt: break
                 seen = self.scheduler.scale_model_input(latents.repeat(copies, 1, 1, 1, 1), t)
                 output = model(seen.to(self.unet.dtype), t, prompt_embeds, motion).sample.float()
                 if copies == 2:

@@ -26,7 +26,7 @@ from ..reuse.mtn import MotionTransformationNetwork
 from ..reuse.pipeline import (ERRORS, DenoisingReuseConfig, DenoisingReusePipeline, RawMotion, ReuseState, nearest_timestep, start_latents,
                                         tied_noise)
 from ..temporal.motion import motion_from_prompt, world_normalizer
-from ..temporal.pipeline import latent_shape
+from ..temporal.pipeline import MotionAdaptivePipeline, latent_shape
 from .adapter import fingerprint
 from .matrix import Judges, real_axes, references, score_clips, stored
 
@@ -188,7 +188,8 @@ def frontier_file(
     return Path(results or results_of("frontier"))/base/f"{name}-{seed}.json"
 
 # %% ../../nbs/training/50_frontier.ipynb #d55014d0
-_PARTS = tuple(c for c in DenoisingReusePipeline.__mro__ if c.__module__.startswith("motionrepro"))
+_WHOLE = (DenoisingReusePipeline, MotionAdaptivePipeline)              # how they are loaded does not matter, what a call does, does
+_PARTS = (*(c for c in DenoisingReusePipeline.__mro__ if c.__module__.startswith("motionrepro") and c not in _WHOLE), *(c.__call__ for c in _WHOLE))
 MADE_BY = (make_clips, reuse_scores, sharpness, score_clips, references, real_axes, start_latents, *_PARTS, RawMotion, ReuseState, MotionTransformationNetwork,
            DenoisingStepSelector, optimal_switch_step, tied_noise, ssim, motion_from_prompt)
 

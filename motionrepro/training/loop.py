@@ -127,6 +127,7 @@ def train(
         grad_norm = torch.nn.utils.clip_grad_norm_(parameters, config.clip)
         if kind != "fp16": _check_finite("norm of the gradient", grad_norm, description, step, result.get("ids"))
         scaler.step(optimizer), scaler.update()                      # leaves a step out whose gradients overflowed
+        if kind == "fp16" and scaler.get_scale() < 1: _check_finite("norm of the gradient", grad_norm, description, step, result.get("ids")) # not the scale's fault
         average.step(parameters)
         if step % config.log_every == 0 or step == config.steps - 1:
             scale = dict(scale=scaler.get_scale()) if kind == "fp16" else {}

@@ -313,7 +313,7 @@ def training_summary(adapter, history:dict)->dict:
                 gates={site: _rounded(g) for site, g in gates.items()})
 
 # %% ../../nbs/training/30_matrix.ipynb #7d05fe8b
-MADE_BY = (references, real_axes, score_clips, evaluate_clips, sampler, MotionAdaptivePipeline, correlated_noise, motion_from_prompt, clip_sim,
+MADE_BY = (references, real_axes, score_clips, evaluate_clips, sampler, MotionAdaptivePipeline.__call__, correlated_noise, motion_from_prompt, clip_sim,
            frame_consistency, motion_magnitude, frechet_distance, GlobalTemporalBlock, AdaptiveTemporalBlock, adapter_loss, training_loss, draw_timesteps,
            train)
 
