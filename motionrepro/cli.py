@@ -376,7 +376,7 @@ def _figures(args):
         if args.only or args.profile != "tiny": raise UserError("--full is for all figures of the tiny profile", "leave --only and --profile out")
         _check_folders(args.out)
         _stored_in_full(checkout()/"checkpoints")
-    run_figures(args.profile, only=args.only, out=args.out, again=args.again)
+    run_figures(args.profile, only=args.only, out=args.out, again=args.again, jobs=args.jobs)
 
 def _claims(args):
     "Print the ledger, brought up to date if that is asked for."
@@ -549,6 +549,7 @@ profiles:
     p.add_argument("--profile", default="tiny", choices=tuple(PROFILE_NAMES), help="how much is computed (default: %(default)s)")
     p.add_argument("--only", nargs="+", metavar="ID", help="these figures alone, by their ids in paper_figures/manifest.json (default: all)")
     p.add_argument("--out", metavar="DIR", help="folder for the output (default: figures/PROFILE in the checkout)")
+    p.add_argument("--jobs", type=int, metavar="N", help="notebooks at a time (default: 1 where there is a GPU, else one for each processor core, at most 4)")
     p.add_argument("--full", action="store_true", help="first bring the stored numbers of full size up to date: trainings, clips with reuse, claims; takes about a day on "
                         "two cores, goes on where it was interrupted, and computes nothing that is there and up to date")
     p.add_argument("--again", action="store_true", help="draw also what is there and up to date")

@@ -8,11 +8,12 @@ __all__ = ['PROFILES', 'VERDICTS', 'Profile', 'figure_settings', 'checkout', 're
            'run_figures']
 
 # %% ../nbs/80_figures.ipynb #7e818ea2
-import base64, hashlib, html, json, os, re, subprocess, sys, tempfile, time
+import base64, hashlib, html, json, os, re, subprocess, sys, tempfile, threading, time
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
-from .core import UserError, assets_path, atomic_path, provenance, read_json, save_result, write_json
+from .core import UserError, assets_path, atomic_path, check_whole, default_device, provenance, read_json, save_result, write_json
 
 # %% ../nbs/80_figures.ipynb #54374e9d
 @dataclass(frozen=True)
@@ -224,6 +225,7 @@ def run_notebook(
     copy, # where the executed copy goes
     env:dict|None=None, # environment variables to add
     on_cell=lambda: None, # called after every code cell
+    on_start=lambda process: None, # called with the process
 )->str: # empty, or the last lines of what went wrong
     "Run a notebook in a process of its own."
     code = "import sys; from motionrepro.figures import _execute; _execute(*sys.argv[1:])"
@@ -232,6 +234,7 @@ def run_notebook(
     with open(log, "w", encoding="utf-8") as errors:
         child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=os.environ | (env or {}))
         try:
+            on_start(child)
             for line in child.stdout:
                 if line.strip() == _DONE: on_cell()
             child.wait()
@@ -365,13 +368,14 @@ def _run_one(
     out, # where its files go
     profile:str, # its name
     earlier:dict, # its last run, as recorded
-    on_cell, # called after every code cell
+    share:dict, # environment variables that share the processors among notebooks
+    **watch, # `on_cell`, `on_start` of `run_notebook`
 )->dict: # seconds, error, time, files
     "Run one figure's notebook in a folder of its own; on success its files replace those of the earlier run, on failure they do not."
     start, notebook = time.time(), folder/figure.notebook
     with tempfile.TemporaryDirectory(dir=out, prefix=f".{figure.id}-") as new:
-        env = dict(MOTIONREPRO_PROFILE=profile, MOTIONREPRO_FIGURES=new, MPLBACKEND="agg")
-        error = run_notebook(notebook, Path(new)/f"{figure.id}.ipynb", env, on_cell) if notebook.is_file() else f"there is no {notebook}"
+        env = share | dict(MOTIONREPRO_PROFILE=profile, MOTIONREPRO_FIGURES=new, MPLBACKEND="agg")
+        error = run_notebook(notebook, Path(new)/f"{figure.id}.ipynb", env, **watch) if notebook.is_file() else f"there is no {notebook}"
         files = {p.name for p in Path(new).iterdir() if not error or p.suffix in (".ipynb", ".log")}
         for name in files: os.replace(Path(new)/name, out/name)
     if error: files |= set(earlier.get("files", []))
@@ -379,12 +383,19 @@ def _run_one(
     return dict(seconds=round(time.time() - start, 1), error=error, time=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), files=sorted(files))
 
 # %% ../nbs/80_figures.ipynb #fe57b8c1
+def _side_by_side(jobs):
+    "How many notebooks at a time, and the environment that gives each its share of the processors: one thread each gets further than all threads for one."
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    jobs = check_whole("jobs", jobs, 1) if jobs is not None else 1 if default_device() == "cuda" else min(4, cores)
+    return jobs, {} if jobs == 1 or "OMP_NUM_THREADS" in os.environ else dict(OMP_NUM_THREADS=str(max(1, cores // jobs)))
+
 def run_figures(
     profile:str="tiny", # "smoke", "tiny" or "paper"
     only=None, # a figure's id or a list of them; None runs all
     out=None, # folder for the output; None takes figures/<profile> in the checkout
     folder=None, # with manifest.json and the notebooks; None takes the checkout's paper_figures
     again:bool=False, # redraw also what is up to date
+    jobs:int=None, # notebooks at a time; default: 1 where there is a GPU, else a processor core for each, at most 4
 )->dict: # figure id -> dict(seconds, error, time, files, key)
     "Run the figure notebooks with a progress bar, and say where their output lies."
     from tqdm import tqdm
@@ -404,12 +415,29 @@ def run_figures(
         write_json(out/"index.json", runs)
         return write_overview(out, figures, runs, profile)
     page = record()
-    with tqdm(total=sum(_cells(folder/f.notebook) for f in due), unit="cell", mininterval=.5) as bar:
-        for f in due:
-            bar.set_description(f.id)
-            runs[f.id] = _run_one(f, folder, out, profile, runs.get(f.id, {}), bar.update) | dict(key=keys[f.id])
-            if runs[f.id]["error"]: bar.write(f"{f.notebook} failed:\n" + runs[f.id]["error"], file=sys.stderr)
-            record()
+    (jobs, share), children, kept, over = _side_by_side(jobs), [], set(), threading.Event()
+    def started(child):
+        children.append(child)
+        if over.is_set(): child.kill()
+    def keep(future):
+        f = futures[future]
+        runs[f.id] = future.result() | dict(key=keys[f.id])
+        kept.add(future)
+        if runs[f.id]["error"]: bar.write(f"{f.notebook} failed:\n" + runs[f.id]["error"], file=sys.stderr)
+        record()
+    def draw(f):
+        bar.set_description(f.id)
+        return _run_one(f, folder, out, profile, runs.get(f.id, {}), share, on_cell=bar.update, on_start=started)
+    with tqdm(total=sum(_cells(folder/f.notebook) for f in due), unit="cell", mininterval=.5) as bar, ThreadPoolExecutor(jobs) as pool:
+        futures = {pool.submit(draw, f): f for f in due}
+        try:
+            for future in as_completed(futures): keep(future)
+        finally:                                                         # interrupted: what is finished counts, nothing else begins or goes on
+            for future in futures: future.cancel()
+            for future in futures:
+                if future not in kept and future.done() and not future.cancelled() and not future.exception(): keep(future)
+            over.set()
+            for child in children: child.kill()
     failed = [f for f in chosen if runs[f.id]["error"]]
     print(f"{len(chosen) - len(failed)} of {len(chosen)} figures drawn ({profile} profile): {page}")
     if failed: raise UserError(f"{len(failed)} of {len(chosen)} figures failed: {', '.join(f.notebook for f in failed)}",

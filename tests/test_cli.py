@@ -374,8 +374,8 @@ def test_figures_passes_on_what_was_given(monkeypatch):
     asked = []
     monkeypatch.setattr("motionrepro.figures.run_figures", lambda profile, **options: asked.append((profile, options)))
     assert main(["figures"]) == 0
-    assert main(["figures", "--profile", "smoke", "--only", "a", "b", "--out", "there", "--again"]) == 0
-    assert asked == [("tiny", dict(only=None, out=None, again=False)), ("smoke", dict(only=["a", "b"], out="there", again=True))]
+    assert main(["figures", "--profile", "smoke", "--only", "a", "b", "--out", "there", "--again", "--jobs", "3"]) == 0
+    assert asked == [("tiny", dict(only=None, out=None, again=False, jobs=None)), ("smoke", dict(only=["a", "b"], out="there", again=True, jobs=3))]
 
 
 def test_training_on_own_clips_passes_on_what_was_given(monkeypatch):
