@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from ..core import UserError, check_range
+from ..core import UserError, check_range, check_whole
 
 # %% ../../nbs/temporal/02_attention.ipynb #e5f41a36
 def check_motion(
@@ -45,7 +45,7 @@ def motion_bias(
     beta_max:float=1., # decay with the most motion, at least `beta_min`
 )->torch.Tensor: # `(b, f, f)`, to be added to the logits of the attention
     "The further two frames are apart, the less they attend to each other, and the more so the more the clip moves (paper A, eq. 3-4)."
-    check_range("num_frames", num_frames, 1), check_range("beta_min", beta_min, 0), check_range("beta_max", beta_max, beta_min)
+    check_whole("num_frames", num_frames, 1), check_range("beta_min", beta_min, 0), check_range("beta_max", beta_max, beta_min)
     return _distance_bias(beta_min + (beta_max - beta_min) * check_motion(motion), num_frames)
 
 # %% ../../nbs/temporal/02_attention.ipynb #c11a710f

@@ -8,19 +8,20 @@ __all__ = ['noise_correlation', 'correlated_noise', 'noise_statistics']
 # %% ../../nbs/temporal/00_noise.ipynb #1b2926e7
 import torch
 
-from ..core import UserError, check_range
+from ..core import UserError, check_range, check_whole
 
 # %% ../../nbs/temporal/00_noise.ipynb #1d861e16
 def _check_rho(rho):
     "`rho` as a number, if it is finite and lies in [0, 1)."
-    return float(check_range("rho", rho, 0, 1, include_high=False))
+    if torch.as_tensor(check_range("rho", rho, 0, 1, include_high=False)).ndim: raise UserError(f"rho={rho} is not a single number; allowed are numbers in [0, 1)")
+    return float(rho)
 
 def noise_correlation(
     num_frames:int, # frames of a clip, at least 1
     rho:float, # correlation of neighbouring frames, in [0, 1)
 )->torch.Tensor: # `(f, f)`, float32
     "What the correlation of every pair of frames should be: $\\rho^{|i-j|}$."
-    check_range("num_frames", num_frames, 1)
+    num_frames = check_whole("num_frames", num_frames, 1)
     frames = torch.arange(num_frames)
     return (_check_rho(rho) ** (frames[:, None] - frames).abs().double()).float()
 
