@@ -340,7 +340,7 @@ def _shipped(run, bench, values):
     "The adapter that ships, if it came out of this very training, and the training is not at hand; else None."
     folder = bench.assets/run.base/"adapter"
     if "training" not in values or (bench.folder(run)/"checkpoint.pt").exists() or not (folder/"card.json").is_file(): return None
-    mine = asdict(bench.recipe(run)) | dict(seed=run.seed, seconds=round(values["training"]["seconds"]))
+    mine = asdict(bench.recipe(run)) | dict(seed=run.seed, clips=bench.pool_length, seconds=round(values["training"]["seconds"]))
     return load_saved(folder).to(bench.device) if read_json(folder/"card.json")["training"] == json.loads(json.dumps(dict(adapter=mine))) else None
 
 def _measure(run, missing, bench, start, values, config):
@@ -392,7 +392,7 @@ def _ship(run, bench, goal, about):
     points = {"": values["points"][point_key(*MAIN)], " without adapter": bare["points"][point_key(*MAIN)], " of real clips": values["real"]}
     scores = {f"{k}{whose}": point[k]["value"] for whose, point in points.items() for k in shown}
     scores |= dict(n=bench.n, **{k: v for k, v in values["criterion"].items() if k != "intervals"})
-    save_adapter(load_saved(bench.folder(run)/"adapter"), goal, about, asdict(bench.recipe(run)) | dict(seed=run.seed, seconds=round(values["training"]["seconds"])),
+    save_adapter(load_saved(bench.folder(run)/"adapter"), goal, about, asdict(bench.recipe(run)) | dict(seed=run.seed, clips=bench.pool_length, seconds=round(values["training"]["seconds"])),
                  scores)
     print(f"{goal}: " + ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in scores.items()))
 
@@ -405,14 +405,16 @@ def adapter_command(
     device:str=None, # default: cuda where there is one
     n:int=100, # clips for each number
     sampling_steps:int=20, # of these clips
-    pool_length:int=4000, # clips to train on
+    pool_length:int=None, # clips to train on; default: 4,000, and at 128 pixels 600, whose latents are four times as large
     only=None, # names of runs of the matrix; default: all
     judges:Judges=None, # networks that measure; default: the shipped ones
     progress:bool=True, # show progress
 ):
     "Train the adapters that ship, or all that paper A's tables compare; continues what was interrupted, skips what is finished."
     if target not in ADAPTER_TARGETS: raise UserError(f"target={target!r} is not one of {', '.join(ADAPTER_TARGETS)}")
-    check_range("n", n, 4), check_range("sampling_steps", sampling_steps, 1, 1000), check_range("pool_length", pool_length, 1), check_range("seed", seed, 0)
+    check_range("n", n, 4), check_range("sampling_steps", sampling_steps, 1, 1000), check_range("seed", seed, 0)
+    if pool_length is None: pool_length = 600 if target == "adapter-128" else 4000
+    check_range("pool_length", pool_length, 1)
     if steps is not None: check_range("steps", steps, 1)
     whole = target == "matrix"
     assets = assets_path() if whole or out is None else Path(out)
