@@ -406,8 +406,16 @@ def _response(results, variants):
     found = {v: contrast(results, versus("", "MM", (v, one), (v, zero), "one training")) for v in ("ours", *variants)}
     return {v: _interval_text(c) for v, c in found.items() if c["state"] != "missing"}
 
+def _restless(results):
+    "How much clips move against how much they are asked to: where it is too much, being nearer to it is being calmer."
+    point = results.points("ours").get(0)
+    if not point: return {}
+    asked, there = (torch.tensor(point["per_clip"][k]).mean().item() for k in ("asked", "motion"))
+    much = "too much, so that nearer to it is mostly calmer" if there > asked else "too little, so that nearer to it is mostly livelier"
+    return dict(beside=f"the paper's design moves {much} (score {there:.2f} where {asked:.2f} is asked for)")
+
 def _design(variants):
-    def more(results): return {v: _against(results, v) for v in variants} | {"MM at motion 1 less MM at 0": _response(results, variants)}
+    def more(results): return {v: _against(results, v) for v in variants} | {"MM at motion 1 less MM at 0": _response(results, variants)} | _restless(results)
     return more
 
 _DESIGN = ("The paper's design against each alternative, one training each: CLIP-SIM or the distance from the motion asked for is certainly better "
