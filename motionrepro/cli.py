@@ -169,7 +169,7 @@ def _clip(args, motion, reuse):
     else: from motionrepro.temporal.pipeline import MotionAdaptivePipeline as Pipeline
     pipe, which = _pipeline(Pipeline, args)
     given = dict(reuse)
-    if reuse: given["switch_step"] = _on_schedule(pipe, reuse["switch_step"], args.steps)
+    if reuse: given |= dict(timed=True, switch_step=_on_schedule(pipe, reuse["switch_step"], args.steps))
     made = pipe(args.prompt, args.num_frames, motion, args.rho, num_inference_steps=args.steps, output_type="pt", generator=generator(args.seed, "generate"),
                 guidance_scale=default_guidance(args.backbone) if args.guidance is None else args.guidance, **given)
     how = f", {which}, rho {args.rho:g}, motion {made.motion[0]:.3g}"
@@ -193,7 +193,8 @@ def _reuse_of(pipe, made, asked):
     from dataclasses import replace
     full, taken = made.unet_calls * made.ideal_speedup, made.switch_step[0].item()
     nearest = "" if asked in ("auto", taken) else f", the step of this schedule that is nearest to {asked:g}"
-    return (f"reuse down to switch step {taken:g}{nearest}: {made.unet_calls} of {full:.0f} frame evaluations, ideal speed-up {made.ideal_speedup:.2f}\n"
+    return (f"reuse down to switch step {taken:g}{nearest}: {made.unet_calls} of {full:.0f} frame evaluations, ideal speed-up {made.ideal_speedup:.2f}, "
+            f"measured {made.measured_speedup:.2f}\n"
             f"{pipe.how(replace(pipe.reuse, switch_step=asked))}")
 
 def _generate(args):
@@ -255,7 +256,7 @@ def _edit(args):
     size = [pipe.backbone.resolution] * 2
     guidance = args.guidance if args.guidance is not None else default_guidance(args.backbone) if args.prompt else 1.
     made = pipe.edit(fit(video, size), fit(style, size)[0], args.prompt, switch_step=_on_schedule(pipe, switch_step, args.steps), noise=args.noise,
-                     num_inference_steps=args.steps, guidance_scale=guidance, generator=generator(args.seed, "edit"), output_type="pt")
+                     num_inference_steps=args.steps, guidance_scale=guidance, generator=generator(args.seed, "edit"), output_type="pt", timed=True)
     write_video(args.out, made.frames[0].float(), fps=args.fps)
     f, _, h, w = made.frames[0].shape
     print(f"{args.out}: {f} frames of {w} x {h} pixels, backbone {args.backbone}, {which}, noise {args.noise}, seed {args.seed}",

@@ -62,7 +62,7 @@ def test_generate_with_reuse(folder, tmp_path, capsys):
     first, second, third = capsys.readouterr().out.splitlines()[:3]
     assert (tmp_path/"a.gif").read_bytes() == (tmp_path/"b.gif").read_bytes()
     assert read_clip(tmp_path/"a.gif", 5, 1, size=None).video.shape == (5, 3, 64, 64)
-    assert "5 frames of 64 x 64 pixels" in first and "of 25 frame evaluations, ideal speed-up " in second and "equation 12 on observed errors" in third
+    assert "5 frames of 64 x 64 pixels" in first and "of 25 frame evaluations, ideal speed-up " in second and ", measured " in second and "equation 12 on observed errors" in third
     from motionrepro.reuse.pipeline import DenoisingReusePipeline
     steps = DenoisingReusePipeline.from_pretrained("tiny").timesteps(5)
     arguments = arguments[:-2]
@@ -93,6 +93,15 @@ def test_analyse(folder, tmp_path, capsys):
     assert run(folder, "analyse", "fast.gif", "--num-frames", 3, "--steps", 6, "--out", tmp_path/"again.png", "--json", "-") == 0
     again = json.loads(capsys.readouterr().out)
     assert again == stored and not (tmp_path/"again.json").exists()
+
+
+def test_what_ships_for_128_pixels(folder, tmp_path, capsys):
+    """With a motion network and a selector, which `tiny` does not have."""
+    more = ["--backbone", "tiny-128", "--num-frames", 3, "--steps", 4, "--out"]
+    assert run(folder, "analyse", "fast.gif", *more, tmp_path/"clip.png") == 0
+    assert "motion by the MTN, switch step by the selector" in capsys.readouterr().out and (tmp_path/"clip.json").exists()
+    assert run(folder, "edit", "fast.gif", "--style", "style.png", *more, tmp_path/"edited.gif") == 0
+    assert "3 frames of 128 x 128 pixels" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("args, reason", [

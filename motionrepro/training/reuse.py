@@ -71,7 +71,7 @@ def _loop(recipe, seed, **options):
     same = ("steps", "lr", "warmup", "weight_decay", "clip", "ema", "precision")
     return TrainConfig(**{k: getattr(recipe, k) for k in same}, seed=seed, log_every=10, **options)
 
-_SMALL = MotionRecipe(network=SMALL | dict(temperature=.01), size=64, batch=3, steps=1500, lr=1e-3, warmup=50, ema=.995, precision="fp32",
+_SMALL = MotionRecipe(network=SMALL | dict(temperature=.01), size=64, batch=3, steps=700, lr=1e-3, warmup=50, ema=.995, precision="fp32",
                        tie="flow")
 MOTION_RECIPES = {"low": MotionRecipe(), "high": MotionRecipe(size=512, batch=8, lr=3e-5), "tiny": _SMALL, "tiny-128": replace(_SMALL, size=128)}
 
