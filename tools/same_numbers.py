@@ -4,8 +4,9 @@
     python tools/same_numbers.py /tmp/before     # some minutes; --dry-run only compares
 
 Results say which code made them, by a hash of its source, so even a new comment makes them stale, and making them again takes hours. This runs a small sample of
-all that makes them (two trainings of a few steps, clips with and without adapter, every way of `motionrepro measure`, the measures) in both checkouts, and
-compares every bit. Only if all agree, stored results with the earlier hash get the present one. Where a change is meant to change numbers, make them anew.
+all that makes them (each training of the matrix for four steps, clips with and without adapter, every way of `motionrepro measure`, the measures) in both checkouts, and
+compares every bit. Only if all agree, stored results with the earlier hash get the present one, and say so. It is a sample, on this machine and with these versions,
+and no proof. Where a change is meant to change numbers, make them anew.
 """
 import argparse
 import hashlib
@@ -16,6 +17,8 @@ import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+
+from motionrepro.core import provenance, read_json, write_json
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -40,8 +43,8 @@ def numbers():
         found |= {f"clips, {name}": bits(clips), f"scores, {name}": matrix.score_clips(clips, real, judges, torch.ones(4))}
     with tempfile.TemporaryDirectory() as folder:
         cache = clip_cache(base, Path(folder)/"clips.pt", size=64, interval=1, length=12, progress=False)
-        for name in ("ours", "lambda-2", "animatediff", "learned-beta"):
-            trained, history = train_adapter(replace(matrix.VARIANTS[name], steps=4), Path(folder)/name, base, cache, progress=False)
+        for name in (v for v, recipe in matrix.VARIANTS.items() if recipe):
+            trained, history = train_adapter(replace(matrix.VARIANTS[name], steps=4, warmup=1), Path(folder)/name, base, cache, progress=False)
             found[f"training, {name}"] = [fingerprint(trained), [row["loss"] for row in history["log"]]]
     larger, full = load_backbone("tiny-128", device="cpu"), {}
     real = matrix.references(2, 0, 128, num_frames=8) | dict(axes=matrix.real_axes(judges, 4, 128, 8))
@@ -63,6 +66,14 @@ def numbers_of(checkout):
     return found
 
 
+def relabel(file, old, new):
+    """Give a result the present hash, with a trace of that."""
+    result = read_json(file)
+    result["config"]["code"] = new
+    result["provenance"].setdefault("same_numbers", []).append(dict(before=old, now=new, at=provenance()))
+    write_json(file, result)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("before", nargs="?", type=Path, help="a checkout of the state that made the results")
@@ -74,14 +85,16 @@ def main():
         print(json.dumps(numbers() | dict(package=str(Path(motionrepro.__file__).parent))))
         return
     if args.before is None or not (args.before/"motionrepro").is_dir(): sys.exit(f"before={args.before}: name a checkout of this project")
+    if not args.dry_run and subprocess.run(["git", "status", "--porcelain", "-uno"], cwd=ROOT, stdout=subprocess.PIPE, text=True).stdout:
+        sys.exit("there are uncommitted changes; commit them first, or give --dry-run")
     before, now = (numbers_of(root.resolve()) for root in (args.before, ROOT))
     differ = [k for k in before["found"] | now["found"] if before["found"].get(k) != now["found"].get(k)]
     print(*(f"{'differs' if k in differ else 'same   '}  {k}" for k in before["found"] | now["found"]), sep="\n")
     if differ: sys.exit(f"{len(differ)} of {len(now['found'])} differ: the stored results are of another code, and nothing was changed")
     for kind, old in before["code"].items():
-        files = [f for f in (ROOT/"results"/kind).rglob("*.json") if f'"code": "{old}"' in f.read_text(encoding="utf-8")]
+        files = [f for f in (ROOT/"results"/kind).rglob("*.json") if read_json(f)["config"].get("code") == old]
         if not args.dry_run and old != now["code"][kind]:
-            for f in files: f.write_text(f.read_text(encoding="utf-8").replace(f'"code": "{old}"', f'"code": "{now["code"][kind]}"'), encoding="utf-8")
+            for f in files: relabel(f, old, now["code"][kind])
         print(f"{kind}: code {old} is {now['code'][kind]} now; {len(files)} results {'would get' if args.dry_run else 'have'} the present hash")
 
 

@@ -7,7 +7,7 @@ __all__ = ['MEASURES', 'PAPER', 'MAIN', 'MOVES', 'ENOUGH_SEEDS', 'JUDGEMENTS', '
            'comparable', 'load_results', 'clip_values', 'average', 'in_common', 'twins', 'share', 'cell', 'Contrast',
            'versus', 'contrast', 'command', 'Judgement', 'describe', 'column_correlation', 'judge_columns',
            'show_columns', 'results_fingerprint', 'as_check', 'shipped_adapter', 'quick_size', 'quick_results',
-           'draw_rows', 'draw_shares', 'share_row', 'value_row', 'still_to_do']
+           'draw_rows', 'draw_shares', 'constant_answer', 'share_row', 'value_row', 'still_to_do']
 
 # %% ../../nbs/training/35_tables.ipynb #45b9bb37
 import hashlib
@@ -195,8 +195,11 @@ class Judgement:
         missing = [k for k, p in parts.items() if p["state"] == "missing"]
         poor = [name for name in self.needs.split() if name in results.runs and results.runs[name]["values"].get("criterion", {}).get("trained") is False]
         seeds = sorted({int(s) for p in parts.values() for s in p.get("seeds", ())})
+        used = [r for name, r in results.runs.items() if name in self.needs.split()]
+        versions = sorted({v for r in used if (v := r.get("provenance", {}).get("versions", {}).get("torch"))})
+        others = Results({k: r for k, r in results.runs.items() if k not in poor})
         return dict(n=max((p.get("n", 0) for p in parts.values()), default=0), seeds=seeds, parts=parts, missing=missing, needs=self.needs if missing
-                    else "", poor=poor,
+                    else "", poor=poor, without_poor=self.verdict(self.numbers(others)) if poor else None, torch=versions,
                     more={k: v for k, v in extra.items() if k not in parts})
 
     def verdict(self, numbers:dict)->str:
@@ -228,7 +231,9 @@ def describe(
     words = [f"{k}: {p['text'] if 'text' in p else _interval_text(p)} {p['state']}" for k, p in parts.items()]
     seeds = len(numbers["seeds"])
     if parts and seeds < ENOUGH_SEEDS: words.insert(0, f"indicative, {seeds} training{'s' * (seeds != 1)}")
-    if parts and numbers["poor"]: words.append(f"not trained by the matrix's criterion: {', '.join(numbers['poor'])}")
+    if parts and numbers["poor"]:
+        words.append(f"not trained by the matrix's criterion (at rho 0.6): {', '.join(numbers['poor'])}, without which it is {numbers['without_poor']}")
+    if parts and len(numbers["torch"]) > 1: words.append(f"runs of torch {' and '.join(numbers['torch'])}")
     if beside := numbers["more"].get("beside"): words.append(f"beside: {beside}")
     if numbers["missing"]: words.append(f"not measured yet ({', '.join(numbers['missing'])}): {numbers['needs']}")
     return "; ".join(words)
@@ -263,7 +268,8 @@ def _beside_rival(results):
     sizes = {r["config"]["variant"]: r["values"]["training"]["parameters"] for r in runs}
     if len(sizes) < 2: return {}
     rates = " and ".join(sorted({f"{r['config']['recipe']['lr']:g}" for r in runs}))
-    return dict(beside=f"learning rate {rates}, set for our blocks and not tried otherwise; {sizes['animatediff'] / sizes['ours']:.1f} times our parameters")
+    return dict(beside=f"both with what was found on our blocks: learning rate {rates}, timesteps, averaged weights, noise of rho 0.6; AnimateDiff has "
+                       f"{sizes['animatediff'] / sizes['ours']:.1f} times our parameters")
 
 def _beside_bare(results):
     "CLIP-SIM, in the paper larger with the modules."
@@ -295,7 +301,7 @@ JUDGEMENTS = {
     "A18": Judgement("AnimateDiff has the smaller FID and FVD over 3 trainings, and more parameters: trend; if one of these is certainly the other way "
                      "round, contradicted; otherwise open. That capacity is the reason is not tested.",
                      (versus("FID", "FID[world]", _ours, _rival), versus("FVD", "FVD[world]", _ours, _rival)), command("ours", "animatediff"),
-                     _size_and_time)}
+                     lambda results: _size_and_time(results) | _beside_rival(results))}
 
 # %% ../../nbs/training/35_tables.ipynb #92d51a4f
 _low, _mid, _high = ("ours", rho_key(.4)), _ours, ("ours", rho_key(.85))
@@ -401,21 +407,18 @@ def _against(results, variant):
 
 # %% ../../nbs/training/35_tables.ipynb #60b61c54
 def _response(results, variants):
-    "How much more clips move at motion 1 than at 0, for each design."
-    one, zero = "rho=0.6,motion=1", "rho=0.6,motion=0"
-    found = {v: contrast(results, versus("", "MM", (v, one), (v, zero), "one training")) for v in ("ours", *variants)}
-    return {v: _interval_text(c) for v, c in found.items() if c["state"] != "missing"}
-
-def _restless(results):
-    "How much clips move against how much they are asked to: where it is too much, being nearer to it is being calmer."
-    point = results.points("ours").get(0)
-    if not point: return {}
-    asked, there = (torch.tensor(point["per_clip"][k]).mean().item() for k in ("asked", "motion"))
-    much = "too much, so that nearer to it is mostly calmer" if there > asked else "too little, so that nearer to it is mostly livelier"
-    return dict(beside=f"the paper's design moves {much} (score {there:.2f} where {asked:.2f} is asked for)")
+    "How much more clips move at motion 1 than at 0, for each design, on the seed that all have."
+    one, zero, seed = "rho=0.6,motion=1", "rho=0.6,motion=0", 0
+    pairs = {v: [results.points(v, k).get(seed) for k in (one, zero)] for v in ("ours", *variants)}
+    gap = lambda p: clip_values(p[0], "MM") - clip_values(p[1], "MM")
+    return {v: (f"{gap(p).mean():+.4f}", _bounds(gap(p), .99)) for v, p in pairs.items() if None not in p}
 
 def _design(variants):
-    def more(results): return {v: _against(results, v) for v in variants} | {"MM at motion 1 less MM at 0": _response(results, variants)} | _restless(results)
+    def more(results):
+        response, ours = _response(results, variants), results.points("ours").get(0)
+        words = "MM at motion 1 less MM at 0: " + ", ".join(f"{v} {mean} [{low:.4f}, {high:.4f}]" for v, (mean, (low, high)) in response.items())
+        moves = "" if not ours else f"; score {average({0: ours}, 'motion')['mean']:.2f} of ours where {torch.tensor(ours['per_clip']['asked']).mean():.2f} is asked for"
+        return {v: _against(results, v) for v in variants} | ({"beside": words + moves} if response else {})
     return more
 
 _DESIGN = ("The paper's design against each alternative, one training each: CLIP-SIM or the distance from the motion asked for is certainly better "
@@ -546,6 +549,7 @@ def draw_rows(
 def draw_shares(
     rows:dict, # label -> points by seed, at least one each
     title:str="",
+    chance:dict=None, # of `MOVES` -> share, drawn as a line
 ): # matplotlib figure
     "In how many clips direction and speed are those asked for."
     import matplotlib.pyplot as plt
@@ -554,10 +558,22 @@ def draw_shares(
         for i, points in enumerate(rows.values()):
             s = share(points, measure)
             ax.errorbar(s["mean"], i, xerr=[[s["mean"] - s["low"]], [s["high"] - s["mean"]]], fmt="o", color=f"C{i}", ms=6, capsize=3)
+        if chance: ax.axvline(chance[name], color="k", ls="--", lw=.8)
         ax.set(title=name, xlim=(-.03, 1.03)), ax.grid(axis="x", alpha=.25), ax.spines[["top", "right"]].set_visible(False)
     axs[0].set_yticks(range(len(rows)), rows), axs[0].set_ylim(len(rows) - .5, -.5)
     fig.suptitle(title, size=10)
     return fig
+
+def constant_answer(
+    seeds, # of the captions
+    n:int=100, # captions for each
+)->dict: # of `MOVES` -> share of clips that the best constant answer gets right
+    "What knowing nothing of a clip achieves."
+    from collections import Counter
+    from motionrepro.data.world import sample_scene
+    scenes = [sample_scene(i, "test", 8, seed) for seed in seeds for i in range(n)]
+    labels = dict(direction=[s.direction for s in scenes], speed=[s.speed for s in scenes], both=[(s.direction, s.speed) for s in scenes])
+    return {k: max(Counter(v).values()) / len(v) for k, v in labels.items()}
 
 def share_row(
     what:str, # which clips
