@@ -336,12 +336,16 @@ def _save(run, bench, values, config):
     seconds = sum(p["seconds"] for p in values["points"].values()) + values.get("training", {}).get("seconds", 0)
     save_result(bench.file(run), values, config, run.seed, seconds)
 
+def _told(run, bench, values):
+    "What a card says of a run's training."
+    return asdict(bench.recipe(run)) | dict(seed=run.seed, clips=bench.pool_length, seconds=round(values["training"]["seconds"]))
+
 def _shipped(run, bench, values):
     "The adapter that ships, if it came out of this very training, and the training is not at hand; else None."
     folder = bench.assets/run.base/"adapter"
     if "training" not in values or (bench.folder(run)/"checkpoint.pt").exists() or not (folder/"card.json").is_file(): return None
-    mine = asdict(bench.recipe(run)) | dict(seed=run.seed, clips=bench.pool_length, seconds=round(values["training"]["seconds"]))
-    return load_saved(folder).to(bench.device) if read_json(folder/"card.json")["training"] == json.loads(json.dumps(dict(adapter=mine))) else None
+    mine = json.loads(json.dumps(dict(adapter=_told(run, bench, values))))
+    return load_saved(folder).to(bench.device) if read_json(folder/"card.json")["training"] == mine else None
 
 def _measure(run, missing, bench, start, values, config):
     "Train, and add these points to the values, each stored as soon as it is there."
@@ -392,8 +396,7 @@ def _ship(run, bench, goal, about):
     points = {"": values["points"][point_key(*MAIN)], " without adapter": bare["points"][point_key(*MAIN)], " of real clips": values["real"]}
     scores = {f"{k}{whose}": point[k]["value"] for whose, point in points.items() for k in shown}
     scores |= dict(n=bench.n, **{k: v for k, v in values["criterion"].items() if k != "intervals"})
-    save_adapter(load_saved(bench.folder(run)/"adapter"), goal, about, asdict(bench.recipe(run)) | dict(seed=run.seed, clips=bench.pool_length, seconds=round(values["training"]["seconds"])),
-                 scores)
+    save_adapter(load_saved(bench.folder(run)/"adapter"), goal, about, _told(run, bench, values), scores)
     print(f"{goal}: " + ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in scores.items()))
 
 def adapter_command(
@@ -436,6 +439,9 @@ def adapter_command(
         if not small.is_dir(): raise UserError(f"{small} is not there yet", "train it first: motionrepro train adapter")
         start = load_saved(small)
     run = Run("ours", seed, base)
-    perform(run, (MAIN, *_RHOS, *_ASKED), bench, start)
+    values = perform(run, (MAIN, *_RHOS, *_ASKED), bench, start)
+    if _shipped(run, bench, values) is not None:
+        print(f"{assets/base/'adapter'}: is what its results tell of, nothing to do")
+        return
     about = f"Temporal blocks of paper A for `{base}`, trained on clips of the embedded world" + (", from the adapter of `tiny` on." if start else ".")
     _ship(run, bench, assets/base/"adapter", about)
