@@ -96,7 +96,7 @@ def matrices(network, side, frames, references, steps, device):
     def run():
         state = ReuseState()
         for k in range(steps): state.observe(network, features, 999 - k, references, pairs)
-        predicted = network.predict(state.motion(network), frames - references)
+        predicted = network.predict([*state.motion(network)], frames - references)
         state.reset()
         return start_latents(predicted, latents[0, :, references:], latents[1, :, 0], latents[2, :, 0])
     return peak(run, device)

@@ -112,6 +112,7 @@ def clip_error(
 @torch.no_grad()
 def edited_clips(
     config:dict, # with what `B19.configure` returns
+    late:float=None, # of `edit`: the noise levels that tell the motion
     **reuse, # of `DenoisingReuseConfig`
 ): # yields what `edit_pairs` does, with clips "edit", "still", "moving", the pipeline's output "out", and "scores"
     "Edit clips whose true edit is known."
@@ -122,7 +123,7 @@ def edited_clips(
     for seed in config["seeds"]:
         for i, pair in enumerate(edit_pairs(config["data"], config["size"], config["num_frames"], config["clips"], seed)):
             out = pipe.edit(pair["source"], pair["truth"][0], pair["prompt"], source_prompt=pair["caption"], num_inference_steps=config["steps"],
-                            guidance_scale=config["guidance"] if pair["prompt"] else 1., generator=generator(seed, "edit", i), output_type="pt")
+                            guidance_scale=config["guidance"] if pair["prompt"] else 1., generator=generator(seed, "edit", i), output_type="pt", late=late)
             edit, moving = out.frames[0].cpu(), pipe.backbone.decode(pipe.backbone.encode(pair["source"])).cpu()
             clips = pair | dict(edit=edit, still=edit[:1].expand_as(edit), moving=moving)
             yield clips | dict(out=out, scores=edit_scores(clips) | dict(switch_step=out.switch_step.item(), speedup=out.ideal_speedup))
@@ -168,7 +169,12 @@ def _show_edits(numbers):
     return (f"agreement with the true edit {m['agreement']['edit']:.2f} (the other way {numbers['wrong_way']:.2f}, still 0): {states['motion']}; "
             f"colours off by {m['colours']['edit']:.3f} (source {m['colours']['moving']:.3f}): {states['look']}; "
             f"error {m['error']['edit']:.3f} (still frame {m['error']['still']:.3f}, source {m['error']['moving']:.3f}): {states['right']}; "
-            f"switch steps {min(numbers['switch_steps'])} to {max(numbers['switch_steps'])}")
+            f"switch steps {min(numbers['switch_steps'])} to {max(numbers['switch_steps'])}" + (_show_reused(numbers["reused"]) if "reused" in numbers else ""))
+
+def _show_reused(numbers):
+    "The same with matrices of the levels that are reused, beside the verdict."
+    return (f"; with matrices of the reused levels (eq. 7) instead of the last ones: agreement {numbers['means']['agreement']['edit']:.2f} (the other way "
+            f"{numbers['wrong_way']:.2f}), error {numbers['means']['error']['edit']:.3f}")
 
 # %% ../../nbs/checks/45_editing.ipynb #60ba50f9
 def _configure_edits(p):
@@ -178,13 +184,18 @@ def _configure_edits(p):
     return {k: v for k, v in size.items() if k != "references"} | dict(weights=weights_fingerprint(size["backbone"]), parts=shipped_parts(size["backbone"]),
         guidance=default_guidance(size["backbone"]), data=p.data, clips=2 if p.name == "smoke" else 8, seeds=list(range(p.seeds)))
 
+def _measure_edits(config):
+    "With the levels that `edit` takes by default, and with those that are reused."
+    of = lambda **how: edit_numbers([e["scores"] for e in edited_clips(config, **how)])
+    return of() | dict(reused=of(late=0))
+
 B19 = Check("Clips that move, edited to look like their first frame in another style; the true edit is known. Motion: the changes of the edit agree more with "
             "those of the true edit than with those of the same frame moving the other way, and more than a still clip's (0), each by 0.1. Look: its colours "
             "are less than half as far from those of the new first frame as the source's. Right: it is nearer to the true edit than the repeated new first "
             "frame and than the source. By 99% intervals of the mean over clips: all three certain: trend. Motion or look certainly not: contradicted. "
             "Otherwise open.",
-            _configure_edits, lambda config: edit_numbers([e["scores"] for e in edited_clips(config)]), _judge_edits, _show_edits,
-            (edit_scores, edit_pairs, restyled, _backwards, change_agreement, colour_distance, clip_error, mean_interval,
+            _configure_edits, _measure_edits, _judge_edits, _show_edits,
+            (edited_clips, edit_scores, edit_pairs, restyled, _backwards, change_agreement, colour_distance, clip_error, mean_interval,
              *(f"motionrepro.reuse.pipeline:{name}" for name in ("start_latents", "RawMotion", "ReuseState", "_Choices", "_GivenClips", "_Phases"))))
 
 # %% ../../nbs/checks/45_editing.ipynb #333ad7ff
