@@ -193,9 +193,11 @@ def _reuse_of(pipe, made, asked):
     from dataclasses import replace
     full, taken = made.unet_calls * made.ideal_speedup, made.switch_step[0].item()
     nearest = "" if asked in ("auto", taken) else f", the step of this schedule that is nearest to {asked:g}"
+    config = replace(pipe.reuse, switch_step=asked if asked == "auto" else taken)
+    if asked == "auto" and made.timesteps.index(taken) == max(pipe.choices(config, made.timesteps)): nearest = ", the last one that it may choose"
     return (f"reuse down to switch step {taken:g}{nearest}: {made.unet_calls} of {full:.0f} frame evaluations, ideal speed-up {made.ideal_speedup:.2f}, "
             f"measured {made.measured_speedup:.2f}\n"
-            f"{pipe.how(replace(pipe.reuse, switch_step=asked))}")
+            f"{pipe.how(config)}")
 
 def _generate(args):
     "Sample a picture or a clip and write it."
@@ -242,6 +244,14 @@ def _given_clip(args):
     check_range("num_frames", args.num_frames, 2), check_range("steps", args.steps, 1, 1000), check_range("seed", args.seed, 0)
     return read_clip(args.clip, args.num_frames, args.interval, None, start=args.start).video
 
+def _keep_window(pipe, args):
+    "Keep motion matrices in a window, if that was asked for."
+    from motionrepro.core import UserError, check_whole
+    from motionrepro.reuse.pipeline import DenoisingReuseConfig
+    if args.window is None: return
+    if pipe.mtn is not None: raise UserError(f"window={args.window} is for raw features, and the motion network of {args.backbone} has its own", "leave --window out")
+    pipe.enable(DenoisingReuseConfig(window=check_whole("window", args.window, 0)))
+
 def _edit(args):
     "Give a clip another look."
     from motionrepro.backbones import default_guidance
@@ -252,10 +262,12 @@ def _edit(args):
     switch_step, video = _switch_step(args.switch_step), _given_clip(args)
     check_range("guidance", args.guidance or 0, 0)
     style = _read_style(args.style, video)
+    if args.late is not None: check_range("late", args.late, 0, 1)
     pipe, which = _pipeline(DenoisingReusePipeline, args)
+    _keep_window(pipe, args)
     size = [pipe.backbone.resolution] * 2
     guidance = args.guidance if args.guidance is not None else default_guidance(args.backbone) if args.prompt else 1.
-    made = pipe.edit(fit(video, size), fit(style, size)[0], args.prompt, switch_step=_on_schedule(pipe, switch_step, args.steps), noise=args.noise,
+    made = pipe.edit(fit(video, size), fit(style, size)[0], args.prompt, switch_step=_on_schedule(pipe, switch_step, args.steps), noise=args.noise, late=args.late,
                      num_inference_steps=args.steps, guidance_scale=guidance, generator=generator(args.seed, "edit"), output_type="pt", timed=True)
     write_video(args.out, made.frames[0].float(), fps=args.fps)
     f, _, h, w = made.frames[0].shape
@@ -278,6 +290,7 @@ def _analyse(args):
     if args.size is not None: check_range("size", args.size, 8, MOST_MATCHED)
     video = _given_clip(args)
     pipe, which = _pipeline(DenoisingReusePipeline, args)
+    _keep_window(pipe, args)
     pipe.scheduler, video = ddpm_scheduler(pipe.backbone), fit(video, [args.size or pipe.backbone.resolution] * 2)
     found = analyse_clip(pipe, video, args.prompt, num_inference_steps=args.steps, noise=args.noise, generator=generator(args.seed, "analyse"))
     settings = {k: getattr(args, k) for k in ("clip", "num_frames", "interval", "start", "backbone", "prompt", "noise", "steps", "seed")}
@@ -462,6 +475,7 @@ def _add_given(p, prompt):
     p.add_argument("--backbone", default="tiny", metavar="NAME", help="tiny, tiny-128, sd15, sd21, or a folder in diffusers' layout (default: %(default)s)")
     p.add_argument("--adapter", metavar="DIR", help="a saved adapter, or none (default: the one in the backbone's folder, if there is one)")
     p.add_argument("--noise", default="shared", choices=NOISES, help="how the clip's frames get their noise: tied as named, or what DDIM inversion finds (default: %(default)s)")
+    p.add_argument("--window", type=int, metavar="R", help="without a motion network: match positions at most R apart, which takes less memory and time (default: all with all)")
     p.add_argument("--steps", type=int, default=50, metavar="N", help="denoising steps, 1 to 1000 (default: %(default)s)")
     p.add_argument("--seed", type=int, default=0, metavar="N", help="of the noise, at least 0 (default: %(default)s)")
     p.add_argument("--device", metavar="NAME", help="cpu, cuda, ... (default: cuda where there is one)")
@@ -476,6 +490,8 @@ backbone was trained on.""", 'motionrepro edit clip.mp4 --style first.png --swit
     p.add_argument("--style", required=True, metavar="IMAGE", help="its first frame with another look")
     _add_given(p, "what the new clip shows (default: nothing; there is no guidance then)")
     p.add_argument("--switch-step", default="auto", metavar="N", help="timestep where denoising begins, the nearest one of the schedule is taken; or auto (default: %(default)s)")
+    p.add_argument("--late", type=float, metavar="SHARE", help="noise levels whose matrices tell the motion, from the clean end, 0 to 1; 0 takes those of the steps that are "
+                   "reused, equation 7 (default: 0.2 with a motion network, else 0)")
     p.add_argument("--guidance", type=float, metavar="SCALE", help="classifier-free guidance, 1 is none (default: what suits the backbone, with a prompt)")
     p.add_argument("--fps", type=float, default=8., metavar="RATE", help="frames per second of the file, at most 50 in a GIF (default: %(default)s)")
     p.add_argument("--out", default="edited.gif", metavar="FILE", help=".png (frames side by side), .gif or .mp4 (default: %(default)s)")

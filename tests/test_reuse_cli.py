@@ -77,9 +77,13 @@ def test_edit(folder, tmp_path, capsys):
     from motionrepro.data.video import read_clip
     assert run(folder, "edit", "fast.gif", "--style", "style.png", "--num-frames", 4, "--steps", 4, "--out", tmp_path/"edited.gif") == 0
     out = capsys.readouterr().out
+    assert "the last one that it may choose" in out                          # raw features' errors say so nearly always; that shall be seen
     assert "edited.gif: 4 frames of 64 x 64 pixels" in out and "frame evaluations" in out and "raw features of blocks 6, 8" in out
     edited, source = (read_clip(path, 4, 1, size=None).video[0] for path in (tmp_path/"edited.gif", folder/"fast.gif"))
     assert (edited - source.flip(0)).abs().mean() < (edited - source).abs().mean()
+    for name, more in {"window.gif": ["--window", 1], "late.gif": ["--late", .5]}.items():
+        assert run(folder, "edit", "fast.gif", "--style", "style.png", "--num-frames", 4, "--steps", 4, *more, "--out", tmp_path/name) == 0
+        assert (tmp_path/name).read_bytes() != (tmp_path/"edited.gif").read_bytes()
 
 
 def test_analyse(folder, tmp_path, capsys):
@@ -102,6 +106,10 @@ def test_what_ships_for_128_pixels(folder, tmp_path, capsys):
     assert "motion by the MTN, switch step by the selector" in capsys.readouterr().out and (tmp_path/"clip.json").exists()
     assert run(folder, "edit", "fast.gif", "--style", "style.png", *more, tmp_path/"edited.gif") == 0
     assert "3 frames of 128 x 128 pixels" in capsys.readouterr().out
+    for command in (["edit", "fast.gif", "--style", "style.png"], ["analyse", "fast.gif"]):
+        assert run(folder, *command, "--window", 2, *more, tmp_path/"never.png") == 2
+        assert "window=2 is for raw features, and the motion network of tiny-128 has its own" in capsys.readouterr().err
+    assert not (tmp_path/"never.png").exists()
 
 
 @pytest.mark.parametrize("args, reason", [
@@ -112,6 +120,8 @@ def test_what_ships_for_128_pixels(folder, tmp_path, capsys):
     (["edit", "fast.gif", "--style", "style.png", "--num-frames", 1], "num_frames=1"),
     (["edit", "fast.gif", "--style", "style.png", "--num-frames", 3, "--steps", 5, "--switch-step", 5000], "switch_step=5000 is outside"),
     (["edit", "fast.gif", "--style", "style.png", "--noise", "pink"], "invalid choice: 'pink'"),
+    (["edit", "fast.gif", "--style", "style.png", "--late", 2], "late=2.0 is outside [0, 1]"),
+    (["edit", "fast.gif", "--style", "style.png", "--window", -1], "window=-1"), (["analyse", "fast.gif", "--window", "wide"], "invalid int value"),
     (["edit", "fast.gif", "--style", "style.png", "--out", "x.txt"], "cannot write .txt"),
     (["analyse"], "CLIP"), (["analyse", "none.gif"], "no such file"), (["analyse", "broken.mp4"], "not a video"),
     (["analyse", "short.gif"], "too short, 8 frames"), (["analyse", "fast.gif", "--num-frames", 3, "--steps", 0], "steps=0"),

@@ -688,7 +688,7 @@ class _GivenClips:
         video = as_clip("video", video, 2, self.backbone.downsample)
         pairs, schedule = [(0, j) for j in range(1, len(video))] if pairs is None else pairs, self.timesteps(num_inference_steps)
         self._check_given(noise, rho, len(video))
-        config = replace(self.reuse or DenoisingReuseConfig(), switch_step=schedule[0])
+        config = replace(self._configured() or DenoisingReuseConfig(), switch_step=schedule[0])
         run, _ = self._begin(config, as_texts("prompt", prompt, 1), None, motion, 1., num_inference_steps, False, None, ())
         try:
             clean, e = self._encoded(video, noise, rho, generator)
