@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 import torch
 
 SCRIPT = """
@@ -50,28 +51,44 @@ def test_killed_and_resumed(tmp_path):
     assert len(leftovers) <= 2, leftovers                      # at most one unfinished temporary file for each kill
 
 
-def train_an_adapter(folder, seconds_between=120.):
-    """A run of the real training function on a small base; its weights."""
+def small_base():
+    """A frozen base that trains in seconds, always the same one."""
     from dataclasses import replace
     from diffusers import UNet2DConditionModel
     from motionrepro.backbones import load_backbone
-    from motionrepro.training.adapter import AdapterRecipe, clip_cache, train_adapter
     torch.manual_seed(5)
     unet = UNet2DConditionModel(sample_size=4, block_out_channels=(32, 32), layers_per_block=1, norm_num_groups=16, attention_head_dim=2,
                                 cross_attention_dim=96, down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
                                 up_block_types=("UpBlock2D", "CrossAttnUpBlock2D")).eval()
-    small = replace(load_backbone("tiny", device="cpu"), unet=unet)
-    cache = clip_cache(small, Path(folder).parent/"clips.pt", size=32, num_frames=4, interval=1, length=8, progress=False)
-    recipe = AdapterRecipe(adapter=dict(num_heads=2, head_dim=8, ff_dim=16, gate_init=.5), batch=2, steps=80, warmup=5, lr=.01, size=32, num_frames=4,
-                           interval=1, precision="fp16", ema=.9)
-    adapter, _ = train_adapter(recipe, folder, small, cache, sample_every=1000, checkpoint_seconds=seconds_between, progress=False)
-    return adapter.state_dict()
+    return replace(load_backbone("tiny", device="cpu"), unet=unet)
 
 
-def test_an_adapter_killed_and_resumed(tmp_path):
-    whole, broken = train_an_adapter(tmp_path/"whole"), tmp_path/"broken"
-    process = subprocess.Popen([sys.executable, "-c", f"from test_training import train_an_adapter; train_an_adapter({str(broken)!r}, 0.)"],
-                               cwd=Path(__file__).parent)
+def trained(target, folder, checkpoint_seconds=120.):
+    """A run of one of the real training functions on a small base; its weights."""
+    from motionrepro.reuse.mtn import SMALL
+    from motionrepro.training.adapter import AdapterRecipe, clip_cache, train_adapter
+    from motionrepro.training.reuse import MotionRecipe, SelectorRecipe, train_dss, train_mtn
+    more = dict(checkpoint_seconds=checkpoint_seconds, progress=False)
+    if target == "dss":
+        random = torch.Generator().manual_seed(1)
+        data = dict(statistics=torch.rand(40, 6, 7, generator=random), timesteps=list(range(950, 0, -160)), about=dict(clips="made up"),
+                    errors=dict(surrogate_relative=torch.rand(40, 6, 2, generator=random)))
+        return train_dss(SelectorRecipe(dict(hidden=16), steps=400, batch=8), folder, data, device="cpu", **more)[0].state_dict()
+    base, long = small_base(), dict(num_frames=4, interval=1)
+    cache = clip_cache(base, Path(folder).parent/"clips.pt", size=32, length=8, progress=False, **long)
+    if target == "mtn":
+        recipe = MotionRecipe(SMALL | dict(blocks=[0, 1]), references=2, size=32, batch=2, steps=30, warmup=5, lr=.01, schedule_steps=2,
+                              precision="fp32", ema=.9, **long)
+        return train_mtn(recipe, folder, base, cache, **more)[0].state_dict()
+    recipe = AdapterRecipe(adapter=dict(num_heads=2, head_dim=8, ff_dim=16, gate_init=.5), batch=2, steps=80, warmup=5, lr=.01, size=32, precision="fp16",
+                           ema=.9, **long)
+    return train_adapter(recipe, folder, base, cache, sample_every=1000, **more)[0].state_dict()
+
+
+@pytest.mark.parametrize("target, steps", [("adapter", 80), ("mtn", 30), ("dss", 400)])
+def test_each_training_killed_and_resumed(target, steps, tmp_path):
+    whole, broken = trained(target, tmp_path/"whole"), tmp_path/"broken"
+    process = subprocess.Popen([sys.executable, "-c", f"from test_training import trained; trained({target!r}, {str(broken)!r}, 0.)"], cwd=Path(__file__).parent)
     checkpoint, deadline = broken/"checkpoint.pt", time.monotonic() + 300
     while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(.005)
@@ -79,6 +96,7 @@ def test_an_adapter_killed_and_resumed(tmp_path):
     process.send_signal(signal.SIGKILL)
     process.wait()
     state = torch.load(checkpoint, weights_only=True)
-    assert 0 < state["step"] < 80 and state["scaler"]["scale"] > 0, "not killed in the middle of the run"
-    resumed = train_an_adapter(broken)
+    assert 0 < state["step"] < steps, "not killed in the middle of the run"
+    if target == "adapter": assert state["scaler"]["scale"] > 0
+    resumed = trained(target, broken)
     assert all(torch.equal(whole[k], resumed[k]) for k in whole)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FRAME_ERRORS', 'B06', 'BETAS', 'B10', 'B11', 'B18', 'CHECKS', 'configure_selection', 'known_clips', 'frame_steps',
-           'errors_of_clips', 'steps_by_beta']
+           'errors_of_clips', 'steps_by_beta', 'errors_of_made_clips']
 
 # %% ../../nbs/checks/50_selection.ipynb #fb3c3efb
 import functools
@@ -63,7 +63,7 @@ def _of_frames(data, again, references=4, beta=1.):
 def _data(base, weights, mtn, clips, seed):                          # the seed is that of the noise; clips are the same
     from motionrepro.training.reuse import SelectorRecipe, selector_data
     network, backbone, recipe, known = known_clips(dict(base=base, networks=dict(mtn=mtn), clips=clips))
-    return selector_data(network, backbone, known, recipe, SelectorRecipe(), seed=seed, progress=False)
+    return selector_data(network, backbone, known, recipe, SelectorRecipe(source="known"), seed=seed, progress=False)
 
 def errors_of_clips(config, seed=0):
     "What the selector would see of known clips, and what the motion network gets wrong (see `selector_data`); None without a network."
@@ -140,11 +140,24 @@ def _of_shares(selector, data, recipe, seed=0):
                 excess={k: v.mean().item() for k, v in paid.items()},
                 saves={k: mean_interval(paid["best single step"] - v) for k, v in paid.items() if k != "best single step"})
 
+def errors_of_made_clips(config):
+    "What the selector sees of clips while they are made, for captions of the test split, and what the motion network gets wrong; None without networks."
+    from motionrepro.backbones import load_backbone
+    from motionrepro.core import assets_path
+    from motionrepro.reuse.mtn import load_mtn
+    from motionrepro.training.adapter import load_saved
+    from motionrepro.training.reuse import MOTION_RECIPES, SelectorRecipe, captions_of, selector_data
+    if config["networks"]["mtn"] is None or config["networks"]["dss"] is None: return None
+    backbone, motion = load_backbone(config["base"]), MOTION_RECIPES[config["base"]]
+    adapter = config["networks"]["adapter"] and load_saved(assets_path()/config["base"]/"adapter").to(backbone.device)
+    clips = dict(captions=captions_of("test", config["clips"], motion.num_frames), adapter=adapter)
+    return selector_data(load_mtn(config["base"], device=backbone.device), backbone, clips, motion, SelectorRecipe(), seed=config["seeds"][0], progress=False)
+
 def _measure_shares(config):
     "On clips that the selector has not seen."
     from motionrepro.reuse.dss import load_dss
     from motionrepro.training.reuse import SelectorRecipe
-    data = errors_of_clips(config)
+    data = errors_of_made_clips(config)
     return dict(n=0) if data is None else _of_shares(load_dss(config["base"]), data, SelectorRecipe())
 
 def _judge_shares(x):
@@ -155,10 +168,10 @@ def _judge_shares(x):
 
 B11 = Check("With all steps the selector's choices certainly (99%, clip by clip) have smaller weighted errors than the best single step, otherwise open. "
             "With a quarter of the steps, too: trend; certainly larger ones: contradicted; neither: open.",
-            lambda p: configure_selection(p, "mtn", "dss"), _measure_shares, _judge_shares,
+            lambda p: configure_selection(p, "mtn", "dss", "adapter") | dict(clips=min(2 * p.clips, 128)), _measure_shares, _judge_shares,
             lambda x: "excess over the best step: " + ", ".join(f"{v:.1%} ({k})" for k, v in x["excess"].items()) if x["n"]
                       else "not measured yet: motionrepro train dss",
-            (_of_shares, *_ERRORS_OF, *(_REUSE + k for k in ("selector_choices", "cost_at")), "motionrepro.reuse.dss:DenoisingStepSelector"))
+            (_of_shares, errors_of_made_clips, *_ERRORS_OF, *(_REUSE + k for k in ("made_steps", "selector_choices", "cost_at")), "motionrepro.reuse.dss:DenoisingStepSelector"))
 
 # %% ../../nbs/checks/50_selection.ipynb #1ab61a00
 def _of_horizon(scores):

@@ -287,7 +287,7 @@ class SelectorRecipe:
     schedule:int = 20 # steps, whose statistics it sees: of DDPM for known clips, of DDIM for made ones
     frames:tuple = (0, 1, 2, 3, 5, 8, 11, 15) # of each clip: the references, and some of those after them
     beta:float = 1. # of eq. 12
-    error:str = "step_relative" # which of the errors of `error_curves` is the e of eq. 12
+    error:str = "surrogate_relative" # which of the errors of `error_curves` is the e of eq. 12
     lowest:float = .1 # smallest share of steps that is seen in training
     batch:int = 64 # clips
     steps:int = 1500
@@ -297,7 +297,7 @@ class SelectorRecipe:
     clip:float = 1.
     ema:float = .99
     precision:str = "fp32"
-    source:str = "known" # "known": clips of the world in the forward process; "made": clips on their way out of noise, as a pipeline meets them
+    source:str = "made" # "made": clips on their way out of noise, as a pipeline meets them; "known": clips of the world in the forward process
 
     def __post_init__(self):
         if self.source not in _SOURCES: raise UserError(f"source={self.source!r} is not one of {', '.join(_SOURCES)}")
@@ -442,6 +442,7 @@ def train_dss(
     seed:int=0, # of initialisation, batches and masks
     stop_at:int=None, # stop before this step, to be continued later
     device:str=None, # default: cuda where there is one
+    checkpoint_seconds:float=120., # between two checkpoints
     progress:bool=True, # show the bar
 )->tuple: # (selector, dictionary with `log` and `seconds`)
     "Train a selector on random parts of the steps."
@@ -454,7 +455,7 @@ def train_dss(
         batch = draw(pool, recipe.batch, random, random.device)
         mask = random_mask(batch["statistics"].shape[:2], recipe.lowest, random)
         return selection_loss(model, batch["statistics"], data["timesteps"], batch["best"], mask)
-    return selector, train(selector, loss, recipe.loop(seed), folder, "step selector", device, stop_at, progress)
+    return selector, train(selector, loss, recipe.loop(seed, checkpoint_seconds=checkpoint_seconds), folder, "step selector", device, stop_at, progress)
 
 # %% ../../nbs/training/40_reuse.ipynb #5bc2bfb4
 @torch.no_grad()
@@ -556,8 +557,8 @@ def reuse_command(
     checkpoints="checkpoints", # folder of the training state; a run found there is continued
     seed:int=0,
     device:str=None, # default: cuda where there is one
-    n:int=None, # validation clips that the scores rest on; default: 32 for the motion network, 100 for the selector
-    pool_length:int=None, # clips to train on; default: 1000 and 300
+    n:int=None, # validation clips that the scores rest on; default: 32 for the motion network, 64 for the selector
+    pool_length:int=None, # clips to train on; default: 1000 and 256
     base:str="tiny-128", # a key of `MOTION_RECIPES` that ships
     recipe=None, # `MotionRecipe` of the base; default: the one in `MOTION_RECIPES`
     selector=None, # `SelectorRecipe`; default: everything at its default
@@ -573,4 +574,4 @@ def reuse_command(
     backbone = load_backbone(base, device=usable_device(device), assets=out)
     shorten = lambda r: r if steps is None else replace(r, steps=steps)
     if target == "mtn": _ship_mtn(base, backbone, out, checkpoints, shorten(recipe), seed, n or 32, pool_length or 1000, progress)
-    else: _ship_dss(base, backbone, out, checkpoints, recipe, shorten(selector or SelectorRecipe()), seed, n or 100, pool_length or 300, progress)
+    else: _ship_dss(base, backbone, out, checkpoints, recipe, shorten(selector or SelectorRecipe()), seed, n or 64, pool_length or 256, progress)
