@@ -157,12 +157,12 @@ class RawMotion:
         self.temperature = check_range("temperature", temperature, 1e-6)
 
     def filtered(self, features:dict)->list:
-        "Features of all blocks on one grid, `b c h w` each."
-        return same_grid(*(features[b] for b in self.blocks))
+        "Features of all blocks, `b c h w` each."
+        return [features[b] for b in self.blocks]
 
     def match(self, source:list, target:list)->MotionMatrix:
-        "Cosines, the mean over blocks."
-        found = [motion_matrix(s, t, window=self.window) for s, t in zip(source, target)]
+        "Cosines on the finest grid, the mean over blocks; a pair at a time is brought there, since whole clips of features are large."
+        found = [motion_matrix(s, t, window=self.window) for s, t in zip(same_grid(*source), same_grid(*target))]
         return replace(found[0], values=sum(m.values for m in found[1:]) / len(found) + found[0].values / len(found)) if found[1:] else found[0]
 
     def probabilities(self, cosines:MotionMatrix)->MotionMatrix:
@@ -212,12 +212,10 @@ class ReuseState:
         residuals:tuple=None, # of this step and summed, `b f c h w` each; with them, statistics and errors are computed
     ):
         "Take in one more step."
-        first, last = min(map(min, pairs)), max(map(max, pairs))         # frames of no pair need no filters
-        needed = {b: x.unflatten(0, (-1, frames))[:, first:last + 1].flatten(0, 1) for b, x in features.items()}
-        maps = [x.unflatten(0, (-1, last + 1 - first)) for x in network.filtered(needed)]
+        maps = [x.unflatten(0, (-1, frames)) for x in network.filtered(features)]
         seen, wrong = [], []
         for p, (i, j) in enumerate(pairs):
-            cosines = network.match([x[:, i - first] for x in maps], [x[:, j - first] for x in maps])
+            cosines = network.match([x[:, i] for x in maps], [x[:, j] for x in maps])
             before = self.surrogates[p] if len(self.surrogates) > p else None
             now = network.accumulate(cosines, timestep, before)
             if residuals is None: now = replace(now, like=self.surrogates[0].like) if p else now # its storage is all that is needed
