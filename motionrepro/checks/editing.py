@@ -180,9 +180,10 @@ def _show_reused(numbers):
 def _configure_edits(p):
     "What B19 depends on."
     from motionrepro.claims import weights_fingerprint
+    from motionrepro.reuse.pipeline import LATE
     size = reuse_size(p)
     return {k: v for k, v in size.items() if k != "references"} | dict(weights=weights_fingerprint(size["backbone"]), parts=shipped_parts(size["backbone"]),
-        guidance=default_guidance(size["backbone"]), data=p.data, clips=2 if p.name == "smoke" else 8, seeds=list(range(p.seeds)))
+        guidance=default_guidance(size["backbone"]), data=p.data, late=LATE, clips=2 if p.name == "smoke" else 8, seeds=list(range(p.seeds)))
 
 def _measure_edits(config):
     "With the levels that `edit` takes by default, and with those that are reused."
@@ -195,8 +196,8 @@ B19 = Check("Clips that move, edited to look like their first frame in another s
             "frame and than the source. By 99% intervals of the mean over clips: all three certain: trend. Motion or look certainly not: contradicted. "
             "Otherwise open.",
             _configure_edits, _measure_edits, _judge_edits, _show_edits,
-            (edited_clips, edit_scores, edit_pairs, restyled, _backwards, change_agreement, colour_distance, clip_error, mean_interval,
-             *(f"motionrepro.reuse.pipeline:{name}" for name in ("start_latents", "RawMotion", "ReuseState", "_Choices", "_GivenClips", "_Phases"))))
+            (edited_clips, edit_numbers, edit_scores, edit_pairs, restyled, _backwards, change_agreement, colour_distance, clip_error, mean_interval,
+             *(f"motionrepro.reuse.pipeline:{name}" for name in ("start_latents", "late_places", "RawMotion", "ReuseState", "_Choices", "_GivenClips", "_Phases"))))
 
 # %% ../../nbs/checks/45_editing.ipynb #333ad7ff
 def shrunk(

@@ -482,7 +482,7 @@ ABLATIONS = {"whole latent in place of summed residuals": ("200-latent", "200"),
              "no blocks after the handover": ("200-apart", "200"), "raw features, no trained networks": ("200-raw", "200"),
              "DDPM in place of DDIM": ("200-DDPM", "200"), "selector and restored latent, against summed residuals": ("auto-restored", "auto"),
              "at 400, restored latent against residuals": ("400-restored", "400"),
-             "equation 12 on the references' errors in place of the selector": ("auto-observed", "auto"),
+             "equation 12 on the references' errors in place of the selector": ("auto-relative", "auto"),
              "equation 12 on the raw errors of the sum": ("auto-summed", "auto")}
 
 def ablation_rows(stored:Ways)->list: # for `save_table`

@@ -136,11 +136,14 @@ def start_latents(
 )->torch.Tensor: # `b k c h w`
     "Latents of later frames at step t* (paper B, eq. 8)."
     moved, kept, carried = [], [], base - base_first if start == "residuals" else base
-    for m in matrices: moved.append(m.apply(carried)), kept.append(m.values.square().sum(-1).unflatten(1, (1, *m.size)))
+    for m in matrices:
+        moved.append(m.apply(carried))
+        if start == "restored": kept.append(m.values.square().sum(-1).unflatten(1, (1, *m.size)))
     if not moved: return first
-    moved, kept = torch.stack(moved, 1), torch.stack(kept, 1)
+    moved = torch.stack(moved, 1)
     if start == "residuals": return first + moved
     if start == "latent": return moved
+    kept = torch.stack(kept, 1)
     lost = (1 - kept).clamp(min=0).repeat_interleave(base.shape[-2] // kept.shape[-2], 3).repeat_interleave(base.shape[-1] // kept.shape[-1], 4)
     return moved + lost.sqrt() * fresh
 
@@ -318,8 +321,9 @@ class DenoisingReuseConfig:
     def __post_init__(self):
         _check_names("error", [self.error], ERRORS), _check_names("start", [self.start], STARTS)
         check_whole("references", self.references, 2), check_range("beta", self.beta, 0)
-        try: self.switch_step == "auto" or float(self.switch_step)
-        except (TypeError, ValueError): raise UserError(f"switch_step={self.switch_step!r} must be 'auto' or a timestep") from None
+        try: known = self.switch_step == "auto" if isinstance(self.switch_step, str) else isinstance(float(self.switch_step), float)
+        except (TypeError, ValueError): known = False
+        if not known: raise UserError(f"switch_step={self.switch_step!r} must be 'auto' or a timestep")
         if not isinstance(self.together, bool): raise UserError(f"together={self.together!r} must be True or False")
         RawMotion(**self.raw)                                        # complains about what it cannot take
 
@@ -388,6 +392,12 @@ class _Run:
     fresh:list = None # for start="restored": a generator for each clip
     scales:dict = field(default_factory=dict) # of latents, see `scale`
     choices:dict = field(default_factory=dict) # places that may become the switch step -> what the selector calls them
+
+    def __post_init__(self): self.asked = self.text, self.motion
+
+    def new_phase(self):
+        "Text and motion as they were asked for: what a callback makes of them holds until its phase ends, since each phase has steps of its own."
+        self.text, self.motion = self.asked
 
     @property
     def timesteps(self)->list: return self.scheduler.timesteps.tolist()
@@ -583,6 +593,7 @@ class _Phases:
         "Denoise what begins at the switch steps; that is a share `later` of all frames that no other phase denoises."
         with injected(self.unet, self.adapter if run.config.together else None) as model:
             for k in sorted(set(chosen.tolist())):
+                run.new_phase()
                 clips, scheduler, handover = (chosen == k).nonzero()[:, 0], begin_at(run.scheduler, k), self.state.handovers[k]
                 latents[clips, frames], run.generators = handover.latents[clips], handover.generators
                 left = len(scheduler.timesteps) - k

@@ -61,7 +61,8 @@ WAYS = {
     "full-bare": Way(1000, adapter=False), "200-bare": replace(_AT_200, adapter=False),                          # without paper A
     "full-shared": Way(1000, noise="shared"), "200-shared": replace(_AT_200, noise="shared"),
     "200-apart": replace(_AT_200, reuse=dict(together=False)), "200-raw": replace(_AT_200, networks=False), "auto-raw": Way("auto", networks=False),
-    "auto-observed": Way("auto", reuse=dict(error="step_relative")), "auto-summed": Way("auto", reuse=dict(error="surrogate")), # eq. 12 itself
+    "auto-relative": Way("auto", reuse=dict(error="surrogate_relative")),                                       # eq. 12 itself, on what references show
+    "auto-observed": Way("auto", reuse=dict(error="step_relative")), "auto-summed": Way("auto", reuse=dict(error="surrogate")), # with other errors
     "full-DDPM": Way(1000, "DDPM"), "200-DDPM": Way(200, "DDPM")}
 
 def full_of(name:str)->str:

@@ -297,7 +297,7 @@ class SelectorRecipe:
     clip:float = 1.
     ema:float = .99
     precision:str = "fp32"
-    source:str = "made" # "made": clips on their way out of noise, as a pipeline meets them; "known": clips of the world in the forward process
+    source:str = "made" # "made": clips on their way out of noise, all frames together; "known": clips of the world in the forward process
 
     def __post_init__(self):
         if self.source not in _SOURCES: raise UserError(f"source={self.source!r} is not one of {', '.join(_SOURCES)}")
@@ -540,8 +540,8 @@ def _ship_dss(base, backbone, out, checkpoints, motion, recipe, seed, n, pool_le
         known = clip_cache(backbone, checkpoints/f"clips-{base}-dss.pt", size=motion.size, num_frames=motion.num_frames, interval=motion.interval,
                            length=pool_length, seed=7, progress=progress)
         clips = [_with_origins(known, motion, checkpoints/f"clips-{base}-dss-flow.pt", progress), validation_clips(backbone, motion, n)]
-    data, unseen = (selector_data(network, backbone, c, motion, recipe, checkpoints/f"dss-{base}"/f"{name}.pt", seed, progress=progress)
-                    for name, c in zip(("data", "validation"), clips))
+    data, unseen = (selector_data(network, backbone, c, motion, recipe, checkpoints/f"dss-{base}"/f"{name}.pt", noise, progress=progress)
+                    for name, c, noise in zip(("data", "validation"), clips, (seed, seed + 1))) # a made clip is its caption and its noise: both are new
     selector, history = train_dss(recipe, checkpoints/f"dss-{base}", data, seed, device=backbone.device.type, progress=progress)
     training = asdict(recipe) | dict(seed=seed, clips=pool_length, mtn=fingerprint(network), seconds=round(history["seconds"]),
                                      final_loss=history["log"][-1]["loss"])
