@@ -88,8 +88,9 @@ def main():
     if not args.dry_run and subprocess.run(["git", "status", "--porcelain", "-uno"], cwd=ROOT, stdout=subprocess.PIPE, text=True).stdout:
         sys.exit("there are uncommitted changes; commit them first, or give --dry-run")
     before, now = (numbers_of(root.resolve()) for root in (args.before, ROOT))
-    differ = [k for k in before["found"] | now["found"] if before["found"].get(k) != now["found"].get(k)]
-    print(*(f"{'differs' if k in differ else 'same   '}  {k}" for k in before["found"] | now["found"]), sep="\n")
+    both = [k for k in before["found"] if k in now["found"]]              # what only one of them has, a new way, has no stored results
+    differ = [k for k in both if before["found"][k] != now["found"][k]]
+    print(*(f"{'differs' if k in differ else 'same   ' if k in both else 'new    '}  {k}" for k in before["found"] | now["found"]), sep="\n")
     if differ: sys.exit(f"{len(differ)} of {len(now['found'])} differ: the stored results are of another code, and nothing was changed")
     for kind, old in before["code"].items():
         files = [f for f in (ROOT/"results"/kind).rglob("*.json") if read_json(f)["config"].get("code") == old]
