@@ -5,7 +5,7 @@
 
 Frame-wise denoising takes its frames in the same two batches as reuse does, so that what is compared is steps and not batch sizes; all frames in one batch
 is timed beside it. The ideal formula counts frames, as if a UNet's call cost nothing of its own, and it costs a lot where batches are small: weights are read for a
-few frames. So several clips are made at a time where one is too small a batch, as the tables do, and one clip at a time is beside it. The UNet's calls of both are timed
+few frames. One clip at a time missed the aim for that reason, and that is measured still; beside it several clips are made at a time, as the tables do. The UNet's calls of both are timed
 alone too, without a pipeline around them. Peaks count every allocation that torch makes on the way, the features not included.
 """
 import argparse
@@ -88,8 +88,9 @@ def summary(case, made, times):
 
 
 @torch.no_grad()
-def matrices(network, side, frames, references, steps, device):
-    """The matrices' part of a run at SD 1.5's size: all steps of the references, then the start of the later frames; one reference is an edit of a given clip."""
+def matrices(network, side, frames, references, steps, device, auto=False):
+    """The matrices' part of a run at SD 1.5's size: all steps of the references, then the start of the later frames; one reference is an edit of a given clip,
+    at a step that is given or chosen."""
     given = references == 1
     seen = frames if given else references
     draw = lambda k, c, n: torch.randn(seen, c, n, n, generator=generator("bench reuse", k)).to(device)
@@ -99,6 +100,9 @@ def matrices(network, side, frames, references, steps, device):
     def run():
         state = ReuseState()
         for k in range(steps): state.observe(network, features, 999 - k, seen, pairs)
+        if auto:                                                            # the step is chosen by what another state sees, with errors
+            chooser = ReuseState()
+            for k in range(steps): chooser.observe(network, features, 999 - k, seen, pairs, (latents[0], latents[1]))
         motion = state.motion(network) if given else network.predict([*state.motion(network)], frames - references)
         return start_latents(motion, latents[0, :, references:], latents[1, :, 0], latents[2, :, 0])
     return peak(run, device)
@@ -119,25 +123,26 @@ def main():
     case = lambda backbone, *numbers: dict(zip(("backbone", "latent", "clips", "frames", "references", "steps", "guidance"), (backbone, *numbers)))
     if args.quick: speeds = speed([case(tiny, 8, 2, 4, 2, args.steps, 1.)], args.repeats, args.device)
     else:
-        speeds = speed([case(tiny, 8, clips, 16, 4, args.steps, 3.) for clips in (8, 1)], args.repeats, args.device)
-        steps = args.steps if args.device == "cuda" else min(args.steps, 6)
-        speeds += speed([case(random_sd15(args.device), args.sd_latent, clips, 8, 2, steps, 1.) for clips in (4, 1)], min(args.repeats, 2), args.device)
+        speeds = speed([case(tiny, 8, clips, 16, references, args.steps, 3.) for clips, references in ((4, 4), (1, 4), (1, 2))], args.repeats, args.device)
+        steps = args.steps if args.device == "cuda" else min(args.steps, 4)
+        speeds += speed([case(random_sd15(args.device), args.sd_latent, clips, 8, 2, steps, 1.) for clips in (3, 1)], min(args.repeats, 2), args.device)
     memory = {}
     for window in (None, 8):
         kind = "dense" if window is None else f"window {window}"
         learned = MotionTransformationNetwork((6, 8), (640, 640), window=window).to(args.device).eval()
-        for name, network, references in (("raw features", RawMotion(window=window), 4), ("MTN", learned, 4), ("edit, raw features", RawMotion(window=window), 1)):
-            steps = args.steps if references > 1 else min(args.steps, 3)     # of 15 pairs; the peak does not grow with them
-            memory[f"{name}, {kind}"] = found = matrices(network, args.side, 16, references, steps, args.device)
+        raw = RawMotion(window=window)
+        for name, network, references, auto in (("raw features", raw, 4, False), ("MTN", learned, 4, False), ("edit, raw features", raw, 1, False),
+                                                ("edit, raw features, step chosen", raw, 1, True)):
+            steps = min(args.steps, 5 if references > 1 else 2)              # the peak does not grow with them: at most one surrogate and one matrix of a pair are alive
+            memory[f"{name}, {kind}"] = found = matrices(network, args.side, 16, references, steps, args.device, auto)
             print(f"{name}, {kind}, {args.side} x {args.side} positions, 16 frames, blocks 6 and 8, {steps} steps: peak {found / 2**20:.0f} MB", flush=True)
-    smaller = {name: memory[f"{name}, dense"] / memory[f"{name}, window 8"] for name in ("raw features", "MTN", "edit, raw features")}
-    best = {s["backbone"]: max(x["share"] for x in speeds if x["backbone"] == s["backbone"]) for s in speeds}
-    met = dict(speed=all(share >= TARGET_SHARE for share in best.values()), memory=all(m < TARGET_BYTES for m in memory.values()),
-               windowed=all(x >= TARGET_SMALLER for x in smaller.values()))
-    for name, what in dict(speed=f"{TARGET_SHARE} of the ideal speed-up, on each base for one of the numbers of clips",
-                           memory=f"under {TARGET_BYTES // 2**30} GB at 64 x 64 positions", windowed=f"windowed {TARGET_SMALLER} times smaller there").items():
+    smaller = {name: memory[f"{name}, dense"] / memory[f"{name}, window 8"] for name in (k.removesuffix(", dense") for k in memory if k.endswith(", dense"))}
+    met = dict(speed=[s["share"] >= TARGET_SHARE for s in speeds], memory=[m < TARGET_BYTES for m in memory.values()],
+               windowed=[x >= TARGET_SMALLER for x in smaller.values()])
+    for name, what in dict(speed=f"{TARGET_SHARE} of the ideal speed-up", memory=f"under {TARGET_BYTES // 2**30} GB at 64 x 64 positions",
+                           windowed=f"windowed {TARGET_SMALLER} times smaller there").items():
         decided = not args.quick and (name == "speed" or args.side == 64)
-        print(f"target, {what}: " + (("met" if met[name] else "missed") if decided else "not measured at this size"))
+        print(f"target, {what}: " + (f"met in {sum(met[name])} of {len(met[name])} cases" if decided else "not measured at this size"))
     if args.quick: return
     config = dict(steps=args.steps, side=args.side, sd_latent=args.sd_latent, repeats=args.repeats, device=args.device, threads=torch.get_num_threads())
     values = dict(speed=speeds, peak_bytes=memory, smaller=smaller, target=dict(share=TARGET_SHARE, bytes=TARGET_BYTES, smaller=TARGET_SMALLER), met=met)
