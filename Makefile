@@ -23,7 +23,8 @@ nbdev_test := $(test) OMP_NUM_THREADS=1 nbdev_test --n_workers $(JOBS) --timing
 
 setup: $(STAMP) ## create .venv and install everything (about 6 GB); a second run installs nothing
 
-# The stamp comes last: an environment without one is half finished, and is made anew.
+# The stamp comes last: an environment without one is half finished, and is made anew. In compat mode the checkout is on the path: otherwise Python started
+# beside a checkout called motionrepro takes that folder for the package.
 $(STAMP): settings.ini setup.py
 	@python='$(PYTHON)'; \
 	if [ -z "$$python" ] || ! "$$python" -c '$(new_enough)'; then \
@@ -32,7 +33,7 @@ $(STAMP): settings.ini setup.py
 	  echo "$$python cannot make environments; on Debian and Ubuntu: sudo apt install python3-venv" >&2; exit 1; fi; \
 	if [ ! -e $@ ]; then echo "creating $(VENV) with $$("$$python" --version)"; "$$python" -m venv --clear $(VENV); fi
 	@echo "installing motionrepro and what it needs, torch among it: about 6 GB, some minutes the first time"
-	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python -m pip install --disable-pip-version-check --config-settings editable_mode=compat --editable '.[dev]'
 	@touch $@
 	@echo "ready: make figures, make test, $(BIN)/motionrepro --help"
 

@@ -196,7 +196,7 @@ def _reuse_of(pipe, made, asked):
     config = replace(pipe.reuse, switch_step=asked if asked == "auto" else taken)
     if asked == "auto" and made.timesteps.index(taken) == max(pipe.choices(config, made.timesteps)): nearest = ", the last one that it may choose"
     return (f"reuse down to switch step {taken:g}{nearest}: {made.unet_calls} of {full:.0f} frame evaluations, ideal speed-up {made.ideal_speedup:.2f}, "
-            f"measured {made.measured_speedup:.2f}\n"
+            f"measured {made.measured_speedup:.2f}{'' if made.ideal_speedup >= 1 else ': more than denoising all frames takes'}\n"
             f"{pipe.how(config)}")
 
 def _generate(args):
@@ -211,8 +211,8 @@ def _generate(args):
     if args.reuse:
         if args.num_frames < 3: raise UserError(f"num_frames={args.num_frames} leaves nothing to reuse denoising for", "give --num-frames 16")
         references = min(4, args.num_frames - 1) if args.references is None else check_range("references", args.references, 2, args.num_frames - 1)
-        reuse = dict(references=references, switch_step=_switch_step(args.switch_step or "200"))
-    elif args.references is not None or args.switch_step: raise UserError("--references and --switch-step are for --reuse", "add --reuse, or leave them out")
+        reuse = dict(references=references, switch_step=_switch_step("200" if args.switch_step is None else args.switch_step))
+    elif args.references is not None or args.switch_step is not None: raise UserError("--references and --switch-step are for --reuse", "add --reuse, or leave them out")
     if alone and (args.adapter not in (None, "none") or motion != "auto"):
         raise UserError("a single frame has no motion and no use for an adapter", "give --num-frames 8, or leave --adapter and --motion out")
     _check_writable(out)
@@ -255,12 +255,13 @@ def _keep_window(pipe, args):
 def _edit(args):
     "Give a clip another look."
     from motionrepro.backbones import default_guidance
-    from motionrepro.core import check_range, generator
+    from motionrepro.core import UserError, check_range, generator
     from motionrepro.data.video import check_target, fit, write_video
     from motionrepro.reuse.pipeline import DenoisingReusePipeline
     check_target(args.out, args.fps), _check_writable(args.out)
     switch_step, video = _switch_step(args.switch_step), _given_clip(args)
     check_range("guidance", args.guidance or 0, 0)
+    if args.guidance not in (None, 1) and not args.prompt: raise UserError(f"guidance={args.guidance:g} has no prompt to lead to", "give --prompt, or leave --guidance out")
     style = _read_style(args.style, video)
     if args.late is not None: check_range("late", args.late, 0, 1)
     pipe, which = _pipeline(DenoisingReusePipeline, args)
@@ -484,12 +485,14 @@ def _add_given(p, prompt):
 def _add_edit(commands, common):
     p = _command(commands, common, "edit", _edit, "a clip's motion with another look", """
 The clip's motion matrices carry the early denoising of the new first frame over to all other frames, which are then denoised from the switch
-step on. The style image is the clip's first frame, changed: it must have the size of the clip's frames. Both are scaled and cropped to what the
-backbone was trained on.""", 'motionrepro edit clip.mp4 --style first.png --switch-step auto --out edited.gif')
+step on. The style image is the clip's first frame, changed: it must have the size of the clip's frames (`ffmpeg -i clip.mp4 -frames:v 1 first.png` writes the
+first frame). Both are scaled and cropped to what the backbone was trained on. tiny-128 ships with a motion network; elsewhere the motion is that of raw features.""",
+                 'motionrepro edit clip.mp4 --style first.png --backbone tiny-128 --out edited.gif')
     p.add_argument("clip", metavar="CLIP", help="video file whose motion is taken")
     p.add_argument("--style", required=True, metavar="IMAGE", help="its first frame with another look")
     _add_given(p, "what the new clip shows (default: nothing; there is no guidance then)")
-    p.add_argument("--switch-step", default="auto", metavar="N", help="timestep where denoising begins, the nearest one of the schedule is taken; or auto (default: %(default)s)")
+    p.add_argument("--switch-step", default="200", metavar="N", help="timestep where denoising begins, the nearest one of the schedule is taken; or auto, which looks at all "
+                   "frames at all steps down to the last that it may choose, and so saves little or nothing (default: %(default)s)")
     p.add_argument("--late", type=float, metavar="SHARE", help="noise levels whose matrices tell the motion, from the clean end, 0 to 1; 0 takes those of the steps that are "
                    "reused, equation 7 (default: 0.2 with a motion network, else 0)")
     p.add_argument("--guidance", type=float, metavar="SCALE", help="classifier-free guidance, 1 is none (default: what suits the backbone, with a prompt)")

@@ -77,10 +77,12 @@ def test_edit(folder, tmp_path, capsys):
     from motionrepro.data.video import read_clip
     assert run(folder, "edit", "fast.gif", "--style", "style.png", "--num-frames", 4, "--steps", 4, "--out", tmp_path/"edited.gif") == 0
     out = capsys.readouterr().out
-    assert "the last one that it may choose" in out                          # raw features' errors say so nearly always; that shall be seen
     assert "edited.gif: 4 frames of 64 x 64 pixels" in out and "frame evaluations" in out and "raw features of blocks 6, 8" in out
     edited, source = (read_clip(path, 4, 1, size=None).video[0] for path in (tmp_path/"edited.gif", folder/"fast.gif"))
     assert (edited - source.flip(0)).abs().mean() < (edited - source).abs().mean()
+    assert run(folder, "edit", "fast.gif", "--style", "style.png", "--num-frames", 4, "--steps", 4, "--switch-step", "auto", "--out", tmp_path/"auto.gif") == 0
+    out = capsys.readouterr().out                                            # raw features' errors pick the last one nearly always, and looking costs; that shall be seen
+    assert "the last one that it may choose" in out
     for name, more in {"window.gif": ["--window", 1], "late.gif": ["--late", .5]}.items():
         assert run(folder, "edit", "fast.gif", "--style", "style.png", "--num-frames", 4, "--steps", 4, *more, "--out", tmp_path/name) == 0
         assert (tmp_path/name).read_bytes() != (tmp_path/"edited.gif").read_bytes()
@@ -92,7 +94,7 @@ def test_analyse(folder, tmp_path, capsys):
     out = capsys.readouterr().out
     stored = json.loads((tmp_path/"clip.json").read_text())
     assert sorted(p.name for p in tmp_path.iterdir()) == ["clip.json", "clip.png"] and Image.open(tmp_path/"clip.png").size[0] > 1000
-    assert f"suggested switch step {stored['switch_step']}" in out and "no MTN" in out and "no selector" in out
+    assert f"suggested switch step {stored['switch_step']}" in out and "no motion network, MTN" in out and "no selector" in out
     assert stored["switch_step"] in stored["timesteps"] and len(stored["nmi"]) == len(stored["errors"]["surrogate"]) == 6 and stored["settings"]["steps"] == 6
     assert run(folder, "analyse", "fast.gif", "--num-frames", 3, "--steps", 6, "--out", tmp_path/"again.png", "--json", "-") == 0
     again = json.loads(capsys.readouterr().out)
@@ -103,7 +105,7 @@ def test_what_ships_for_128_pixels(folder, tmp_path, capsys):
     """With a motion network and a selector, which `tiny` does not have."""
     more = ["--backbone", "tiny-128", "--num-frames", 3, "--steps", 4, "--out"]
     assert run(folder, "analyse", "fast.gif", *more, tmp_path/"clip.png") == 0
-    assert "motion by the MTN, switch step by the selector" in capsys.readouterr().out and (tmp_path/"clip.json").exists()
+    assert "motion by the motion network (MTN), switch step by the selector" in capsys.readouterr().out and (tmp_path/"clip.json").exists()
     assert run(folder, "edit", "fast.gif", "--style", "style.png", *more, tmp_path/"edited.gif") == 0
     assert "3 frames of 128 x 128 pixels" in capsys.readouterr().out
     for command in (["edit", "fast.gif", "--style", "style.png"], ["analyse", "fast.gif"]):
@@ -120,6 +122,7 @@ def test_what_ships_for_128_pixels(folder, tmp_path, capsys):
     (["edit", "fast.gif", "--style", "style.png", "--num-frames", 1], "num_frames=1"),
     (["edit", "fast.gif", "--style", "style.png", "--num-frames", 3, "--steps", 5, "--switch-step", 5000], "switch_step=5000 is outside"),
     (["edit", "fast.gif", "--style", "style.png", "--noise", "pink"], "invalid choice: 'pink'"),
+    (["edit", "fast.gif", "--style", "style.png", "--num-frames", 3, "--guidance", 3], "guidance=3 has no prompt to lead to"),
     (["edit", "fast.gif", "--style", "style.png", "--late", 2], "late=2.0 is outside [0, 1]"),
     (["edit", "fast.gif", "--style", "style.png", "--window", -1], "window=-1"), (["analyse", "fast.gif", "--window", "wide"], "invalid int value"),
     (["edit", "fast.gif", "--style", "style.png", "--out", "x.txt"], "cannot write .txt"),

@@ -292,6 +292,8 @@ def as_clip(
     if isinstance(frames, (list, tuple)):
         if odd := [x for x in frames if not (hasattr(x, "convert") or isinstance(x, (torch.Tensor, np.ndarray)) and x.ndim == 3)]:
             raise UserError(f"{name} must be frames, a list of pictures or of `3 h w`; there is a {type(odd[0]).__name__} in it")
+        if len({next(k for k in (torch.Tensor, np.ndarray, object) if isinstance(x, k)) for x in frames}) > 1:
+            raise UserError(f"{name} has frames of several kinds: {', '.join(sorted({type(x).__name__ for x in frames}))}")
         sizes = {f"{x.size[0]} x {x.size[1]}" if hasattr(x, "convert") else _size(x) for x in frames}
         if len(sizes) > 1: raise UserError(f"{name} has frames of unequal size: {', '.join(sorted(sizes))}")
         if frames and not hasattr(frames[0], "convert"): frames = torch.stack(frames) if isinstance(frames[0], torch.Tensor) else np.stack(frames)
@@ -449,6 +451,7 @@ class _Choices:
         config:DenoisingReuseConfig=None, # default: everything at its default
     ):
         "Reuse denoising from now on, as it does from the beginning."
+        if not isinstance(config, (DenoisingReuseConfig, type(None))): raise UserError(f"config={config!r} must be a DenoisingReuseConfig")
         self.reset()
         self.reuse = config or DenoisingReuseConfig()
 
@@ -474,7 +477,7 @@ class _Choices:
 
     def _schedule(self, num_inference_steps):
         "A copy of the scheduler with its timesteps set."
-        check_range("num_inference_steps", num_inference_steps, 1, self.scheduler.config.num_train_timesteps)
+        check_whole("num_inference_steps", num_inference_steps, 1, self.scheduler.config.num_train_timesteps)
         scheduler = copy.deepcopy(self.scheduler)
         scheduler.set_timesteps(num_inference_steps, device=self._execution_device)
         return scheduler
@@ -501,7 +504,7 @@ class _Choices:
     def how(self, config:DenoisingReuseConfig)->str:
         "Where motion and switch step come from, in words."
         blocks = ", ".join(map(str, _blocks(self.network(config))))
-        motion = f"motion of the raw features of blocks {blocks} (there is no MTN)" if self.mtn is None else "motion by the MTN"
+        motion = f"motion of the raw features of blocks {blocks} (there is no motion network, MTN)" if self.mtn is None else "motion by the motion network (MTN)"
         if config.switch_step != "auto": return f"{motion}, switch step as given"
         return f"{motion}, switch step by " + ("the selector" if self.dss is not None else "equation 12 on observed errors (there is no selector)")
 
@@ -514,7 +517,7 @@ class _Choices:
             return {k: config.switch_step}
         inner = [t for t in dict.fromkeys(self._later_steps(timesteps)) if .1 <= t / self.scheduler.config.num_train_timesteps <= .9]
         if not inner: raise UserError(f"switch_step='auto' needs steps between 0.9 and 0.1 of the trained ones, and the schedule is {timesteps}",
-                                      "take more steps, or give a switch_step")
+                                      f"take more than num_inference_steps={len(timesteps)}, or give a switch_step")
         if self.dss is None:
             optimal_switch_step([0.] * len(inner), inner, config.beta)       # complains about beta before anything is computed
             return {step_index(timesteps, t): t for t in inner}
@@ -547,6 +550,7 @@ class _Phases:
     def _begin(self, config, prompts, negative, motion, guidance_scale, num_inference_steps, timed, callback, shown):
         "Everything that the phases need, checked; no noise is drawn yet."
         _check_names("callback_on_step_end_tensor_inputs", shown, self._callback_tensor_inputs)
+        if callback is not None and not callable(callback): raise UserError(f"callback_on_step_end={callback!r} is no function")
         check_range("guidance_scale", guidance_scale, 0)
         scheduler, device = self._schedule(num_inference_steps), self._execution_device
         self._guidance_scale, self._num_timesteps, self._interrupt = guidance_scale, len(scheduler.timesteps), False # as in the pipeline without reuse
@@ -618,6 +622,7 @@ class _References:
     "The phase of the references."
     def _check_frames(self, config, num_frames):
         "Refuse numbers of frames that the networks were not made for."
+        if num_frames < 2: raise UserError(f"num_frames={num_frames} leaves nothing to reuse denoising for; allowed are whole numbers from 2", "call disable() first")
         check_range("references", config.references, 2, num_frames)
         later = num_frames - config.references
         if self.adapter is not None:
@@ -866,6 +871,8 @@ class DenoisingReusePipeline(_Choices, _References, _GivenClips, _Phases, Motion
         prompts = as_texts("prompt", prompt)
         if not all(p.strip() for p in prompts): raise UserError(f"prompt={prompt!r} is empty", "for a clip without a prompt give any word, guidance_scale=0 and a motion score: the word is ignored then")
         check_whole("num_frames", num_frames, 1), _check_names("output_type", [output_type], OUTPUT_TYPES)
+        _check_names("noise", [noise], TIES), _check_rho(noise, rho)
+        if latents is not None and rho is not None: raise UserError(f"rho={rho} is for noise that is drawn, and latents are given")
         config = self._configured(references=references, switch_step=switch_step)
         shape, device = latent_shape(self.backbone, len(prompts), num_frames, height, width, latents), self._execution_device
         draw = lambda: tied_noise(shape, noise, rho, generator, device) if latents is None else latents.to(device, torch.float32)
