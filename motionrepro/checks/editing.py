@@ -116,10 +116,10 @@ def edited_clips(
     **reuse, # of `DenoisingReuseConfig`
 ): # yields what `edit_pairs` does, with clips "edit", "still", "moving", the pipeline's output "out", and "scores"
     "Edit clips whose true edit is known."
-    from motionrepro.reuse.pipeline import DenoisingReuseConfig, DenoisingReusePipeline
+    from motionrepro.reuse.pipeline import DenoisingReuseConfig, DenoisingReusePipeline, nearest_timestep
     pipe = DenoisingReusePipeline.from_pretrained(config["backbone"])
     pipe.set_progress_bar_config(disable=True)
-    pipe.enable(DenoisingReuseConfig(**reuse))
+    pipe.enable(DenoisingReuseConfig(**dict(switch_step=nearest_timestep(pipe.timesteps(config["steps"]), config["switch_step"])) | reuse))
     for seed in config["seeds"]:
         for i, pair in enumerate(edit_pairs(config["data"], config["size"], config["num_frames"], config["clips"], seed)):
             out = pipe.edit(pair["source"], pair["truth"][0], pair["prompt"], source_prompt=pair["caption"], num_inference_steps=config["steps"],
@@ -183,7 +183,7 @@ def _configure_edits(p):
     from motionrepro.reuse.pipeline import LATE
     size = reuse_size(p)
     return {k: v for k, v in size.items() if k != "references"} | dict(weights=weights_fingerprint(size["backbone"]), parts=shipped_parts(size["backbone"]),
-        guidance=default_guidance(size["backbone"]), data=p.data, late=LATE, clips=2 if p.name == "smoke" else 8, seeds=list(range(p.seeds)))
+        guidance=default_guidance(size["backbone"]), data=p.data, late=LATE, switch_step=200, clips=2 if p.name == "smoke" else 8, seeds=list(range(6, 6 + p.seeds)))
 
 def _measure_edits(config):
     "With the levels that `edit` takes by default, and with those that are reused."
