@@ -84,11 +84,13 @@ def make_pipeline(
     way:Way,
     backbone, # base
     assets=None, # folder of the shipped models; default: the package's
+    steps:int=100, # of the schedule
 )->DenoisingReusePipeline:
     "What makes clips this way."
     saved = lambda name, wanted: folder if wanted and (folder := Path(assets or assets_path())/backbone.name/name).is_dir() else None
     pipe = DenoisingReusePipeline.from_pretrained(backbone, saved("adapter", way.adapter), saved("mtn", way.networks), saved("dss", way.selects))
-    if kind := SCHEDULERS[way.scheduler]: pipe.scheduler = kind.from_config(pipe.scheduler.config)
+    all_of_them = dict(steps_offset=0) if steps == pipe.scheduler.config.num_train_timesteps else {} # Stable Diffusion's offset of 1 would lead past the first step
+    if kind := SCHEDULERS[way.scheduler]: pipe.scheduler = kind.from_config(pipe.scheduler.config, **all_of_them)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
@@ -214,7 +216,7 @@ def measure_way(
     "Make a way's clips and store what they are like, if that is not there yet."
     ways = ways or WAYS
     way = ways[name]
-    pipe = make_pipeline(way, backbone, job.assets)
+    pipe = make_pipeline(way, backbone, job.assets, way.steps or job.steps)
     config = _config(way, job, backbone, pipe, judges)
     if stored(job.file(name), config) and job.clips(name).exists() and (kept := torch.load(job.clips(name), weights_only=True))["config"] == repr(config):
         return kept["video"].float() / 255
