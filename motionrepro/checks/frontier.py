@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['BASES', 'SEEDS', 'QUALITY', 'ENOUGH_CLIPS', 'B09', 'RIVALS', 'B12', 'PAPER_SECONDS', 'A100_PEAK', 'B13', 'B20',
            'SCORES', 'X04', 'KEPT', 'X05', 'FIXED', 'MEASURES', 'X08', 'ABLATIONS', 'QUESTIONS', 'CHECKS',
-           'frontier_folder', 'stored_files', 'Ways', 'load_stored', 'values_of', 'later_sharpness', 'cost_of',
-           'rank_interval', 'Question', 'results_fingerprint', 'configure_ways', 'as_check', 'equation_steps',
-           'find_consistency', 'judge_consistency', 'find_best', 'judge_quality', 'judge_balance', 'unet_operations',
-           'find_speed', 'judge_speed', 'find_blur', 'judge_blur', 'find_motion', 'judge_motion', 'find_composed',
-           'judge_composed', 'find_gain', 'judge_gain', 'ablation_rows', 'kept_clips', 'quick_size', 'quick_ways',
-           'clip_caption', 'draw_strips', 'draw_interval', 'value_rows']
+           'frontier_folder', 'stored_files', 'clips_of', 'Ways', 'load_stored', 'values_of', 'later_sharpness',
+           'cost_of', 'rank_interval', 'Question', 'results_fingerprint', 'configure_ways', 'as_check',
+           'equation_steps', 'find_consistency', 'judge_consistency', 'find_best', 'judge_quality', 'judge_balance',
+           'unet_operations', 'find_speed', 'judge_speed', 'find_blur', 'judge_blur', 'find_motion', 'judge_motion',
+           'find_composed', 'judge_composed', 'find_gain', 'judge_gain', 'ablation_rows', 'kept_clips', 'quick_size',
+           'quick_ways', 'clip_caption', 'draw_strips', 'draw_interval', 'value_rows']
 
 # %% ../../nbs/checks/40_frontier.ipynb #efbdd686
 import hashlib, math, tempfile
@@ -47,6 +47,10 @@ def _conditions(config):
     return same | {k: v for k, v in weights.items() if k not in unused} | ({} if way["steps"] else dict(steps=config["steps"]))
 
 # %% ../../nbs/checks/40_frontier.ipynb #b56b30bd
+def clips_of(rows)->int: # (values, config)
+    "How many clips there are."
+    return sum(len(v["per_clip"]["MM"]) for v, _ in rows)
+
 @dataclass(frozen=True)
 class Ways:
     "Stored ways of one base that can be compared."
@@ -58,10 +62,15 @@ class Ways:
         "Seeds with which all of these ways were measured."
         return sorted(set.intersection(*(set(self.rows.get(w, ())) for w in ways)))
 
+    def together(self, *ways)->dict: # way -> list of (values, config)
+        "Those of these ways that were measured, with the seeds that all of them have."
+        there = [w for w in ways if w in self.rows]
+        return {w: [self.rows[w][s] for s in self.seeds(*there)] for w in there}
+
     @property
     def n(self)->int:
         "Clips without reuse, of all seeds."
-        return sum(len(v["per_clip"]["MM"]) for v, _ in self.rows.get("full", {}).values())
+        return clips_of(self.rows.get("full", {}).values())
 
     def points(self, way)->dict: # as `training.tables` has them
         "Values by seed; empty if it was not measured."
