@@ -594,7 +594,7 @@ def value_rows(
     table = []
     for way in (w for w in ways if w in source.rows):
         points, rows = source.points(way), list(source.rows[way].values())
-        words = [f"{m} {cell(points, m)}" for m in ("CLIP-SIM[world]", "FC[world]", "FVD[world]", "FID[world]", "IS[world]")]
+        words = [f"{m} {cell(points, m).replace('(trainings)', '(seeds)')}" for m in ("CLIP-SIM[world]", "FC[world]", "FVD[world]", "FID[world]", "IS[world]")]
         words += [f"{name} {_mean_text(values_of(rows, m))}" for name, m in (("detail", "detail"), ("SSIM to full", "ssim_to_full"))]
         steps = values_of(rows, "switch_step")
         kinds = [k for k in ("ideal", "measured") if all(f"{k}_speedup" in v for v in points.values())] # one batch of all frames is timed by nobody
