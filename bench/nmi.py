@@ -5,6 +5,7 @@
 
 The others get the intervals of all entries ready made, and only count. This package starts from the matrices.
 """
+
 import argparse
 import statistics
 import time
@@ -14,20 +15,24 @@ import numpy as np
 import torch
 from sklearn.metrics import normalized_mutual_info_score
 
-from motionrepro.core import generator, save_result
+from motionrepro.core import generator
+from motionrepro.provenance import save_result
 from motionrepro.reuse.nmi import BINS, nmi_curve
 
-OURS, TARGET_RATIO, TARGET_DIFFERENCE = "nmi_curve", 40, 1e-6
+OURS = "nmi_curve"
+TARGET_RATIO = 40
+TARGET_DIFFERENCE = 1e-6
 
 
 def sequence(steps, size):
     """Cosines `steps size size` that change a little from each step to the next."""
-    random, keep = generator("bench nmi"), .98
+    random = generator("bench nmi")
+    keep = 0.98
     x = torch.randn(size, size, generator=random)
     result = torch.empty(steps, size, size)
     for k in range(steps):
         result[k] = (x / 3).tanh()
-        x = keep * x + (1 - keep**2)**.5 * torch.randn(size, size, generator=random)
+        x = keep * x + (1 - keep**2) ** 0.5 * torch.randn(size, size, generator=random)
     return result
 
 
@@ -45,44 +50,70 @@ def plain(a, b, bins):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="at most 60 steps; nothing is written")
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--size", type=int, default=256, help="positions; matrices are size x size")
     parser.add_argument("--bins", type=int, default=BINS)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--output", default=Path(__file__).parents[1]/"results"/"bench"/"nmi.json")
+    parser.add_argument("--output", default=Path(__file__).parents[1] / "results" / "bench" / "nmi.json")
     args = parser.parse_args()
-    start, steps = time.perf_counter(), min(args.steps, 60) if args.quick else args.steps
+    start = time.perf_counter()
+    steps = min(args.steps, 60) if args.quick else args.steps
     matrices = sequence(steps, args.size)
     labels = {name: [intervals(m, args.bins).astype(name) for m in matrices] for name in ("int64", "int32")}
     loop = lambda f, labels: np.array([f(a, b) for a, b in zip(labels, labels[1:])])
-    runs = {OURS: lambda: nmi_curve(matrices, bins=args.bins).numpy(),
-            "scikit-learn, int64": lambda: loop(normalized_mutual_info_score, labels["int64"]),
-            "scikit-learn, int32": lambda: loop(normalized_mutual_info_score, labels["int32"]),
-            "plain bincount, int64": lambda: loop(lambda a, b: plain(a, b, args.bins), labels["int64"])}
-    seconds, found = {name: [] for name in runs}, {}
-    nmi_curve(matrices[:3]), normalized_mutual_info_score(*labels["int64"][:2])      # libraries load on their first call
-    for _ in range(args.repeats):                                    # one after the other, so that a busy machine slows all of them
+    runs = {
+        OURS: lambda: nmi_curve(matrices, bins=args.bins).numpy(),
+        "scikit-learn, int64": lambda: loop(normalized_mutual_info_score, labels["int64"]),
+        "scikit-learn, int32": lambda: loop(normalized_mutual_info_score, labels["int32"]),
+        "plain bincount, int64": lambda: loop(lambda a, b: plain(a, b, args.bins), labels["int64"]),
+    }
+    seconds = {name: [] for name in runs}
+    found = {}
+    nmi_curve(matrices[:3])
+    normalized_mutual_info_score(*labels["int64"][:2])  # libraries load on their first call
+    for _ in range(args.repeats):  # one after the other, so that a busy machine slows all of them
         for name, run in runs.items():
             begin = time.perf_counter()
             found[name] = run()
             seconds[name].append(time.perf_counter() - begin)
     difference = max(float(np.abs(found[OURS] - other).max()) for other in found.values())
     ratios = {name: [theirs / ours for theirs, ours in zip(s, seconds[OURS])] for name, s in seconds.items()}
-    print(f"NMI of {steps} matrices of {args.size} x {args.size} and their neighbours, {torch.get_num_threads()} threads, median of {args.repeats}")
+    print(
+        f"NMI of {steps} matrices of {args.size} x {args.size} and their neighbours, {torch.get_num_threads()} threads, median of {args.repeats}"
+    )
     for name, s in seconds.items():
-        print(f"{name:>22}: {statistics.median(s):8.3f} s, {statistics.median(s) / (steps - 1) * 1e6:8.1f} us per pair, "
-              f"{statistics.median(ratios[name]):6.1f} times ours ({min(ratios[name]):.1f} to {max(ratios[name]):.1f})")
-    ratio = statistics.median(ratios["scikit-learn, int64"])         # int64 is what numpy.digitize and numpy.searchsorted return
+        print(
+            f"{name:>22}: {statistics.median(s):8.3f} s, {statistics.median(s) / (steps - 1) * 1e6:8.1f} us per pair, "
+            f"{statistics.median(ratios[name]):6.1f} times ours ({min(ratios[name]):.1f} to {max(ratios[name]):.1f})"
+        )
+    ratio = statistics.median(
+        ratios["scikit-learn, int64"]
+    )  # int64 is what numpy.digitize and numpy.searchsorted return
     met = ratio >= TARGET_RATIO and difference <= TARGET_DIFFERENCE
-    print(f"largest difference {difference:.1e}; target, {TARGET_RATIO} times as fast as scikit-learn (int64) and equal to {TARGET_DIFFERENCE:g}: "
-          + ("met" if met else "missed"))
-    if args.quick: return
-    values = dict(seconds={name: statistics.median(s) for name, s in seconds.items()},
-                  ratios={name: dict(median=statistics.median(r), lowest=min(r), highest=max(r)) for name, r in ratios.items() if name != OURS},
-                  difference=difference, target=dict(ratio=TARGET_RATIO, difference=TARGET_DIFFERENCE), met=met)
-    config = dict(steps=steps, size=args.size, bins=args.bins, repeats=args.repeats, threads=torch.get_num_threads())
+    print(
+        f"largest difference {difference:.1e}; target, {TARGET_RATIO} times as fast as scikit-learn (int64) and equal to {TARGET_DIFFERENCE:g}: "
+        + ("met" if met else "missed")
+    )
+    if args.quick:
+        return
+    values = dict(
+        seconds={name: statistics.median(s) for name, s in seconds.items()},
+        ratios={
+            name: dict(median=statistics.median(r), lowest=min(r), highest=max(r))
+            for name, r in ratios.items()
+            if name != OURS
+        },
+        difference=difference,
+        target=dict(ratio=TARGET_RATIO, difference=TARGET_DIFFERENCE),
+        met=met,
+    )
+    config = dict(
+        steps=steps, size=args.size, bins=args.bins, repeats=args.repeats, threads=torch.get_num_threads()
+    )
     save_result(args.output, values, config, seed="bench nmi", seconds=time.perf_counter() - start)
     print(f"written to {args.output}")
 

@@ -7,7 +7,13 @@ __all__ = ['MOST_PIXELS', 'MOST_MATCHED', 'TRAIN_TARGETS', 'SHIPPED_ADAPTERS', '
            'PROFILE_NAMES', 'make_parser', 'main']
 
 # %% ../nbs/90_cli.ipynb #731bfcc6
-import argparse, contextlib, json, math, os, sys, traceback
+import argparse
+import contextlib
+import json
+import math
+import os
+import sys
+import traceback
 from pathlib import Path
 
 from . import __version__
@@ -16,94 +22,177 @@ from . import __version__
 def _say(kind, message, hint=""):
     "One line to stderr, and one with a hint if there is one."
     print(f"motionrepro: {kind}: {' '.join(str(message).split())}", file=sys.stderr)
-    if hint: print(f"hint: {' '.join(hint.split())}", file=sys.stderr)
+    if hint:
+        print(f"hint: {' '.join(hint.split())}", file=sys.stderr)
+
 
 def _explain(error):
     "What an exception says to a user: message, hint, exit status."
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror, getattr(error, "hint", ""), 2
-    if isinstance(error, (ValueError, OSError)): return str(error) or type(error).__name__, getattr(error, "hint", ""), 2
-    return f"{type(error).__name__}: {error}", "this should not happen; run the same command with --debug to see where it comes from", 1
+        return (
+            f"{error.filename}: {error.strerror}" if error.filename else error.strerror,
+            getattr(error, "hint", ""),
+            2,
+        )
+    if isinstance(error, (ValueError, OSError)):
+        return str(error) or type(error).__name__, getattr(error, "hint", ""), 2
+    return (
+        f"{type(error).__name__}: {error}",
+        "this should not happen; run the same command with --debug to see where it comes from",
+        1,
+    )
+
 
 def _table(head, rows):
     "Columns of equal width; the first to the left, numbers to the right."
     cells = [head, *rows]
     widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
-    return "\n".join("  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths))).rstrip() for row in cells)
+    return "\n".join(
+        "  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths))).rstrip()
+        for row in cells
+    )
+
 
 def _write_or_print(target, value):
     "JSON to a file, or to the standard output for `-`."
-    if target == "-": print(json.dumps(value, indent=1, allow_nan=False)); return
+    if target == "-":
+        print(json.dumps(value, indent=1, allow_nan=False))
+        return
     from motionrepro.core import write_json
+
     _check_writable(target)
     write_json(target, value)
+
 
 def _check_writable(path):
     "Stop before the work rather than after it, if its result could not be stored."
     import tempfile
+
     from motionrepro.core import UserError
+
     path = Path(path)
-    if path.is_dir(): raise UserError(f"{path}: is a folder, not a file", "name a file in it")
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder, not a file", "name a file in it")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=path.parent).close()
-    except OSError as e: raise UserError(f"{path}: cannot be written there ({e.strerror})", "name a file in a folder that you may write to") from e
+    except OSError as e:
+        raise UserError(
+            f"{path}: cannot be written there ({e.strerror})", "name a file in a folder that you may write to"
+        ) from e
+
 
 def _check_folders(*folders):
     "The same for folders that will be made once there is something for them; None is left alone."
     from motionrepro.core import UserError
+
     for folder in filter(None, folders):
         there = next(p for p in (Path(folder).absolute(), *Path(folder).absolute().parents) if p.exists())
-        why = f"{there} is a file" if not there.is_dir() else "" if os.access(there, os.W_OK) else f"{there} is read-only"
-        if why: raise UserError(f"{folder}: cannot be made, {why}", "name a folder that you may write to")
+        why = (
+            f"{there} is a file"
+            if not there.is_dir()
+            else ""
+            if os.access(there, os.W_OK)
+            else f"{there} is read-only"
+        )
+        if why:
+            raise UserError(f"{folder}: cannot be made, {why}", "name a folder that you may write to")
 
 # %% ../nbs/90_cli.ipynb #c01c6957
-MOST_PIXELS = 4096 # height and width of frames; a typing error shall not fill the memory
-MOST_MATCHED = 1024 # of frames whose positions are all compared with each other
+MOST_PIXELS = 4096  # height and width of frames; a typing error shall not fill the memory
+MOST_MATCHED = 1024  # of frames whose positions are all compared with each other
+
 
 def _read_clips(sources, options):
     "Clips of all files and folders, the errors of the others, and whether one of those was named."
     from tqdm import tqdm
+
     from motionrepro.data.video import VideoError, list_videos, read_clip
-    files, clips, errors, named = [], [], [], False
+
+    files = []
+    clips = []
+    errors = []
+    named = False
     for source in sources:
-        try: files += [(f, not Path(source).is_dir()) for f in list_videos(source).values()]
-        except VideoError as e: errors.append(e); named = True
+        try:
+            files += [(f, not Path(source).is_dir()) for f in list_videos(source).values()]
+        except VideoError as e:
+            errors.append(e)
+            named = True
     for file, by_name in tqdm(files, unit="file", leave=False, disable=None):
-        try: clips.append(read_clip(file, **options))
-        except VideoError as e: errors.append(e); named |= by_name
-    if not clips and len(errors) == 1: raise errors[0]
-    for e in errors: _say("skipped", e)
-    if not clips: raise VideoError(f"none of {len(errors)} files could be scored", "the lines above say why")
+        try:
+            clips.append(read_clip(file, **options))
+        except VideoError as e:
+            errors.append(e)
+            named |= by_name
+    if not clips and len(errors) == 1:
+        raise errors[0]
+    for e in errors:
+        _say("skipped", e)
+    if not clips:
+        raise VideoError(f"none of {len(errors)} files could be scored", "the lines above say why")
     return clips, errors, named
+
 
 def _score(args):
     "Print motion scores of clips."
-    import torch
     from dataclasses import asdict
+
+    import torch
+
     from motionrepro.core import check_range
     from motionrepro.temporal.motion import MotionNormalizer, frame_difference, world_normalizer
-    check_range("num_frames", args.num_frames, 2), check_range("size", args.size, 8, MOST_PIXELS)
+
+    check_range("num_frames", args.num_frames, 2)
+    check_range("size", args.size, 8, MOST_PIXELS)
     for target in (args.json, args.fit):
-        if target not in (None, "-"): _check_writable(target)
+        if target not in (None, "-"):
+            _check_writable(target)
     normalizer = MotionNormalizer.load(args.normalizer) if args.normalizer else world_normalizer()
-    options = dict(num_frames=args.num_frames, interval=args.interval, size=args.size, fps=args.fps, start=args.start)
+    options = dict(
+        num_frames=args.num_frames, interval=args.interval, size=args.size, fps=args.fps, start=args.start
+    )
     clips, errors, named = _read_clips(args.clips, options)
     raw = torch.cat([frame_difference(c.video[None]) for c in clips])
     if args.fit:
         normalizer = MotionNormalizer.fit(raw, source=f"{len(clips)} clips, {options}")
         normalizer.save(args.fit)
     motion = normalizer(raw).tolist()
-    rows = [dict(file=c.path, frames=c.available, fps=None if math.isnan(c.fps) else c.fps, frame_difference=r, motion=m, indices=c.indices)
-            for c, r, m in zip(clips, raw.tolist(), motion)]
-    if args.json: _write_or_print(args.json, dict(clips=rows, skipped=[str(e) for e in errors], settings=options, normalizer=asdict(normalizer)))
+    rows = [
+        dict(
+            file=c.path,
+            frames=c.available,
+            fps=None if math.isnan(c.fps) else c.fps,
+            frame_difference=r,
+            motion=m,
+            indices=c.indices,
+        )
+        for c, r, m in zip(clips, raw.tolist(), motion)
+    ]
+    if args.json:
+        _write_or_print(
+            args.json,
+            dict(
+                clips=rows, skipped=[str(e) for e in errors], settings=options, normalizer=asdict(normalizer)
+            ),
+        )
     if args.json != "-":
-        cells = [[r["file"], str(r["frames"]), f"{r['fps']:.4g}" if r["fps"] else "?", f"{r['frame_difference']:.5f}", f"{r['motion']:.3f}"]
-                 for r in rows]
+        cells = [
+            [
+                r["file"],
+                str(r["frames"]),
+                f"{r['fps']:.4g}" if r["fps"] else "?",
+                f"{r['frame_difference']:.5f}",
+                f"{r['motion']:.3f}",
+            ]
+            for r in rows
+        ]
         print(_table(["file", "frames", "fps", "difference", "motion"], cells))
         low, high = normalizer.percentiles
-        print(f"\nmotion 0 is a difference of {normalizer.low:.5f}, motion 1 of {normalizer.high:.5f}: percentiles {low:g} and {high:g} of "
-              f"{normalizer.n} clips ({normalizer.source or 'of unknown source'})")
+        print(
+            f"\nmotion 0 is a difference of {normalizer.low:.5f}, motion 1 of {normalizer.high:.5f}: percentiles {low:g} and {high:g} of "
+            f"{normalizer.n} clips ({normalizer.source or 'of unknown source'})"
+        )
     return int(named)
 
 # %% ../nbs/90_cli.ipynb #91728e61
@@ -111,46 +200,72 @@ def _score(args):
 def _hushed():
     "Keep the notices of the model libraries out of the terminal: five retries without a network are one error of ours."
     import warnings
+
     from diffusers.utils import logging as diffusers
     from huggingface_hub.utils import logging as hub
     from transformers.utils import logging as transformers
-    before, bar = [(library, library.get_verbosity()) for library in (diffusers, hub, transformers)], transformers.is_progress_bar_enabled()
-    for library, _ in before: library.set_verbosity_error()
+
+    before = [(library, library.get_verbosity()) for library in (diffusers, hub, transformers)]
+    bar = transformers.is_progress_bar_enabled()
+    for library, _ in before:
+        library.set_verbosity_error()
     transformers.disable_progress_bar()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        for library, level in before: library.set_verbosity(level)
-        if bar: transformers.enable_progress_bar()
+        for library, level in before:
+            library.set_verbosity(level)
+        if bar:
+            transformers.enable_progress_bar()
+
 
 def _asked_motion(text):
     "A motion score, or `auto`."
     from motionrepro.core import UserError, check_range
-    if text == "auto": return text
-    try: value = float(text)
-    except ValueError: raise UserError(f"motion={text!r} is neither 'auto' nor a number in [0, 1]") from None
+
+    if text == "auto":
+        return text
+    try:
+        value = float(text)
+    except ValueError:
+        raise UserError(f"motion={text!r} is neither 'auto' nor a number in [0, 1]") from None
     return check_range("motion", value, 0, 1)
+
 
 def _mind_words(args):
     "Say which words of a prompt the embedded models cannot draw."
     from motionrepro.backbones import EMBEDDED
     from motionrepro.data.world import unknown_words
+
     if args.backbone in EMBEDDED and (words := unknown_words(args.prompt)):
-        _say("note", f"{args.backbone} draws what the captions of its world name, and cannot draw: {', '.join(words)}",
-             "a prompt it knows: a red circle moving left slowly on a plain gray background")
+        _say(
+            "note",
+            f"{args.backbone} draws what the captions of its world name, and cannot draw: {', '.join(words)}",
+            "a prompt it knows: a red circle moving left slowly on a plain gray background",
+        )
+
 
 def _picture(args):
     "A single frame, and what it was made with."
     from motionrepro.backbones import load_backbone, sample_images
     from motionrepro.core import generator
+
     with contextlib.nullcontext() if "debug" in args else _hushed():
         backbone = load_backbone(args.backbone, device=args.device, local_files_only=args.offline)
     _mind_words(args)
-    frames = sample_images(backbone, args.prompt, num_inference_steps=args.steps, guidance_scale=args.guidance,
-                           generator=generator(args.seed, "generate"), output_type="pt", progress=sys.stderr.isatty())
+    frames = sample_images(
+        backbone,
+        args.prompt,
+        num_inference_steps=args.steps,
+        guidance_scale=args.guidance,
+        generator=generator(args.seed, "generate"),
+        output_type="pt",
+        progress=sys.stderr.isatty(),
+    )
     return frames, ""
+
 
 def _pipeline(cls, args):
     "A pipeline for clips, and what it found of adapters."
@@ -159,98 +274,185 @@ def _pipeline(cls, args):
         pipe = cls.from_pretrained(args.backbone, adapter, device=args.device, local_files_only=args.offline)
     _mind_words(args)
     pipe.set_progress_bar_config(disable=not sys.stderr.isatty())
-    return pipe, "no adapter" if pipe.adapter is None else "its own adapter" if args.adapter is None else f"adapter {args.adapter}"
+    return (
+        pipe,
+        "no adapter"
+        if pipe.adapter is None
+        else "its own adapter"
+        if args.adapter is None
+        else f"adapter {args.adapter}",
+    )
+
 
 def _clip(args, motion, reuse):
     "Frames that are denoised together, and what they were made with."
     from motionrepro.backbones import default_guidance
     from motionrepro.core import generator
-    if reuse: from motionrepro.reuse.pipeline import DenoisingReusePipeline as Pipeline
-    else: from motionrepro.temporal.pipeline import MotionAdaptivePipeline as Pipeline
+
+    if reuse:
+        from motionrepro.reuse.pipeline import DenoisingReusePipeline as Pipeline
+    else:
+        from motionrepro.temporal.pipeline import MotionAdaptivePipeline as Pipeline
     pipe, which = _pipeline(Pipeline, args)
     given = dict(reuse)
-    if reuse: given |= dict(timed=True, switch_step=_on_schedule(pipe, reuse["switch_step"], args.steps))
-    made = pipe(args.prompt, args.num_frames, motion, args.rho, num_inference_steps=args.steps, output_type="pt", generator=generator(args.seed, "generate"),
-                guidance_scale=default_guidance(args.backbone) if args.guidance is None else args.guidance, **given)
+    if reuse:
+        given |= dict(timed=True, switch_step=_on_schedule(pipe, reuse["switch_step"], args.steps))
+    made = pipe(
+        args.prompt,
+        args.num_frames,
+        motion,
+        args.rho,
+        num_inference_steps=args.steps,
+        output_type="pt",
+        generator=generator(args.seed, "generate"),
+        guidance_scale=default_guidance(args.backbone) if args.guidance is None else args.guidance,
+        **given,
+    )
     how = f", {which}, rho {args.rho:g}, motion {made.motion[0]:.3g}"
     return made.frames[0], how + (f"\n{_reuse_of(pipe, made, reuse['switch_step'])}" if reuse else "")
+
 
 def _switch_step(text):
     "A timestep, or `auto`."
     from motionrepro.core import UserError
-    if text == "auto": return text
-    try: return int(text) if text.lstrip("-").isdigit() else float(text)
-    except ValueError: raise UserError(f"switch_step={text!r} is neither 'auto' nor a timestep", "motionrepro analyse CLIP shows timesteps and suggests one") from None
+
+    if text == "auto":
+        return text
+    try:
+        return int(text) if text.lstrip("-").isdigit() else float(text)
+    except ValueError:
+        raise UserError(
+            f"switch_step={text!r} is neither 'auto' nor a timestep",
+            "motionrepro analyse CLIP shows timesteps and suggests one",
+        ) from None
+
 
 def _on_schedule(pipe, switch_step, steps):
     "The step of the schedule that is meant: the nearest one. What no schedule has is left for the pipeline to refuse."
     from motionrepro.reuse.pipeline import nearest_timestep
+
     trained = pipe.scheduler.config.num_train_timesteps
-    return nearest_timestep(pipe.timesteps(steps), switch_step) if switch_step != "auto" and 1 <= switch_step < trained else switch_step
+    return (
+        nearest_timestep(pipe.timesteps(steps), switch_step)
+        if switch_step != "auto" and 1 <= switch_step < trained
+        else switch_step
+    )
+
 
 def _reuse_of(pipe, made, asked):
     "What was reused, and what that saved."
     from dataclasses import replace
-    full, taken = made.unet_calls * made.ideal_speedup, made.switch_step[0].item()
+
+    full = made.unet_calls * made.ideal_speedup
+    taken = made.switch_step[0].item()
     nearest = "" if asked in ("auto", taken) else f", the step of this schedule that is nearest to {asked:g}"
     config = replace(pipe.reuse, switch_step=asked if asked == "auto" else taken)
-    if asked == "auto" and made.timesteps.index(taken) == max(pipe.choices(config, made.timesteps)): nearest = ", the last one that it may choose"
-    return (f"reuse down to switch step {taken:g}{nearest}: {made.unet_calls} of {full:.0f} frame evaluations, ideal speed-up {made.ideal_speedup:.2f}, "
-            f"measured {made.measured_speedup:.2f}{'' if made.ideal_speedup >= 1 else ': more than denoising all frames takes'}\n"
-            f"{pipe.how(config)}")
+    if asked == "auto" and made.timesteps.index(taken) == max(pipe.choices(config, made.timesteps)):
+        nearest = ", the last one that it may choose"
+    return (
+        f"reuse down to switch step {taken:g}{nearest}: {made.unet_calls} of {full:.0f} frame evaluations, ideal speed-up {made.ideal_speedup:.2f}, "
+        f"measured {made.measured_speedup:.2f}{'' if made.ideal_speedup >= 1 else ': more than denoising all frames takes'}\n"
+        f"{pipe.how(config)}"
+    )
+
 
 def _generate(args):
     "Sample a picture or a clip and write it."
     from motionrepro.core import UserError, check_range
     from motionrepro.data.video import check_target, write_video
+
     out = args.out or ("generated.png" if args.num_frames == 1 else "generated.gif")
     check_target(out, args.fps)
-    check_range("num_frames", args.num_frames, 1), check_range("rho", args.rho, 0, 1, include_high=False)
-    check_range("steps", args.steps, 1, 1000), check_range("guidance", args.guidance or 0, 0), check_range("seed", args.seed, 0)
-    motion, alone, reuse = _asked_motion(args.motion), args.num_frames == 1, {}
+    check_range("num_frames", args.num_frames, 1)
+    check_range("rho", args.rho, 0, 1, include_high=False)
+    check_range("steps", args.steps, 1, 1000)
+    check_range("guidance", args.guidance or 0, 0)
+    check_range("seed", args.seed, 0)
+    motion = _asked_motion(args.motion)
+    alone = args.num_frames == 1
+    reuse = {}
     if args.reuse:
-        if args.num_frames < 3: raise UserError(f"num_frames={args.num_frames} leaves nothing to reuse denoising for", "give --num-frames 16")
-        references = min(4, args.num_frames - 1) if args.references is None else check_range("references", args.references, 2, args.num_frames - 1)
-        reuse = dict(references=references, switch_step=_switch_step("200" if args.switch_step is None else args.switch_step))
-    elif args.references is not None or args.switch_step is not None: raise UserError("--references and --switch-step are for --reuse", "add --reuse, or leave them out")
+        if args.num_frames < 3:
+            raise UserError(
+                f"num_frames={args.num_frames} leaves nothing to reuse denoising for", "give --num-frames 16"
+            )
+        references = (
+            min(4, args.num_frames - 1)
+            if args.references is None
+            else check_range("references", args.references, 2, args.num_frames - 1)
+        )
+        reuse = dict(
+            references=references,
+            switch_step=_switch_step("200" if args.switch_step is None else args.switch_step),
+        )
+    elif args.references is not None or args.switch_step is not None:
+        raise UserError("--references and --switch-step are for --reuse", "add --reuse, or leave them out")
     if alone and (args.adapter not in (None, "none") or motion != "auto"):
-        raise UserError("a single frame has no motion and no use for an adapter", "give --num-frames 8, or leave --adapter and --motion out")
+        raise UserError(
+            "a single frame has no motion and no use for an adapter",
+            "give --num-frames 8, or leave --adapter and --motion out",
+        )
     _check_writable(out)
     frames, how = _picture(args) if alone else _clip(args, motion, reuse)
     write_video(out, frames.float(), fps=args.fps)
     f, _, h, w = frames.shape
     how, _, more = how.partition("\n")
-    print(f"{out}: {f} frame{'s'[:f > 1]} of {w} x {h} pixels, backbone {args.backbone}{how}, seed {args.seed}", *more.splitlines(), sep="\n")
+    print(
+        f"{out}: {f} frame{'s'[: f > 1]} of {w} x {h} pixels, backbone {args.backbone}{how}, seed {args.seed}",
+        *more.splitlines(),
+        sep="\n",
+    )
 
 # %% ../nbs/90_cli.ipynb #7f7940aa
 def _read_style(path, video):
     "A picture as `1 3 h w` in [0, 1], as large as the frames of a clip."
-    import numpy as np, torch
+    import numpy as np
+    import torch
     from PIL import Image
+
     from motionrepro.core import UserError
+
     try:
-        with Image.open(path) as image: pixels = np.asarray(image.convert("RGB"), dtype=np.float32) / 255
-    except FileNotFoundError: raise
-    except (OSError, ValueError, Image.DecompressionBombError) as e: raise UserError(f"{path}: not a picture ({e})", "give a PNG or JPEG file") from e
+        with Image.open(path) as image:
+            pixels = np.asarray(image.convert("RGB"), dtype=np.float32) / 255
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, Image.DecompressionBombError) as e:
+        raise UserError(f"{path}: not a picture ({e})", "give a PNG or JPEG file") from e
     (h, w), (there, wide) = pixels.shape[:2], video.shape[-2:]
     if (h, w) != (there, wide):
-        raise UserError(f"{path}: is {w} x {h} pixels, the clip's frames are {wide} x {there}", "change the style of the clip's own first frame, at its own size")
+        raise UserError(
+            f"{path}: is {w} x {h} pixels, the clip's frames are {wide} x {there}",
+            "change the style of the clip's own first frame, at its own size",
+        )
     return torch.from_numpy(pixels).permute(2, 0, 1)[None]
+
 
 def _given_clip(args):
     "The clip that was named, at its own size."
     from motionrepro.core import check_range
     from motionrepro.data.video import read_clip
-    check_range("num_frames", args.num_frames, 2), check_range("steps", args.steps, 1, 1000), check_range("seed", args.seed, 0)
+
+    check_range("num_frames", args.num_frames, 2)
+    check_range("steps", args.steps, 1, 1000)
+    check_range("seed", args.seed, 0)
     return read_clip(args.clip, args.num_frames, args.interval, None, start=args.start).video
+
 
 def _keep_window(pipe, args):
     "Keep motion matrices in a window, if that was asked for."
     from motionrepro.core import UserError, check_whole
     from motionrepro.reuse.pipeline import DenoisingReuseConfig
-    if args.window is None: return
-    if pipe.mtn is not None: raise UserError(f"window={args.window} is for raw features, and the motion network of {args.backbone} has its own", "leave --window out")
+
+    if args.window is None:
+        return
+    if pipe.mtn is not None:
+        raise UserError(
+            f"window={args.window} is for raw features, and the motion network of {args.backbone} has its own",
+            "leave --window out",
+        )
     pipe.enable(DenoisingReuseConfig(window=check_whole("window", args.window, 0)))
+
 
 def _edit(args):
     "Give a clip another look."
@@ -258,22 +460,50 @@ def _edit(args):
     from motionrepro.core import UserError, check_range, generator
     from motionrepro.data.video import check_target, fit, write_video
     from motionrepro.reuse.pipeline import DenoisingReusePipeline
-    check_target(args.out, args.fps), _check_writable(args.out)
-    switch_step, video = _switch_step(args.switch_step), _given_clip(args)
+
+    check_target(args.out, args.fps)
+    _check_writable(args.out)
+    switch_step = _switch_step(args.switch_step)
+    video = _given_clip(args)
     check_range("guidance", args.guidance or 0, 0)
-    if args.guidance not in (None, 1) and not args.prompt: raise UserError(f"guidance={args.guidance:g} has no prompt to lead to", "give --prompt, or leave --guidance out")
+    if args.guidance not in (None, 1) and not args.prompt:
+        raise UserError(
+            f"guidance={args.guidance:g} has no prompt to lead to", "give --prompt, or leave --guidance out"
+        )
     style = _read_style(args.style, video)
-    if args.late is not None: check_range("late", args.late, 0, 1)
+    if args.late is not None:
+        check_range("late", args.late, 0, 1)
     pipe, which = _pipeline(DenoisingReusePipeline, args)
     _keep_window(pipe, args)
     size = [pipe.backbone.resolution] * 2
-    guidance = args.guidance if args.guidance is not None else default_guidance(args.backbone) if args.prompt else 1.
-    made = pipe.edit(fit(video, size), fit(style, size)[0], args.prompt, switch_step=_on_schedule(pipe, switch_step, args.steps), noise=args.noise, late=args.late,
-                     num_inference_steps=args.steps, guidance_scale=guidance, generator=generator(args.seed, "edit"), output_type="pt", timed=True)
+    guidance = (
+        args.guidance
+        if args.guidance is not None
+        else default_guidance(args.backbone)
+        if args.prompt
+        else 1.0
+    )
+    made = pipe.edit(
+        fit(video, size),
+        fit(style, size)[0],
+        args.prompt,
+        switch_step=_on_schedule(pipe, switch_step, args.steps),
+        noise=args.noise,
+        late=args.late,
+        num_inference_steps=args.steps,
+        guidance_scale=guidance,
+        generator=generator(args.seed, "edit"),
+        output_type="pt",
+        timed=True,
+    )
     write_video(args.out, made.frames[0].float(), fps=args.fps)
     f, _, h, w = made.frames[0].shape
-    print(f"{args.out}: {f} frames of {w} x {h} pixels, backbone {args.backbone}, {which}, noise {args.noise}, seed {args.seed}",
-          _reuse_of(pipe, made, switch_step), sep="\n")
+    print(
+        f"{args.out}: {f} frames of {w} x {h} pixels, backbone {args.backbone}, {which}, noise {args.noise}, seed {args.seed}",
+        _reuse_of(pipe, made, switch_step),
+        sep="\n",
+    )
+
 
 def _analyse(args):
     "Show how consistent the motion of a clip is."
@@ -282,339 +512,818 @@ def _analyse(args):
     from motionrepro.reuse.analysis import analyse_clip, draw_analysis
     from motionrepro.reuse.pipeline import DenoisingReusePipeline
     from motionrepro.reuse.residuals import ddpm_scheduler
+
     picture = Path(args.out)
-    if picture.suffix.lower() != ".png": raise UserError(f"{picture}: cannot write {picture.suffix or 'a file without suffix'}", "use .png")
+    if picture.suffix.lower() != ".png":
+        raise UserError(f"{picture}: cannot write {picture.suffix or 'a file without suffix'}", "use .png")
     numbers = args.json or str(picture.with_suffix(".json"))
-    if Path(numbers).resolve() == picture.resolve(): raise UserError(f"--out and --json both name {picture}", "give them different names")
+    if Path(numbers).resolve() == picture.resolve():
+        raise UserError(f"--out and --json both name {picture}", "give them different names")
     for target in (picture, numbers):
-        if target != "-": _check_writable(target)
-    if args.size is not None: check_range("size", args.size, 8, MOST_MATCHED)
+        if target != "-":
+            _check_writable(target)
+    if args.size is not None:
+        check_range("size", args.size, 8, MOST_MATCHED)
     video = _given_clip(args)
     pipe, which = _pipeline(DenoisingReusePipeline, args)
     _keep_window(pipe, args)
-    pipe.scheduler, video = ddpm_scheduler(pipe.backbone), fit(video, [args.size or pipe.backbone.resolution] * 2)
-    found = analyse_clip(pipe, video, args.prompt, num_inference_steps=args.steps, noise=args.noise, generator=generator(args.seed, "analyse"))
-    settings = {k: getattr(args, k) for k in ("clip", "num_frames", "interval", "start", "backbone", "prompt", "noise", "steps", "seed")}
+    pipe.scheduler, video = (
+        ddpm_scheduler(pipe.backbone),
+        fit(video, [args.size or pipe.backbone.resolution] * 2),
+    )
+    found = analyse_clip(
+        pipe,
+        video,
+        args.prompt,
+        num_inference_steps=args.steps,
+        noise=args.noise,
+        generator=generator(args.seed, "analyse"),
+    )
+    settings = {
+        k: getattr(args, k)
+        for k in ("clip", "num_frames", "interval", "start", "backbone", "prompt", "noise", "steps", "seed")
+    }
     draw_analysis(found, picture, Path(args.clip).name)
     _write_or_print(numbers, dict(found.as_dict(), adapter=which, settings=settings))
-    if numbers == "-": return
+    if numbers == "-":
+        return
     shown = [k for k in range(1, len(found.timesteps)) if k % max(1, len(found.timesteps) // 10) == 0]
-    nmi, errors, move = found.nmi.mean(1), found.errors.mean(1), (found.flow[-1] ** 2).sum(0).sqrt().flatten()
-    print(_table(["timestep", "NMI", "step error", "sum error"], [[f"{found.timesteps[k]:g}", f"{nmi[k]:.3f}", f"{errors[k, 1]:.3f}", f"{errors[k, 3]:.3f}"] for k in shown]))
-    print(f"\nsuggested switch step {found.switch_step:g}: {found.how}; {which}, noise {args.noise}\n"
-          f"displacement from the first to the last of {len(video)} frames, in pixels of {video.shape[-1]}: {move.mean():.2f} on average, background and all, "
-          f"{move.quantile(.9):.2f} or more in the tenth that moves most\n{picture} and {numbers} hold all of it")
-
+    nmi = found.nmi.mean(1)
+    errors = found.errors.mean(1)
+    move = (found.flow[-1] ** 2).sum(0).sqrt().flatten()
+    print(
+        _table(
+            ["timestep", "NMI", "step error", "sum error"],
+            [
+                [f"{found.timesteps[k]:g}", f"{nmi[k]:.3f}", f"{errors[k, 1]:.3f}", f"{errors[k, 3]:.3f}"]
+                for k in shown
+            ],
+        )
+    )
+    print(
+        f"\nsuggested switch step {found.switch_step:g}: {found.how}; {which}, noise {args.noise}\n"
+        f"displacement from the first to the last of {len(video)} frames, in pixels of {video.shape[-1]}: {move.mean():.2f} on average, background and all, "
+        f"{move.quantile(0.9):.2f} or more in the tenth that moves most\n{picture} and {numbers} hold all of it"
+    )
 
 # %% ../nbs/90_cli.ipynb #9f22a099
-TRAIN_TARGETS = {"all": "everything below but the matrix, in this order", "vae": "the autoencoder", "text": "the text encoder",
-                 "classifier": "frame classifier, for evaluation", "unet": "the denoiser at 64 pixels",
-                 "video": "video encoder, for evaluation", "clip": "open_clip model, for evaluation",
-                 "unet-128": "the denoiser trained on at 128 pixels", "adapter": "temporal blocks for 64 pixels",
-                 "adapter-128": "the same trained on at 128 pixels", "matrix": "all trainings that paper A's tables compare, and their results; takes hours",
-                 "mtn": "motion matrices for 128 pixels", "dss": "the switch step for these"}
+TRAIN_TARGETS = {
+    "all": "everything below but the matrix, in this order",
+    "vae": "the autoencoder",
+    "text": "the text encoder",
+    "classifier": "frame classifier, for evaluation",
+    "unet": "the denoiser at 64 pixels",
+    "video": "video encoder, for evaluation",
+    "clip": "open_clip model, for evaluation",
+    "unet-128": "the denoiser trained on at 128 pixels",
+    "adapter": "temporal blocks for 64 pixels",
+    "adapter-128": "the same trained on at 128 pixels",
+    "matrix": "all trainings that paper A's tables compare, and their results; takes hours",
+    "mtn": "motion matrices for 128 pixels",
+    "dss": "the switch step for these",
+}
 SHIPPED_ADAPTERS = ("adapter", "adapter-128")
 REUSE_NETWORKS = ("mtn", "dss")
 MODELS = ("tiny", "tiny-128", "classifier", "video", "clip")
 NOISES = ("independent", "ar", "shared", "inversion")
-PROFILE_NAMES = dict(smoke="minutes, for tests", tiny="the embedded world", paper="Stable Diffusion and real clips, on a GPU")
+PROFILE_NAMES = dict(
+    smoke="minutes, for tests", tiny="the embedded world", paper="Stable Diffusion and real clips, on a GPU"
+)
+
 
 def _train(args):
     "Train what ships with the package, or what the tables compare."
     from motionrepro.core import UserError
-    matrix, adapters = args.target == "matrix", SHIPPED_ADAPTERS if args.target == "all" else {args.target} & {*SHIPPED_ADAPTERS, "matrix"}
+
+    matrix = args.target == "matrix"
+    adapters = SHIPPED_ADAPTERS if args.target == "all" else {args.target} & {*SHIPPED_ADAPTERS, "matrix"}
     reuse = REUSE_NETWORKS if args.target == "all" else {args.target} & {*REUSE_NETWORKS}
-    if args.only and not matrix: raise UserError("--only names runs of the matrix", "motionrepro train matrix --only ours-0")
-    if args.data: return _train_own(args)
-    if args.backbone or args.set: raise UserError("--backbone and --set are for training on clips of your own", "add --data FOLDER")
-    if matrix and args.seed is not None: raise UserError(f"seed={args.seed}: the runs of the matrix have seeds of their own", "leave --seed out")
+    if args.only and not matrix:
+        raise UserError("--only names runs of the matrix", "motionrepro train matrix --only ours-0")
+    if args.data:
+        return _train_own(args)
+    if args.backbone or args.set:
+        raise UserError("--backbone and --set are for training on clips of your own", "add --data FOLDER")
+    if matrix and args.seed is not None:
+        raise UserError(
+            f"seed={args.seed}: the runs of the matrix have seeds of their own", "leave --seed out"
+        )
     _check_folders(args.out, args.checkpoints)
-    given = dict(steps=args.steps, out=args.out, checkpoints=args.checkpoints, seed=args.seed, device=args.device, n=args.samples, only=args.only)
+    given = dict(
+        steps=args.steps,
+        out=args.out,
+        checkpoints=args.checkpoints,
+        seed=args.seed,
+        device=args.device,
+        n=args.samples,
+        only=args.only,
+    )
     given = {k: v for k, v in given.items() if v is not None}
     if args.target == "all" or not (adapters or reuse):
-        from motionrepro.training.recipes import train_command
+        from motionrepro.training.base import train_command
+
         train_command(args.target, **given)
     for target in adapters:
-        from motionrepro.training.matrix import adapter_command
+        from motionrepro.studies.ablations import adapter_command
+
         adapter_command(target, **given)
     for target in reuse:
-        from motionrepro.training.reuse import reuse_command
+        from motionrepro.training.mtn import reuse_command
+
         reuse_command(target, **given)
+
 
 def _train_own(args):
     "Train an adapter on a folder of videos."
     from motionrepro.core import UserError
     from motionrepro.training.adapter import own_adapter_command
-    if args.target != "adapter": raise UserError(f"--data is for train adapter, not for train {args.target}")
-    if not args.out: raise UserError("--out is missing", "name a folder for the adapter, such as --out my-adapter")
+
+    if args.target != "adapter":
+        raise UserError(f"--data is for train adapter, not for train {args.target}")
+    if not args.out:
+        raise UserError("--out is missing", "name a folder for the adapter, such as --out my-adapter")
     _check_folders(args.out, args.checkpoints)
-    given = dict(backbone=args.backbone, checkpoints=args.checkpoints, seed=args.seed, device=args.device, pool_length=args.samples)
+    given = dict(
+        backbone=args.backbone,
+        checkpoints=args.checkpoints,
+        seed=args.seed,
+        device=args.device,
+        pool_length=args.samples,
+    )
     changes = [*([f"steps={args.steps}"] if args.steps is not None else []), *(args.set or ())]
-    own_adapter_command(args.data, args.out, changes=changes, **{k: v for k, v in given.items() if v is not None})
+    own_adapter_command(
+        args.data, args.out, changes=changes, **{k: v for k, v in given.items() if v is not None}
+    )
+
 
 def _evaluate(args):
     "Compute a model's scores anew and print them beside its card's."
     from motionrepro.core import assets_path, check_range, read_json
-    from motionrepro.training.recipes import CARDS, evaluate
-    check_range("samples", args.samples, 20), check_range("seed", args.seed, 0)
+    from motionrepro.training.base import CARDS, evaluate
+
+    check_range("samples", args.samples, 20)
+    check_range("seed", args.seed, 0)
     assets = Path(args.assets or assets_path())
     scores = evaluate(args.model, args.samples, args.seed, assets)
-    file = assets/CARDS[args.model]/"card.json"
+    file = assets / CARDS[args.model] / "card.json"
     card = read_json(file)["scores"] if file.exists() else {}
     show = lambda v: "" if v is None else f"{v:.4g}"
-    if args.json: _write_or_print(args.json, dict(model=args.model, n=args.samples, seed=args.seed, scores=scores, card=card))
-    if args.json != "-": print(_table(["score", "here", "card"], [[k, show(v), show(card.get(k))] for k, v in scores.items()]))
+    if args.json:
+        _write_or_print(
+            args.json, dict(model=args.model, n=args.samples, seed=args.seed, scores=scores, card=card)
+        )
+    if args.json != "-":
+        print(_table(["score", "here", "card"], [[k, show(v), show(card.get(k))] for k, v in scores.items()]))
+
 
 def _measure(args):
     "Make clips with reuse in several ways, and store what they cost and what they are like."
-    from motionrepro.training.frontier import Frontier, frontier_command
+    from motionrepro.studies.switching import Frontier, frontier_command
+
     _check_folders(args.out, args.checkpoints)
-    given = dict(base=args.base, n=args.samples, seed=args.seed, steps=args.steps, device=args.device, results=args.out and Path(args.out),
-                 checkpoints=args.checkpoints and Path(args.checkpoints))
+    given = dict(
+        base=args.base,
+        n=args.samples,
+        seed=args.seed,
+        steps=args.steps,
+        device=args.device,
+        results=args.out and Path(args.out),
+        checkpoints=args.checkpoints and Path(args.checkpoints),
+    )
     frontier_command(args.only, Frontier(**{k: v for k, v in given.items() if v is not None}))
+
 
 def _stored_in_full(checkpoints):
     "Bring everything stored that the pages show up to date: trainings and their clips, clips with reuse, the ledger."
-    from motionrepro.checks.frontier import BASES, SEEDS
     from motionrepro.claims import decide
-    from motionrepro.training.frontier import Frontier, frontier_command
-    from motionrepro.training.matrix import adapter_command
+    from motionrepro.claims.switching import BASES, SEEDS
+    from motionrepro.studies.ablations import adapter_command
+    from motionrepro.studies.switching import Frontier, frontier_command
+
     adapter_command("matrix", checkpoints=checkpoints)
-    for seed in SEEDS: frontier_command(job=Frontier(BASES[0], seed, checkpoints=checkpoints))
+    for seed in SEEDS:
+        frontier_command(job=Frontier(BASES[0], seed, checkpoints=checkpoints))
     decide()
+
 
 def _figures(args):
     "Run the figure notebooks, perhaps after all that they show beside."
     from motionrepro.core import UserError
-    from motionrepro.figures import checkout, run_figures
+    from motionrepro.figures.pages import run_figures
+    from motionrepro.profiles import checkout
+
     if args.full:
-        if args.only or args.profile != "tiny": raise UserError("--full is for all figures of the tiny profile", "leave --only and --profile out")
+        if args.only or args.profile != "tiny":
+            raise UserError("--full is for all figures of the tiny profile", "leave --only and --profile out")
         _check_folders(args.out)
-        _stored_in_full(checkout()/"checkpoints")
+        _stored_in_full(checkout() / "checkpoints")
     run_figures(args.profile, only=args.only, out=args.out, again=args.again, jobs=args.jobs)
+
 
 def _claims(args):
     "Print the ledger, brought up to date if that is asked for."
     from motionrepro.claims import decide, format_rows, ledger
+
     ids = args.ids or None
-    rows = decide(ids, args.profile, again=args.again) if args.decide or args.again else ledger(ids, args.profile)
+    rows = (
+        decide(ids, args.profile, again=args.again)
+        if args.decide or args.again
+        else ledger(ids, args.profile)
+    )
     _write_or_print("-", rows) if args.json else print(format_rows(rows))
 
 # %% ../nbs/90_cli.ipynb #dbda7647
 class _Parser(argparse.ArgumentParser):
     "A parser whose complaints look like all others."
+
     def error(self, message):
         _say("error", message, f"{self.prog} --help tells what it accepts")
         self.exit(2)
 
+
 class _Formatter(argparse.RawDescriptionHelpFormatter):
     "Help that keeps the line breaks of descriptions."
-    def __init__(self, prog): super().__init__(prog, max_help_position=28, width=110)
+
+    def __init__(self, prog):
+        super().__init__(prog, max_help_position=28, width=110)
+
 
 def _command(commands, common, name, run, summary, text, example):
     "A sub-command with description and example."
-    p = commands.add_parser(name, parents=[common], help=summary, formatter_class=_Formatter,
-                            description=f"{summary[0].upper()}{summary[1:]}.\n\n{text.strip()}", epilog=f"example:\n  {example}")
+    p = commands.add_parser(
+        name,
+        parents=[common],
+        help=summary,
+        formatter_class=_Formatter,
+        description=f"{summary[0].upper()}{summary[1:]}.\n\n{text.strip()}",
+        epilog=f"example:\n  {example}",
+    )
     p.set_defaults(run=run, command=name)
     return p
 
 # %% ../nbs/90_cli.ipynb #8050bea2
 def _add_score(commands, common):
-    p = _command(commands, common, "score", _score, "motion scores of video files and folders", """
+    p = _command(
+        commands,
+        common,
+        "score",
+        _score,
+        "motion scores of video files and folders",
+        """
 The difference is the mean absolute difference of neighbouring frames of a clip, pixels in [0, 1]. The motion score is where
 it lies between two reference percentiles, from 0 to 1. By default these are those of the moving shapes that ship with this
 package, so scores tell clips apart, and mean nothing by themselves: with clips of your own, make a reference with --fit.
 
 Broken and too short files in a folder are reported and skipped. A file that is named is an error if it is the only one;
-among others it is skipped too, and the exit status is 1.""", "motionrepro score clips/ extra.mp4 --json scores.json")
-    p.add_argument("clips", nargs="+", metavar="CLIP", help="video file, or folder that is searched with all its subfolders")
-    p.add_argument("--num-frames", type=int, default=8, metavar="N", help="frames of a clip, at least 2 (default: %(default)s)")
-    p.add_argument("--interval", type=int, default=2, metavar="N", help="take every Nth frame, at least 1 (default: %(default)s)")
-    p.add_argument("--start", type=int, default=0, metavar="N", help="first frame, from 0 (default: %(default)s)")
-    p.add_argument("--fps", type=float, metavar="RATE", help="resample to RATE frames per second first (default: count the file's frames)")
-    p.add_argument("--size", type=int, default=256, metavar="PIXELS", help="resize the shorter side, crop to a square (default: %(default)s)")
-    p.add_argument("--json", metavar="FILE", help="write the scores there too; - prints them instead of the table")
+among others it is skipped too, and the exit status is 1.""",
+        "motionrepro score clips/ extra.mp4 --json scores.json",
+    )
+    p.add_argument(
+        "clips",
+        nargs="+",
+        metavar="CLIP",
+        help="video file, or folder that is searched with all its subfolders",
+    )
+    p.add_argument(
+        "--num-frames",
+        type=int,
+        default=8,
+        metavar="N",
+        help="frames of a clip, at least 2 (default: %(default)s)",
+    )
+    p.add_argument(
+        "--interval",
+        type=int,
+        default=2,
+        metavar="N",
+        help="take every Nth frame, at least 1 (default: %(default)s)",
+    )
+    p.add_argument(
+        "--start", type=int, default=0, metavar="N", help="first frame, from 0 (default: %(default)s)"
+    )
+    p.add_argument(
+        "--fps",
+        type=float,
+        metavar="RATE",
+        help="resample to RATE frames per second first (default: count the file's frames)",
+    )
+    p.add_argument(
+        "--size",
+        type=int,
+        default=256,
+        metavar="PIXELS",
+        help="resize the shorter side, crop to a square (default: %(default)s)",
+    )
+    p.add_argument(
+        "--json", metavar="FILE", help="write the scores there too; - prints them instead of the table"
+    )
     reference = p.add_mutually_exclusive_group()
     reference.add_argument("--normalizer", metavar="FILE", help="reference percentiles, as --fit saved them")
-    reference.add_argument("--fit", metavar="FILE", help="take the 5th and 95th percentile of these very clips, and save them to FILE")
+    reference.add_argument(
+        "--fit",
+        metavar="FILE",
+        help="take the 5th and 95th percentile of these very clips, and save them to FILE",
+    )
+
 
 def _add_generate(commands, common):
-    p = _command(commands, common, "generate", _generate, "a picture or a clip from a prompt", """
+    p = _command(
+        commands,
+        common,
+        "generate",
+        _generate,
+        "a picture or a clip from a prompt",
+        """
 A single frame is drawn by an image model. The frames of a clip are denoised together: they see each other through an adapter of
 temporal blocks, which tiny and tiny-128 bring along; their noise is correlated. Without an adapter, the frames share their
 noise alone.""",
-                 'motionrepro generate "a red circle moving left slowly on a plain gray background" --num-frames 8 --out circle.gif')
-    p.add_argument("prompt", metavar="PROMPT", help="what to draw; the tiny models know the words of the world's captions")
-    p.add_argument("--backbone", default="tiny", metavar="NAME",
-                   help="tiny, tiny-128, sd15, sd21, or a folder in diffusers' layout (default: %(default)s)")
-    p.add_argument("--num-frames", type=int, default=1, metavar="N", help="frames, at least 1 (default: %(default)s)")
-    p.add_argument("--rho", type=float, default=.6, metavar="RHO", help="correlation of neighbouring frames' noise, in [0, 1) (default: %(default)s)")
-    p.add_argument("--motion", default="auto", metavar="SCORE", help="how much a clip shall move, 0 to 1; auto reads it from the prompt (default: %(default)s)")
-    p.add_argument("--reuse", action="store_true", help="denoise only the first frames in full, and begin the others where these lead (paper B)")
-    p.add_argument("--references", type=int, metavar="R", help="with --reuse: frames that are denoised in full, at least 2 (default: 4, or all but one)")
-    p.add_argument("--switch-step", metavar="N", help="with --reuse: timestep where the others begin, the nearest one of the schedule is taken, or auto (default: 200, paper B's best)")
+        'motionrepro generate "a red circle moving left slowly on a plain gray background" --num-frames 8 --out circle.gif',
+    )
+    p.add_argument(
+        "prompt",
+        metavar="PROMPT",
+        help="what to draw; the tiny models know the words of the world's captions",
+    )
+    p.add_argument(
+        "--backbone",
+        default="tiny",
+        metavar="NAME",
+        help="tiny, tiny-128, sd15, sd21, or a folder in diffusers' layout (default: %(default)s)",
+    )
+    p.add_argument(
+        "--num-frames", type=int, default=1, metavar="N", help="frames, at least 1 (default: %(default)s)"
+    )
+    p.add_argument(
+        "--rho",
+        type=float,
+        default=0.6,
+        metavar="RHO",
+        help="correlation of neighbouring frames' noise, in [0, 1) (default: %(default)s)",
+    )
+    p.add_argument(
+        "--motion",
+        default="auto",
+        metavar="SCORE",
+        help="how much a clip shall move, 0 to 1; auto reads it from the prompt (default: %(default)s)",
+    )
+    p.add_argument(
+        "--reuse",
+        action="store_true",
+        help="denoise only the first frames in full, and begin the others where these lead (paper B)",
+    )
+    p.add_argument(
+        "--references",
+        type=int,
+        metavar="R",
+        help="with --reuse: frames that are denoised in full, at least 2 (default: 4, or all but one)",
+    )
+    p.add_argument(
+        "--switch-step",
+        metavar="N",
+        help="with --reuse: timestep where the others begin, the nearest one of the schedule is taken, or auto (default: 200, paper B's best)",
+    )
     which = p.add_mutually_exclusive_group()
-    which.add_argument("--adapter", metavar="DIR", help="a saved adapter, or none (default: the one in the backbone's folder, if there is one)")
-    which.add_argument("--no-adapter", dest="adapter", action="store_const", const="none", help="the same as --adapter none")
-    p.add_argument("--steps", type=int, default=50, metavar="N", help="denoising steps, 1 to 1000 (default: %(default)s)")
-    p.add_argument("--guidance", type=float, metavar="SCALE",
-                   help="classifier-free guidance, 1 is none (default: what suits the backbone; 7.5 for Stable Diffusion)")
-    p.add_argument("--seed", type=int, default=0, metavar="N", help="of the noise, at least 0 (default: %(default)s)")
-    p.add_argument("--fps", type=float, default=8., metavar="RATE", help="frames per second of the file, at most 50 in a GIF (default: %(default)s)")
+    which.add_argument(
+        "--adapter",
+        metavar="DIR",
+        help="a saved adapter, or none (default: the one in the backbone's folder, if there is one)",
+    )
+    which.add_argument(
+        "--no-adapter", dest="adapter", action="store_const", const="none", help="the same as --adapter none"
+    )
+    p.add_argument(
+        "--steps", type=int, default=50, metavar="N", help="denoising steps, 1 to 1000 (default: %(default)s)"
+    )
+    p.add_argument(
+        "--guidance",
+        type=float,
+        metavar="SCALE",
+        help="classifier-free guidance, 1 is none (default: what suits the backbone; 7.5 for Stable Diffusion)",
+    )
+    p.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of the noise, at least 0 (default: %(default)s)"
+    )
+    p.add_argument(
+        "--fps",
+        type=float,
+        default=8.0,
+        metavar="RATE",
+        help="frames per second of the file, at most 50 in a GIF (default: %(default)s)",
+    )
     p.add_argument("--device", metavar="NAME", help="cpu, cuda, ... (default: cuda where there is one)")
-    p.add_argument("--offline", action="store_true", help="never ask the model hub, use what was downloaded before")
-    p.add_argument("--out", metavar="FILE",
-                   help=".png (frames side by side), .gif or .mp4 (default: generated.png, or generated.gif for several frames)")
+    p.add_argument(
+        "--offline", action="store_true", help="never ask the model hub, use what was downloaded before"
+    )
+    p.add_argument(
+        "--out",
+        metavar="FILE",
+        help=".png (frames side by side), .gif or .mp4 (default: generated.png, or generated.gif for several frames)",
+    )
 
 # %% ../nbs/90_cli.ipynb #bddce54a
 def _add_given(p, prompt):
     "Arguments of what takes a clip from a file."
-    p.add_argument("--num-frames", type=int, default=8, metavar="N", help="frames of the clip, at least 2 (default: %(default)s)")
-    p.add_argument("--interval", type=int, default=1, metavar="N", help="take every Nth frame of the file, at least 1 (default: %(default)s)")
-    p.add_argument("--start", type=int, default=0, metavar="N", help="first frame, from 0 (default: %(default)s)")
+    p.add_argument(
+        "--num-frames",
+        type=int,
+        default=8,
+        metavar="N",
+        help="frames of the clip, at least 2 (default: %(default)s)",
+    )
+    p.add_argument(
+        "--interval",
+        type=int,
+        default=1,
+        metavar="N",
+        help="take every Nth frame of the file, at least 1 (default: %(default)s)",
+    )
+    p.add_argument(
+        "--start", type=int, default=0, metavar="N", help="first frame, from 0 (default: %(default)s)"
+    )
     p.add_argument("--prompt", default="", metavar="TEXT", help=prompt)
-    p.add_argument("--backbone", default="tiny", metavar="NAME", help="tiny, tiny-128, sd15, sd21, or a folder in diffusers' layout (default: %(default)s)")
-    p.add_argument("--adapter", metavar="DIR", help="a saved adapter, or none (default: the one in the backbone's folder, if there is one)")
-    p.add_argument("--noise", default="shared", choices=NOISES, help="how the clip's frames get their noise: tied as named, or what DDIM inversion finds (default: %(default)s)")
-    p.add_argument("--window", type=int, metavar="R", help="without a motion network: match positions at most R apart, which takes less memory and time (default: all with all)")
-    p.add_argument("--steps", type=int, default=50, metavar="N", help="denoising steps, 1 to 1000 (default: %(default)s)")
-    p.add_argument("--seed", type=int, default=0, metavar="N", help="of the noise, at least 0 (default: %(default)s)")
+    p.add_argument(
+        "--backbone",
+        default="tiny",
+        metavar="NAME",
+        help="tiny, tiny-128, sd15, sd21, or a folder in diffusers' layout (default: %(default)s)",
+    )
+    p.add_argument(
+        "--adapter",
+        metavar="DIR",
+        help="a saved adapter, or none (default: the one in the backbone's folder, if there is one)",
+    )
+    p.add_argument(
+        "--noise",
+        default="shared",
+        choices=NOISES,
+        help="how the clip's frames get their noise: tied as named, or what DDIM inversion finds (default: %(default)s)",
+    )
+    p.add_argument(
+        "--window",
+        type=int,
+        metavar="R",
+        help="without a motion network: match positions at most R apart, which takes less memory and time (default: all with all)",
+    )
+    p.add_argument(
+        "--steps", type=int, default=50, metavar="N", help="denoising steps, 1 to 1000 (default: %(default)s)"
+    )
+    p.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of the noise, at least 0 (default: %(default)s)"
+    )
     p.add_argument("--device", metavar="NAME", help="cpu, cuda, ... (default: cuda where there is one)")
-    p.add_argument("--offline", action="store_true", help="never ask the model hub, use what was downloaded before")
+    p.add_argument(
+        "--offline", action="store_true", help="never ask the model hub, use what was downloaded before"
+    )
+
 
 def _add_edit(commands, common):
-    p = _command(commands, common, "edit", _edit, "a clip's motion with another look", """
+    p = _command(
+        commands,
+        common,
+        "edit",
+        _edit,
+        "a clip's motion with another look",
+        """
 The clip's motion matrices carry the early denoising of the new first frame over to all other frames, which are then denoised from the switch
 step on. The style image is the clip's first frame, changed: it must have the size of the clip's frames (`ffmpeg -i clip.mp4 -frames:v 1 first.png` writes the
 first frame). Both are scaled and cropped to what the backbone was trained on. tiny-128 ships with a motion network; elsewhere the motion is that of raw features.""",
-                 'motionrepro edit clip.mp4 --style first.png --backbone tiny-128 --out edited.gif')
+        "motionrepro edit clip.mp4 --style first.png --backbone tiny-128 --out edited.gif",
+    )
     p.add_argument("clip", metavar="CLIP", help="video file whose motion is taken")
     p.add_argument("--style", required=True, metavar="IMAGE", help="its first frame with another look")
     _add_given(p, "what the new clip shows (default: nothing; there is no guidance then)")
-    p.add_argument("--switch-step", default="200", metavar="N", help="timestep where denoising begins, the nearest one of the schedule is taken; or auto, which looks at all "
-                   "frames at all steps down to the last that it may choose, and so saves little or nothing (default: %(default)s)")
-    p.add_argument("--late", type=float, metavar="SHARE", help="noise levels whose matrices tell the motion, from the clean end, 0 to 1; 0 takes those of the steps that are "
-                   "reused, equation 7 (default: 0.2 with a motion network, else 0)")
-    p.add_argument("--guidance", type=float, metavar="SCALE", help="classifier-free guidance, 1 is none (default: what suits the backbone, with a prompt)")
-    p.add_argument("--fps", type=float, default=8., metavar="RATE", help="frames per second of the file, at most 50 in a GIF (default: %(default)s)")
-    p.add_argument("--out", default="edited.gif", metavar="FILE", help=".png (frames side by side), .gif or .mp4 (default: %(default)s)")
+    p.add_argument(
+        "--switch-step",
+        default="200",
+        metavar="N",
+        help="timestep where denoising begins, the nearest one of the schedule is taken; or auto, which looks at all "
+        "frames at all steps down to the last that it may choose, and so saves little or nothing (default: %(default)s)",
+    )
+    p.add_argument(
+        "--late",
+        type=float,
+        metavar="SHARE",
+        help="noise levels whose matrices tell the motion, from the clean end, 0 to 1; 0 takes those of the steps that are "
+        "reused, equation 7 (default: 0.2 with a motion network, else 0)",
+    )
+    p.add_argument(
+        "--guidance",
+        type=float,
+        metavar="SCALE",
+        help="classifier-free guidance, 1 is none (default: what suits the backbone, with a prompt)",
+    )
+    p.add_argument(
+        "--fps",
+        type=float,
+        default=8.0,
+        metavar="RATE",
+        help="frames per second of the file, at most 50 in a GIF (default: %(default)s)",
+    )
+    p.add_argument(
+        "--out",
+        default="edited.gif",
+        metavar="FILE",
+        help=".png (frames side by side), .gif or .mp4 (default: %(default)s)",
+    )
+
 
 def _add_analyse(commands, common):
-    p = _command(commands, common, "analyse", _analyse, "the motion of a clip as paper B's method sees it", """
+    p = _command(
+        commands,
+        common,
+        "analyse",
+        _analyse,
+        "the motion of a clip as paper B's method sees it",
+        """
 Takes the clip to all noise levels and compares what the denoiser makes of its frames: mutual information of the motion matrices from step to
 step, how badly they carry denoising over, the motion itself, and the switch step that this suggests. Without trained networks beside the
-backbone it uses raw features and observed errors, and says so.""", "motionrepro analyse clip.mp4 --num-frames 8 --out clip.png")
+backbone it uses raw features and observed errors, and says so.""",
+        "motionrepro analyse clip.mp4 --num-frames 8 --out clip.png",
+    )
     p.add_argument("clip", metavar="CLIP", help="video file")
     _add_given(p, "what the clip shows (default: nothing)")
-    p.add_argument("--size", type=int, metavar="PIXELS", help="resize the shorter side, crop to a square (default: what the backbone was trained on)")
-    p.add_argument("--out", default="analysis.png", metavar="FILE", help="the picture, .png (default: %(default)s)")
-    p.add_argument("--json", metavar="FILE", help="the numbers; - prints them instead of the table (default: beside the picture)")
+    p.add_argument(
+        "--size",
+        type=int,
+        metavar="PIXELS",
+        help="resize the shorter side, crop to a square (default: what the backbone was trained on)",
+    )
+    p.add_argument(
+        "--out", default="analysis.png", metavar="FILE", help="the picture, .png (default: %(default)s)"
+    )
+    p.add_argument(
+        "--json",
+        metavar="FILE",
+        help="the numbers; - prints them instead of the table (default: beside the picture)",
+    )
+
 
 def _add_train(commands, common):
     targets = "\n".join(f"  {name:12}{what}" for name, what in TRAIN_TARGETS.items())
-    p = _command(commands, common, "train", _train, "train the models that ship with the package", f"""
+    p = _command(
+        commands,
+        common,
+        "train",
+        _train,
+        "train the models that ship with the package",
+        f"""
 A run that was interrupted goes on where it stopped when the same command is given again.
 
 With the same base, matrix and adapter share their runs. What is finished and up to date is not computed again.
 
 targets:
-{targets}""", "motionrepro train adapter --backbone sd15 --data clips --out my-adapter --set batch=4")
-    p.add_argument("target", metavar="TARGET", choices=tuple(TRAIN_TARGETS), help="what to train, one of those above")
-    p.add_argument("--steps", type=int, metavar="N", help="optimiser steps, at least 1 (default: as many as the shipped weights had)")
-    p.add_argument("--out", metavar="DIR",
-                   help="folder for the finished models and their cards (default: inside the package, where they are loaded from); with matrix, "
-                        "for its results (default: results/matrix)")
-    p.add_argument("--checkpoints", metavar="DIR", help="folder for the state of the training, to go on from (default: checkpoints)")
-    p.add_argument("--samples", metavar="N", type=int, help="images or clips that the scores in the cards rest on, at least 20 (default: 500; 100 clips for each "
-                        "number of an adapter); with --data, clips to train on (default: one of every video)")
-    p.add_argument("--seed", type=int, metavar="N", help="of initialisation and batches, at least 0 (default: 0)")
-    p.add_argument("--only", nargs="+", metavar="RUN", help="these runs of the matrix alone, such as ours-0 (default: all)")
-    p.add_argument("--data", metavar="DIR", help="train adapter on the videos of this folder; captions are text files of the same names")
-    p.add_argument("--backbone", metavar="NAME", help="with --data: tiny, tiny-128, sd15, sd21, or a folder in diffusers' layout (default: tiny)")
-    p.add_argument("--set", nargs="+", metavar="NAME=VALUE", help="with --data: other settings than the recipe's, such as batch=4 lr=2e-4; a wrong name "
-                        "gets the list")
+{targets}""",
+        "motionrepro train adapter --backbone sd15 --data clips --out my-adapter --set batch=4",
+    )
+    p.add_argument(
+        "target", metavar="TARGET", choices=tuple(TRAIN_TARGETS), help="what to train, one of those above"
+    )
+    p.add_argument(
+        "--steps",
+        type=int,
+        metavar="N",
+        help="optimiser steps, at least 1 (default: as many as the shipped weights had)",
+    )
+    p.add_argument(
+        "--out",
+        metavar="DIR",
+        help="folder for the finished models and their cards (default: inside the package, where they are loaded from); with matrix, "
+        "for its results (default: results/matrix)",
+    )
+    p.add_argument(
+        "--checkpoints",
+        metavar="DIR",
+        help="folder for the state of the training, to go on from (default: checkpoints)",
+    )
+    p.add_argument(
+        "--samples",
+        metavar="N",
+        type=int,
+        help="images or clips that the scores in the cards rest on, at least 20 (default: 500; 100 clips for each "
+        "number of an adapter); with --data, clips to train on (default: one of every video)",
+    )
+    p.add_argument(
+        "--seed", type=int, metavar="N", help="of initialisation and batches, at least 0 (default: 0)"
+    )
+    p.add_argument(
+        "--only",
+        nargs="+",
+        metavar="RUN",
+        help="these runs of the matrix alone, such as ours-0 (default: all)",
+    )
+    p.add_argument(
+        "--data",
+        metavar="DIR",
+        help="train adapter on the videos of this folder; captions are text files of the same names",
+    )
+    p.add_argument(
+        "--backbone",
+        metavar="NAME",
+        help="with --data: tiny, tiny-128, sd15, sd21, or a folder in diffusers' layout (default: tiny)",
+    )
+    p.add_argument(
+        "--set",
+        nargs="+",
+        metavar="NAME=VALUE",
+        help="with --data: other settings than the recipe's, such as batch=4 lr=2e-4; a wrong name "
+        "gets the list",
+    )
     p.add_argument("--device", metavar="NAME", help="cpu, cuda, ... (default: cuda where there is one)")
+
 
 def _add_evaluate(commands, common):
-    p = _command(commands, common, "evaluate", _evaluate, "the scores of a shipped model, measured again", """
+    p = _command(
+        commands,
+        common,
+        "evaluate",
+        _evaluate,
+        "the scores of a shipped model, measured again",
+        """
 Samples from the model, or shows it scenes of the test split, and prints what its card claims beside what comes out here. Another
-seed means other scenes.""", "motionrepro evaluate classifier --samples 200 --seed 7")
+seed means other scenes.""",
+        "motionrepro evaluate classifier --samples 200 --seed 7",
+    )
     p.add_argument("model", metavar="MODEL", choices=MODELS, help=f"one of {', '.join(MODELS)}")
-    p.add_argument("--samples", type=int, default=500, metavar="N", help="images or clips, at least 20 (default: %(default)s)")
-    p.add_argument("--seed", type=int, default=0, metavar="N", help="of the scenes and the sampling noise, at least 0 (default: %(default)s, the card's)")
-    p.add_argument("--assets", metavar="DIR", help="folder that train wrote with --out (default: the package's models)")
-    p.add_argument("--json", metavar="FILE", help="write the scores there too; - prints them instead of the table")
+    p.add_argument(
+        "--samples",
+        type=int,
+        default=500,
+        metavar="N",
+        help="images or clips, at least 20 (default: %(default)s)",
+    )
+    p.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="of the scenes and the sampling noise, at least 0 (default: %(default)s, the card's)",
+    )
+    p.add_argument(
+        "--assets", metavar="DIR", help="folder that train wrote with --out (default: the package's models)"
+    )
+    p.add_argument(
+        "--json", metavar="FILE", help="write the scores there too; - prints them instead of the table"
+    )
+
 
 def _add_measure(commands, common):
-    p = _command(commands, common, "measure", _measure, "what denoising reuse costs, and what is left of the clips", """
+    p = _command(
+        commands,
+        common,
+        "measure",
+        _measure,
+        "what denoising reuse costs, and what is left of the clips",
+        """
 Makes the same clips in several ways, with fixed and chosen switch steps, and stores what they cost and what they are like. What is measured and up to
-date is not made again; an interrupted run goes on where it stopped. All of it takes hours.""", "motionrepro measure --only full 200 auto --samples 8 --steps 20")
-    p.add_argument("--only", nargs="+", metavar="WAY", help="these ways alone, such as full, 200 or auto (default: all)")
+date is not made again; an interrupted run goes on where it stopped. All of it takes hours.""",
+        "motionrepro measure --only full 200 auto --samples 8 --steps 20",
+    )
+    p.add_argument(
+        "--only", nargs="+", metavar="WAY", help="these ways alone, such as full, 200 or auto (default: all)"
+    )
     p.add_argument("--base", metavar="NAME", help="tiny or tiny-128 (default: tiny-128)")
     p.add_argument("--samples", type=int, metavar="N", help="clips, at least 4 (default: 24)")
-    p.add_argument("--steps", type=int, metavar="N", help="denoising steps, where a way does not have its own (default: 100)")
+    p.add_argument(
+        "--steps",
+        type=int,
+        metavar="N",
+        help="denoising steps, where a way does not have its own (default: 100)",
+    )
     p.add_argument("--seed", type=int, metavar="N", help="of captions and noise, at least 0 (default: 0)")
     p.add_argument("--out", metavar="DIR", help="folder for the results (default: results/frontier)")
-    p.add_argument("--checkpoints", metavar="DIR", help="folder where the clips are kept (default: checkpoints)")
+    p.add_argument(
+        "--checkpoints", metavar="DIR", help="folder where the clips are kept (default: checkpoints)"
+    )
     p.add_argument("--device", metavar="NAME", help="cpu, cuda, ... (default: cuda where there is one)")
+
 
 def _add_figures(commands, common):
     profiles = "\n".join(f"  {name:12}{what}" for name, what in PROFILE_NAMES.items())
-    p = _command(commands, common, "figures", _figures, "redraw the papers' figures and tables", f"""
+    p = _command(
+        commands,
+        common,
+        "figures",
+        _figures,
+        "redraw the papers' figures and tables",
+        f"""
 Runs the notebooks of paper_figures/ and writes an overview with the papers' values beside ours. Each computes its numbers in a quick size and shows
 the stored ones of full size beside them.
 
 profiles:
-{profiles}""", "motionrepro figures --profile smoke --out trial")
-    p.add_argument("--profile", default="tiny", choices=tuple(PROFILE_NAMES), help="how much is computed (default: %(default)s)")
-    p.add_argument("--only", nargs="+", metavar="ID", help="these figures alone, by their ids in paper_figures/manifest.json (default: all)")
-    p.add_argument("--out", metavar="DIR", help="folder for the output (default: figures/PROFILE in the checkout)")
-    p.add_argument("--jobs", type=int, metavar="N", help="notebooks at a time (default: 1 where there is a GPU, else one for each processor core, at most 4)")
-    p.add_argument("--full", action="store_true", help="first bring the stored numbers of full size up to date: trainings, clips with reuse, claims; takes about a day on "
-                        "two cores, goes on where it was interrupted, and computes nothing that is there and up to date")
+{profiles}""",
+        "motionrepro figures --profile smoke --out trial",
+    )
+    p.add_argument(
+        "--profile",
+        default="tiny",
+        choices=tuple(PROFILE_NAMES),
+        help="how much is computed (default: %(default)s)",
+    )
+    p.add_argument(
+        "--only",
+        nargs="+",
+        metavar="ID",
+        help="these figures alone, by their ids in paper_figures/manifest.json (default: all)",
+    )
+    p.add_argument(
+        "--out", metavar="DIR", help="folder for the output (default: figures/PROFILE in the checkout)"
+    )
+    p.add_argument(
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="notebooks at a time (default: 1 where there is a GPU, else one for each processor core, at most 4)",
+    )
+    p.add_argument(
+        "--full",
+        action="store_true",
+        help="first bring the stored numbers of full size up to date: trainings, clips with reuse, claims; takes about a day on "
+        "two cores, goes on where it was interrupted, and computes nothing that is there and up to date",
+    )
     p.add_argument("--again", action="store_true", help="draw also what is there and up to date")
 
+
 def _add_claims(commands, common):
-    p = _command(commands, common, "claims", _claims, "every claim of both papers, and what a computation says about it", """
+    p = _command(
+        commands,
+        common,
+        "claims",
+        _claims,
+        "every claim of both papers, and what a computation says about it",
+        """
 Prints stored results, which computes nothing. Verdicts: exact (same number), trend (same direction), contradicted, needs weights,
-unspecified (the paper does not say enough), open (not decided, or no check yet).""", "motionrepro claims A09 A20 --decide")
+unspecified (the paper does not say enough), open (not decided, or no check yet).""",
+        "motionrepro claims A09 A20 --decide",
+    )
     p.add_argument("ids", nargs="*", metavar="ID", help="these claims alone, such as A09 (default: all)")
-    p.add_argument("--decide", action="store_true", help="first compute what is missing or out of date, which can take minutes a claim")
+    p.add_argument(
+        "--decide",
+        action="store_true",
+        help="first compute what is missing or out of date, which can take minutes a claim",
+    )
     p.add_argument("--again", action="store_true", help="compute also what is up to date")
-    p.add_argument("--profile", default="tiny", choices=tuple(PROFILE_NAMES), help="whose results (default: %(default)s)")
-    p.add_argument("--json", action="store_true", help="print JSON, with the numbers behind each verdict, instead of the table")
+    p.add_argument(
+        "--profile", default="tiny", choices=tuple(PROFILE_NAMES), help="whose results (default: %(default)s)"
+    )
+    p.add_argument(
+        "--json",
+        action="store_true",
+        help="print JSON, with the numbers behind each verdict, instead of the table",
+    )
 
 # %% ../nbs/90_cli.ipynb #0e715430
-def make_parser()->argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
     "The parser of the whole command line."
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help="show where an error comes from")
-    parser = _Parser("motionrepro", parents=[common], formatter_class=_Formatter, epilog="motionrepro COMMAND --help tells more about each.",
-                     description="Motion-adaptive temporal attention and denoising reuse for video from frozen Stable Diffusion, executable.")
+    common.add_argument(
+        "--debug", action="store_true", default=argparse.SUPPRESS, help="show where an error comes from"
+    )
+    parser = _Parser(
+        "motionrepro",
+        parents=[common],
+        formatter_class=_Formatter,
+        epilog="motionrepro COMMAND --help tells more about each.",
+        description="Motion-adaptive temporal attention and denoising reuse for video from frozen Stable Diffusion, executable.",
+    )
     parser.add_argument("--version", action="version", version=f"motionrepro {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_add_score, _add_generate, _add_edit, _add_analyse, _add_train, _add_evaluate, _add_measure, _add_figures, _add_claims): add(commands, common)
+    for add in (
+        _add_score,
+        _add_generate,
+        _add_edit,
+        _add_analyse,
+        _add_train,
+        _add_evaluate,
+        _add_measure,
+        _add_figures,
+        _add_claims,
+    ):
+        add(commands, common)
     return parser
 
 # %% ../nbs/90_cli.ipynb #00344746
 def main(
-    argv:list|None=None, # arguments without the program's name; None takes the process's
-)->int: # exit status
+    argv: list | None = None,  # arguments without the program's name; None takes the process's
+) -> int:  # exit status
     "Run the command line."
     args = argparse.Namespace()
     try:
-        try: status = (args := make_parser().parse_args(argv)).run(args) or 0
-        except SystemExit as e: status = e.code or 0                 # argparse has said what there is to say
+        try:
+            status = (args := make_parser().parse_args(argv)).run(args) or 0
+        except SystemExit as e:
+            status = e.code or 0  # argparse has said what there is to say
         sys.stdout.flush()
         return status
     except KeyboardInterrupt:
         print("motionrepro: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        with contextlib.suppress(OSError, ValueError): os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()) # nothing left to flush at exit
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing left to flush at exit
         return 141
     except Exception as e:
-        if getattr(args, "debug", False): traceback.print_exc()
+        if getattr(args, "debug", False):
+            traceback.print_exc()
         message, hint, status = _explain(e)
         _say("error", message, hint or f"motionrepro {args.command} --help tells what it accepts")
         return status

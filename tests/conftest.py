@@ -1,4 +1,5 @@
 """What several tests need: the checkout, a copy of it, and the real clips where there are any."""
+
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,7 +12,12 @@ ROOT = Path(__file__).resolve().parent.parent
 def one_line_and_a_hint(messages):
     """Whether the command line complained as it should: one line, and what to do next."""
     lines = messages.splitlines()
-    return len(lines) == 2 and lines[0].startswith("motionrepro: error: ") and lines[1].startswith("hint: ") and lines[1] != "hint: "
+    return (
+        len(lines) == 2
+        and lines[0].startswith("motionrepro: error: ")
+        and lines[1].startswith("hint: ")
+        and lines[1] != "hint: "
+    )
 
 
 @pytest.fixture(scope="session")
@@ -23,25 +29,27 @@ def root():
 @pytest.fixture(scope="session")
 def tracked():
     """Every file that git tracks or would track, relative to the checkout."""
-    listing = subprocess.run(["git", "ls-files", "-z", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)
+    listing = subprocess.run(
+        ["git", "ls-files", "-z", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True
+    )
     if listing.returncode:
         pytest.skip("this is no git checkout")
-    return sorted({Path(name) for name in listing.stdout.split("\0") if name and (ROOT/name).is_file()})
+    return sorted({Path(name) for name in listing.stdout.split("\0") if name and (ROOT / name).is_file()})
 
 
 @pytest.fixture
 def fresh_copy(tmp_path, tracked):
     """A copy of the checkout as a clone would have it."""
     for name in tracked:
-        (tmp_path/"copy"/name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT/name, tmp_path/"copy"/name)
-    return tmp_path/"copy"
+        (tmp_path / "copy" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / "copy" / name)
+    return tmp_path / "copy"
 
 
 @pytest.fixture(scope="session")
 def real_clips():
     """The folder with real video that lies beside some checkouts."""
-    folder = ROOT.parent/"shared"/"data"
+    folder = ROOT.parent / "shared" / "data"
     if not folder.is_dir():
         pytest.skip(f"there are no real clips: {folder} does not exist")
     return folder

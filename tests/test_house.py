@@ -1,4 +1,5 @@
 """The house: set-up, notebooks and modules in step, sizes, and a light import."""
+
 import json
 import re
 import statistics
@@ -18,11 +19,16 @@ def run(*command, cwd=None):
 
 
 def notebooks(root):
-    return sorted(p for folder in ("nbs", "paper_figures") for p in (root/folder).rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
+    return sorted(
+        p
+        for folder in ("nbs", "paper_figures")
+        for p in (root / folder).rglob("*.ipynb")
+        if ".ipynb_checkpoints" not in p.parts
+    )
 
 
 def test_a_second_make_installs_nothing(root):
-    if not (root/".venv"/".installed").exists():
+    if not (root / ".venv" / ".installed").exists():
         pytest.skip("this environment was not made by make")
     assert run("make", "--question", "setup", cwd=root).returncode == 0
     assert "pip" not in run("make", "--dry-run", "setup", cwd=root).stdout
@@ -33,48 +39,66 @@ def test_make_installs_again_when_the_requirements_change(root):
 
 
 def test_make_names_what_python_it_needs(fresh_copy, tmp_path):
-    old = tmp_path/"python3"
+    old = tmp_path / "python3"
     old.write_text("#!/bin/sh\nexit 1\n")
     old.chmod(0o755)
     failed = run("make", f"PYTHON={old}", cwd=fresh_copy)
-    assert failed.returncode and "Python 3.10 or newer" in failed.stderr and not (fresh_copy/".venv").exists()
+    assert (
+        failed.returncode and "Python 3.10 or newer" in failed.stderr and not (fresh_copy / ".venv").exists()
+    )
 
 
 def test_half_an_environment_is_made_anew(fresh_copy):
-    (fresh_copy/".venv").mkdir()
+    (fresh_copy / ".venv").mkdir()
     assert "-m venv --clear" in run("make", "--dry-run", cwd=fresh_copy).stdout
 
 
 @pytest.mark.parametrize("command", ["nbdev_export", "nbdev_clean", "nbdev_clean --fname paper_figures"])
 def test_notebooks_and_modules_are_in_step(fresh_copy, command):
     def state():
-        return {p: p.read_bytes() for p in fresh_copy.rglob("*") if p.is_file() and p.suffix in (".py", ".ipynb", ".md")}
+        return {
+            p: p.read_bytes()
+            for p in fresh_copy.rglob("*")
+            if p.is_file() and p.suffix in (".py", ".ipynb", ".md")
+        }
+
     before, (program, *arguments) = state(), command.split()
-    assert run(Path(sys.executable).parent/program, *arguments, cwd=fresh_copy).returncode == 0
+    assert run(Path(sys.executable).parent / program, *arguments, cwd=fresh_copy).returncode == 0
     after = state()
-    changed = [str(p.relative_to(fresh_copy)) for p in before.keys() | after.keys() if before.get(p) != after.get(p)]
+    changed = [
+        str(p.relative_to(fresh_copy)) for p in before.keys() | after.keys() if before.get(p) != after.get(p)
+    ]
     assert not changed, f"{command} changes {changed}"
 
 
 def test_readme_is_current(root):
-    assert run(sys.executable, root/"tools"/"readme.py", "--check").returncode == 0
+    assert run(sys.executable, root / "tools" / "readme.py", "--check").returncode == 0
 
 
 def test_readme_links_lead_somewhere(root):
-    text = (root/"README.md").read_text(encoding="utf-8")
-    links = [link for link in re.findall(r"(?:\]\(|src=\")([^)\"\s]+)", text) if not re.match(r"[a-z]+:|#", link)]
+    text = (root / "README.md").read_text(encoding="utf-8")
+    links = [
+        link for link in re.findall(r"(?:\]\(|src=\")([^)\"\s]+)", text) if not re.match(r"[a-z]+:|#", link)
+    ]
     assert len(links) > 5
-    missing = [link for link in links if not (root/link.split("#")[0]).exists()]
+    missing = [link for link in links if not (root / link.split("#")[0]).exists()]
     assert not missing, f"README.md links to {missing}"
 
 
 def test_every_module_comes_from_a_notebook(root):
     exported = set()
-    for path in (root/"nbs").rglob("*.ipynb"):
+    for path in (root / "nbs").rglob("*.ipynb"):
         exported |= set(re.findall(r"#\|\s*default_exp ([\w.]+)", path.read_text(encoding="utf-8")))
-    written = [p for p in (root/"motionrepro").rglob("*.py") if p.name != "_modidx.py"]
-    bare = [p for p in written if p.name == "__init__.py" and re.fullmatch(r'(__version__ = ".*"\s*)?', p.read_text(encoding="utf-8"))]
-    modules = {".".join(p.relative_to(root/"motionrepro").with_suffix("").parts) for p in written if p not in bare}
+    written = [p for p in (root / "motionrepro").rglob("*.py") if p.name != "_modidx.py"]
+    bare = [
+        p
+        for p in written
+        if p.name == "__init__.py"
+        and re.fullmatch(r'(__version__ = ".*"\s*)?', p.read_text(encoding="utf-8"))
+    ]
+    modules = {
+        ".".join(p.relative_to(root / "motionrepro").with_suffix("").parts) for p in written if p not in bare
+    }
     assert modules and exported == modules
 
 
@@ -82,25 +106,31 @@ def test_no_notebook_is_exempt_from_the_tests(root):
     for path in notebooks(root):
         text = path.read_text(encoding="utf-8")
         assert not re.search(r"#\|\s*eval:\s*false|skip_exec", text), path
-    assert not [p for folder in ("nbs", "paper_figures") for p in (root/folder).rglob(".notest")]
+    assert not [p for folder in ("nbs", "paper_figures") for p in (root / folder).rglob(".notest")]
 
 
 def test_notebooks_carry_no_large_output(root):
     for path in notebooks(root):
-        size = sum(len(json.dumps(c.get("outputs", []))) for c in json.loads(path.read_text(encoding="utf-8"))["cells"])
+        size = sum(
+            len(json.dumps(c.get("outputs", [])))
+            for c in json.loads(path.read_text(encoding="utf-8"))["cells"]
+        )
         assert size < 400_000, f"{path}: {size} bytes of output"
 
 
 def test_the_manifest_lists_every_figure_notebook(root):
-    from motionrepro.figures import load_manifest
-    listed = [f.notebook for f in load_manifest(root/"paper_figures")]
-    assert sorted(listed) == sorted(p.name for p in (root/"paper_figures").glob("*.ipynb"))
+    from motionrepro.figures.pages import load_manifest
+
+    listed = [f.notebook for f in load_manifest(root / "paper_figures")]
+    assert sorted(listed) == sorted(p.name for p in (root / "paper_figures").glob("*.ipynb"))
 
 
 def test_shipped_weights_stay_small(root, tracked):
-    shipped = [root/p for p in tracked if p.parts[:2] == ("motionrepro", "assets")]
+    shipped = [root / p for p in tracked if p.parts[:2] == ("motionrepro", "assets")]
     assert sum(p.stat().st_size for p in shipped) < 32 * 2**20
-    assert not [p for p in shipped if p.suffix in (".bin", ".pt", ".pth", ".ckpt", ".pkl")], "weights are safetensors"
+    assert not [p for p in shipped if p.suffix in (".bin", ".pt", ".pth", ".ckpt", ".pkl")], (
+        "weights are safetensors"
+    )
 
 
 def test_the_package_imports_light():
@@ -108,15 +138,17 @@ def test_the_package_imports_light():
         start = time.perf_counter()
         subprocess.run([sys.executable, "-c", code], check=True, cwd="/")
         return time.perf_counter() - start
+
     code = "import motionrepro, sys; assert not {'torch', 'numpy', 'diffusers'} & set(sys.modules)"
     with_it, without = zip(*[(seconds(code), seconds("pass")) for _ in range(5)])
-    assert statistics.median(with_it) - statistics.median(without) < .3
+    assert statistics.median(with_it) - statistics.median(without) < 0.3
 
 
 def test_cards_are_told_as_they_are_stored(root):
     from motionrepro.core import read_json
-    from motionrepro.training.recipes import card_text
-    cards = sorted((root/"motionrepro"/"assets").rglob("card.json"))
+    from motionrepro.training.base import card_text
+
+    cards = sorted((root / "motionrepro" / "assets").rglob("card.json"))
     assert len(cards) >= 9
     for card in cards:
         assert card.with_name("README.md").read_text(encoding="utf-8") == card_text(read_json(card)), card

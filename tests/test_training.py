@@ -1,4 +1,5 @@
 """A training run killed with SIGKILL and started again ends with the weights of an undisturbed one."""
+
 import os
 import signal
 import subprocess
@@ -30,73 +31,126 @@ def run(folder):
 
 
 def test_killed_and_resumed(tmp_path):
-    whole, broken = tmp_path/"whole", tmp_path/"broken"
+    whole = tmp_path / "whole"
+    broken = tmp_path / "broken"
     assert run(whole).wait(120) == 0
     steps = []
     for _ in range(2):
-        process, checkpoint = run(broken), broken/"checkpoint.pt"
+        process = run(broken)
+        checkpoint = broken / "checkpoint.pt"
         before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
         deadline = time.monotonic() + 60
-        while not (checkpoint.exists() and checkpoint.stat().st_mtime_ns > before) and time.monotonic() < deadline:
-            time.sleep(.005)
-        time.sleep(.15)                                        # some steps on, at no particular point
+        while (
+            not (checkpoint.exists() and checkpoint.stat().st_mtime_ns > before)
+            and time.monotonic() < deadline
+        ):
+            time.sleep(0.005)
+        time.sleep(0.15)  # some steps on, at no particular point
         process.send_signal(signal.SIGKILL)
         process.wait()
         steps.append(torch.load(checkpoint, weights_only=True)["step"])
     assert 0 < steps[0] < steps[1] < 200, f"killed at {steps}: not in the middle of the run"
     assert run(broken).wait(120) == 0
-    a, b = (torch.load(f/"final.pt", weights_only=True) for f in (whole, broken))
+    a, b = (torch.load(f / "final.pt", weights_only=True) for f in (whole, broken))
     assert all(torch.equal(a[k], b[k]) for k in a)
     leftovers = [f for f in os.listdir(broken) if f.startswith(".")]
-    assert len(leftovers) <= 2, leftovers                      # at most one unfinished temporary file for each kill
+    assert len(leftovers) <= 2, leftovers  # at most one unfinished temporary file for each kill
 
 
 def small_base():
     """A frozen base that trains in seconds, always the same one."""
     from dataclasses import replace
+
     from diffusers import UNet2DConditionModel
+
     from motionrepro.backbones import load_backbone
+
     torch.manual_seed(5)
-    unet = UNet2DConditionModel(sample_size=4, block_out_channels=(32, 32), layers_per_block=1, norm_num_groups=16, attention_head_dim=2,
-                                cross_attention_dim=96, down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-                                up_block_types=("UpBlock2D", "CrossAttnUpBlock2D")).eval()
+    unet = UNet2DConditionModel(
+        sample_size=4,
+        block_out_channels=(32, 32),
+        layers_per_block=1,
+        norm_num_groups=16,
+        attention_head_dim=2,
+        cross_attention_dim=96,
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+    ).eval()
     return replace(load_backbone("tiny", device="cpu"), unet=unet)
 
 
-def trained(target, folder, checkpoint_seconds=120.):
+def trained(target, folder, checkpoint_seconds=120.0):
     """A run of one of the real training functions on a small base; its weights."""
     from motionrepro.reuse.mtn import SMALL
     from motionrepro.training.adapter import AdapterRecipe, clip_cache, train_adapter
-    from motionrepro.training.reuse import MotionRecipe, SelectorRecipe, train_dss, train_mtn
+    from motionrepro.training.mtn import MotionRecipe, SelectorRecipe, train_dss, train_mtn
+
     more = dict(checkpoint_seconds=checkpoint_seconds, progress=False)
     if target == "dss":
         random = torch.Generator().manual_seed(1)
-        data = dict(statistics=torch.rand(40, 6, 7, generator=random), timesteps=list(range(950, 0, -160)), about=dict(clips="made up"),
-                    errors=dict(surrogate_relative=torch.rand(40, 6, 2, generator=random)))
-        return train_dss(SelectorRecipe(dict(hidden=16), steps=400, batch=8), folder, data, device="cpu", **more)[0].state_dict()
-    base, long = small_base(), dict(num_frames=4, interval=1)
-    cache = clip_cache(base, Path(folder).parent/"clips.pt", size=32, length=8, progress=False, **long)
+        data = dict(
+            statistics=torch.rand(40, 6, 7, generator=random),
+            timesteps=list(range(950, 0, -160)),
+            about=dict(clips="made up"),
+            errors=dict(surrogate_relative=torch.rand(40, 6, 2, generator=random)),
+        )
+        return train_dss(
+            SelectorRecipe(dict(hidden=16), steps=400, batch=8), folder, data, device="cpu", **more
+        )[0].state_dict()
+    base = small_base()
+    long = dict(num_frames=4, interval=1)
+    cache = clip_cache(base, Path(folder).parent / "clips.pt", size=32, length=8, progress=False, **long)
     if target == "mtn":
-        recipe = MotionRecipe(SMALL | dict(blocks=[0, 1]), references=2, size=32, batch=2, steps=30, warmup=5, lr=.01, schedule_steps=2,
-                              precision="fp32", ema=.9, **long)
+        recipe = MotionRecipe(
+            SMALL | dict(blocks=[0, 1]),
+            references=2,
+            size=32,
+            batch=2,
+            steps=30,
+            warmup=5,
+            lr=0.01,
+            schedule_steps=2,
+            precision="fp32",
+            ema=0.9,
+            **long,
+        )
         return train_mtn(recipe, folder, base, cache, **more)[0].state_dict()
-    recipe = AdapterRecipe(adapter=dict(num_heads=2, head_dim=8, ff_dim=16, gate_init=.5), batch=2, steps=80, warmup=5, lr=.01, size=32, precision="fp16",
-                           ema=.9, **long)
+    recipe = AdapterRecipe(
+        adapter=dict(num_heads=2, head_dim=8, ff_dim=16, gate_init=0.5),
+        batch=2,
+        steps=80,
+        warmup=5,
+        lr=0.01,
+        size=32,
+        precision="fp16",
+        ema=0.9,
+        **long,
+    )
     return train_adapter(recipe, folder, base, cache, sample_every=1000, **more)[0].state_dict()
 
 
 @pytest.mark.parametrize("target, steps", [("adapter", 80), ("mtn", 30), ("dss", 400)])
 def test_each_training_killed_and_resumed(target, steps, tmp_path):
-    whole, broken = trained(target, tmp_path/"whole"), tmp_path/"broken"
-    process = subprocess.Popen([sys.executable, "-c", f"from test_training import trained; trained({target!r}, {str(broken)!r}, 0.)"], cwd=Path(__file__).parent)
-    checkpoint, deadline = broken/"checkpoint.pt", time.monotonic() + 300
+    whole = trained(target, tmp_path / "whole")
+    broken = tmp_path / "broken"
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            f"from test_training import trained; trained({target!r}, {str(broken)!r}, 0.)",
+        ],
+        cwd=Path(__file__).parent,
+    )
+    checkpoint = broken / "checkpoint.pt"
+    deadline = time.monotonic() + 300
     while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(.005)
-    time.sleep(.2)
+        time.sleep(0.005)
+    time.sleep(0.2)
     process.send_signal(signal.SIGKILL)
     process.wait()
     state = torch.load(checkpoint, weights_only=True)
     assert 0 < state["step"] < steps, "not killed in the middle of the run"
-    if target == "adapter": assert state["scaler"]["scale"] > 0
+    if target == "adapter":
+        assert state["scaler"]["scale"] > 0
     resumed = trained(target, broken)
     assert all(torch.equal(whole[k], resumed[k]) for k in whole)

@@ -1,4 +1,5 @@
 """The built wheel: what is in it, and that it works where nothing else of the project is."""
+
 import os
 import subprocess
 import sys
@@ -21,7 +22,9 @@ print(motionrepro.__file__)
 def run(*command, cwd, **env):
     """Output of a command that succeeds, without this process's Python path."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
-    done = subprocess.run([str(c) for c in command], cwd=cwd, capture_output=True, text=True, env=inherited | env)
+    done = subprocess.run(
+        [str(c) for c in command], cwd=cwd, capture_output=True, text=True, env=inherited | env
+    )
     assert done.returncode == 0, f"{command}:\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
@@ -29,7 +32,7 @@ def run(*command, cwd, **env):
 @pytest.fixture
 def wheel(fresh_copy):
     run(sys.executable, "-m", "build", "--wheel", "--no-isolation", cwd=fresh_copy)
-    return next((fresh_copy/"dist").glob("*.whl"))
+    return next((fresh_copy / "dist").glob("*.whl"))
 
 
 @pytest.fixture
@@ -52,17 +55,45 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel, tracked):
 
 
 def test_the_wheel_works_outside_the_checkout(wheel, outside, root):
-    run(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", outside, wheel, cwd=outside)
-    code = run(sys.executable, root/"tools"/"offline.py", SAMPLE, cwd=outside, PYTHONPATH=str(outside), HF_HUB_OFFLINE="1")
+    run(
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--target",
+        outside,
+        wheel,
+        cwd=outside,
+    )
+    code = run(
+        sys.executable,
+        root / "tools" / "offline.py",
+        SAMPLE,
+        cwd=outside,
+        PYTHONPATH=str(outside),
+        HF_HUB_OFFLINE="1",
+    )
     assert Path(code.split()[-1]).is_relative_to(outside)
 
 
-@pytest.mark.skipif(not os.environ.get("MOTIONREPRO_TEST_WHEEL"), reason="installs 6 GB; .ci/run asks for it with MOTIONREPRO_TEST_WHEEL=1")
+@pytest.mark.skipif(
+    not os.environ.get("MOTIONREPRO_TEST_WHEEL"),
+    reason="installs 6 GB; .ci/run asks for it with MOTIONREPRO_TEST_WHEEL=1",
+)
 def test_the_wheel_works_in_an_empty_environment(wheel, outside, root):
-    run(sys.executable, "-m", "venv", outside/"env", cwd=outside)
-    python = outside/"env"/"bin"/"python"
+    run(sys.executable, "-m", "venv", outside / "env", cwd=outside)
+    python = outside / "env" / "bin" / "python"
     run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wheel, cwd=outside)
-    installed = run(python, root/"tools"/"offline.py", SAMPLE, cwd=outside, HF_HUB_OFFLINE="1", HF_HOME=str(outside/"hub"))
+    installed = run(
+        python,
+        root / "tools" / "offline.py",
+        SAMPLE,
+        cwd=outside,
+        HF_HUB_OFFLINE="1",
+        HF_HOME=str(outside / "hub"),
+    )
     assert Path(installed.split()[-1]).is_relative_to(outside)
     assert "nbdev" not in run(python, "-m", "pip", "list", cwd=outside)
-    assert "usage" in run(outside/"env"/"bin"/"motionrepro", "--help", cwd=outside).lower()
+    assert "usage" in run(outside / "env" / "bin" / "motionrepro", "--help", cwd=outside).lower()

@@ -1,4 +1,5 @@
 """Import every exported module in a fresh interpreter, outside the checkout and without a network."""
+
 import os
 import subprocess
 import sys
@@ -6,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 root = Path(__file__).resolve().parent.parent
-paths = sorted((root/"motionrepro").rglob("*.py"))
+paths = sorted((root / "motionrepro").rglob("*.py"))
 modules = [".".join(p.relative_to(root).with_suffix("").parts).removesuffix(".__init__") for p in paths]
 
 
 def error_of(module):
     """What importing `module` by itself prints, empty if it works."""
-    command = [sys.executable, str(root/"tools"/"offline.py"), f"import {module}"]
+    command = [sys.executable, str(root / "tools" / "offline.py"), f"import {module}"]
     run = subprocess.run(command, cwd="/", capture_output=True, text=True)
     return (run.stderr or f"status {run.returncode}") if run.returncode else ""
 

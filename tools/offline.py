@@ -1,4 +1,5 @@
 """Run code that must not touch the network: python tools/offline.py CODE."""
+
 import socket
 import sys
 

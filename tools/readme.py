@@ -1,4 +1,5 @@
 """Write README.md from nbs/index.ipynb, or with --check say whether it is current."""
+
 import difflib
 import re
 import sys
@@ -8,7 +9,8 @@ import nbformat
 from nbconvert import MarkdownExporter
 
 root = Path(__file__).resolve().parent.parent
-source, target = root/"nbs"/"index.ipynb", root/"README.md"
+source = root / "nbs" / "index.ipynb"
+target = root / "README.md"
 note = "<!-- Written by `make readme` from nbs/index.ipynb: edit that. -->"
 
 
@@ -40,5 +42,7 @@ text = readme()
 if "--check" not in sys.argv[1:]:
     target.write_text(text, encoding="utf-8")
 elif (old := target.read_text(encoding="utf-8")) != text:
-    sys.stdout.writelines(difflib.unified_diff(old.splitlines(True), text.splitlines(True), "README.md", "nbs/index.ipynb"))
+    sys.stdout.writelines(
+        difflib.unified_diff(old.splitlines(True), text.splitlines(True), "README.md", "nbs/index.ipynb")
+    )
     sys.exit("README.md is not what nbs/index.ipynb says; write it with: make readme")
