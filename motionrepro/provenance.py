@@ -204,20 +204,29 @@ def _uses(statement, module: str, package: str) -> Iterator:
 
 # %% ../nbs/02_provenance.ipynb #409842c6
 def _live_definition(thing) -> tuple:
-    """Read a function or class that lies in no file, such as one typed into a notebook: (statement, globals)."""
-    statement = ast.parse(textwrap.dedent(inspect.getsource(thing))).body[0]
-    return statement, getattr(thing, "__globals__", vars(sys.modules[thing.__module__]))
+    """Read a function or class that lies in no file, such as one typed into a notebook: (statements, globals)."""
+    functions, text = [thing], thing.__name__
+    if inspect.isclass(thing):
+        functions = [f for f in vars(thing).values() if inspect.isfunction(f)]
+        fields = getattr(thing, "__dataclass_fields__", {}).values()
+        text += repr([(f.name, str(f.type), repr(f.default)) for f in fields])
+    statements = [ast.Expr(ast.Constant(text))]
+    for function in functions:
+        with contextlib.suppress(OSError):  # what `dataclass` made has no source
+            statements.append(ast.parse(textwrap.dedent(inspect.getsource(function))).body[0])
+    return statements, vars(sys.modules[thing.__module__])
 
 
-def _live_uses(statement, names: dict) -> Iterator:
+def _live_uses(statements: list, names: dict) -> Iterator:
     """Yield the functions and classes that a live definition uses, and its constants as text."""
-    for used in sorted(_used_names(_Normaliser().visit(copy.deepcopy(statement)))):
-        value = names.get(used)
+    used = set().union(*(_used_names(_Normaliser().visit(copy.deepcopy(s))) for s in statements))
+    for name in sorted(used):
+        value = names.get(name)
         if inspect.isfunction(value) or inspect.isclass(value):
             if value.__module__.split(".")[0] in ("__main__", "motionrepro"):
                 yield value
-        elif isinstance(value, (bool, int, float, str, tuple, list, dict)) and not used.startswith("__"):
-            yield f"{used}={value!r}"
+        elif isinstance(value, (bool, int, float, str, tuple, list, dict)) and not name.startswith("__"):
+            yield f"{name}={value!r}"
 
 
 def _start(thing) -> tuple:
@@ -244,12 +253,12 @@ def definitions_used(
         thing = live.pop()
         if isinstance(thing, str) or thing.__module__ != "__main__":
             waiting.append(_start(thing))
-        elif ("__main__", thing.__name__) not in found:
-            statement, names = _live_definition(thing)
-            used = list(_live_uses(statement, names))
+        elif ("__main__", id(thing)) not in found:
+            statements, names = _live_definition(thing)
+            used = list(_live_uses(statements, names))
             constants = [u for u in used if isinstance(u, str)]
-            text = _spell(_Normaliser().visit(copy.deepcopy(statement)))
-            found["__main__", thing.__name__] = "\n".join([text, *constants])
+            texts = [_spell(_Normaliser().visit(copy.deepcopy(s))) for s in statements]
+            found["__main__", id(thing)] = "\n".join([*texts, *constants])
             live += [u for u in used if not isinstance(u, str)]
     while waiting:
         module, name, statements = waiting.pop()
