@@ -179,28 +179,45 @@ def _find(module: str, name: str, package: str):
     return None
 
 
-def _uses(statement, module: str, package: str) -> Iterator:
-    """Yield what a definition uses inside its package, each as `_find` gives it."""
-    read = _read_module(module)
+def _bindings(module: str, statement) -> dict:
+    """Map names to where a module, and the statement itself, import them from."""
     spec = importlib.util.find_spec(module)
-    imports = dict(read.imports)
+    found = dict(_read_module(module).imports)
     for node in ast.walk(statement):
         if isinstance(node, (ast.Import, ast.ImportFrom)):
-            found = _imported(node, module, spec.submodule_search_locations is not None)
-            imports |= {bound: (source, there) for bound, source, there in found}
-    for used in _used_names(_Normaliser().visit(copy.deepcopy(statement))):
+            inside = _imported(node, module, is_package=spec.submodule_search_locations is not None)
+            found |= {bound: (source, there) for bound, source, there in inside}
+    return found
+
+
+def _uses(statement, normal, module: str) -> Iterator:
+    """Yield what a definition uses inside its package, each as `_find` gives it."""
+    package = module.split(".")[0]
+    read = _read_module(module)
+    imports = _bindings(module, statement)
+    for used in _used_names(normal):
         head, _, attribute = used.partition(".")
         if head in read.definitions:
             yield module, head, read.definitions[head]
-        elif head in imports:
+        elif head in imports and imports[head][0].split(".")[0] == package:
             source, there = imports[head]
             whole = f"{source}.{there}" if there else source
             if attribute and _read_module(whole) is not None:
-                source = whole
-                there = attribute
+                source, there = whole, attribute
             found = there and _find(source, there, package)
             if found:
                 yield found
+
+
+@functools.cache
+def _analysed(module: str, name: str) -> tuple:
+    """Normalise a definition and list what it uses: (text, ((module, name), ...))."""
+    texts, uses = [], []
+    for statement in _read_module(module).definitions[name]:
+        normal = _Normaliser().visit(copy.deepcopy(statement))
+        texts.append(_spell(normal))
+        uses += [(where, what) for where, what, _ in _uses(statement, normal, module)]
+    return "\n".join(texts), tuple(sorted(set(uses)))
 
 # %% ../nbs/02_provenance.ipynb #409842c6
 def _live_definition(thing) -> tuple:
@@ -230,12 +247,12 @@ def _live_uses(statements: list, names: dict) -> Iterator:
 
 
 def _start(thing) -> tuple:
-    """Find where a definition begins: (module, name, statements)."""
+    """Find where a thing is defined: (module, name)."""
     module, name = thing.split(":") if isinstance(thing, str) else (thing.__module__, thing.__qualname__)
     found = _find(module, name.split(".")[0], module.split(".")[0])
     if found is None:
         raise ValueError(f"{module} has no function, class or constant {name!r} at its top level")
-    return found
+    return found[:2]
 
 
 def definitions_used(
@@ -261,12 +278,10 @@ def definitions_used(
             found["__main__", id(thing)] = "\n".join([*texts, *constants])
             live += [u for u in used if not isinstance(u, str)]
     while waiting:
-        module, name, statements = waiting.pop()
-        if (module, name) not in found:
-            normal = [_Normaliser().visit(copy.deepcopy(s)) for s in statements]
-            found[module, name] = "\n".join(map(_spell, normal))
-            for statement in statements:
-                waiting += _uses(statement, module, module.split(".")[0])
+        place = waiting.pop()
+        if place not in found:
+            found[place], uses = _analysed(*place)
+            waiting += uses
     return found
 
 
