@@ -15,7 +15,7 @@ from .core import UserError, assets_path
 # %% ../nbs/03_profiles.ipynb #54374e9d
 @dataclass(frozen=True)
 class Profile:
-    "How much a figure notebook computes, and on what."
+    """Say how much a figure notebook computes, and on what."""
 
     name: str  # "smoke", "tiny" or "paper"
     backbone: str  # what `load_backbone` is asked for
@@ -28,7 +28,7 @@ class Profile:
 
     @property
     def reuse(self) -> "Profile":
-        "The same for paper B: its matrices need more positions than tiny's 8 x 8."
+        """Return the profile for paper B, whose matrices need more positions than tiny's 8 x 8."""
         return replace(self, backbone="tiny-128", size=128) if self.name == "tiny" else self
 
 
@@ -43,10 +43,9 @@ PROFILES = {
 
 # %% ../nbs/03_profiles.ipynb #c09eac0f
 def figure_settings(
-    name: str
-    | None = None,  # a profile's name; None takes `MOTIONREPRO_PROFILE`, else "smoke" in tests and "tiny" elsewhere
+    name: str | None = None,  # a profile's name; None takes `MOTIONREPRO_PROFILE`, or see above
 ) -> Profile:
-    "The profile that a figure notebook shall compute."
+    """Return the profile that a figure notebook shall compute."""
     if name is None:
         name = os.environ.get("MOTIONREPRO_PROFILE") or ("smoke" if os.environ.get("IN_TEST") else "tiny")
     if name not in PROFILES:
@@ -63,7 +62,7 @@ def figure_settings(
 
 # %% ../nbs/03_profiles.ipynb #0e2e4b85
 def checkout() -> Path:
-    "The checkout that this package runs from, or else the one that the current folder lies in."
+    """Find the checkout that this package runs from, or else the one that the current folder lies in."""
     for folder in (assets_path().parent.parent, Path.cwd(), *Path.cwd().parents):
         if (folder / "paper_figures" / "manifest.json").is_file():
             return folder
@@ -74,9 +73,9 @@ def checkout() -> Path:
 
 
 def results_of(
-    kind: str,  # "claims", "matrix", "frontier", ...
+    kind: str,  # "ablations", "switching", "bench", ...
 ) -> Path:
-    "Where results of a kind are stored: in the checkout, or else below the current folder."
+    """Say where results of a kind are stored: in the checkout, or else below the current folder."""
     try:
         root = checkout()
     except UserError:

@@ -221,7 +221,7 @@ def _analysed(module: str, name: str) -> tuple:
 
 # %% ../nbs/02_provenance.ipynb #409842c6
 def _live_definition(thing) -> tuple:
-    """Read a function or class that lies in no file, such as one typed into a notebook: (statements, globals)."""
+    """Read a function or class typed into a notebook, which lies in no file: (statements, globals)."""
     functions, text = [thing], thing.__name__
     if inspect.isclass(thing):
         functions = [f for f in vars(thing).values() if inspect.isfunction(f)]
@@ -323,7 +323,7 @@ def _feed(digest, thing):
 def fingerprint(
     *things,  # modules, tensors, paths of files and folders, dataclasses, or what JSON can hold
 ) -> str:  # 12 hex digits
-    """Hash contents: weights by name and value in single precision, files by name and bytes, the rest as JSON."""
+    """Hash weights by name and value in single precision, files by name and bytes, the rest as JSON."""
     digest = hashlib.sha256()
     for thing in things:
         _feed(digest, thing)
@@ -339,7 +339,7 @@ _STORED = (
 def git_commit(
     root=None,  # of a checkout; default: the one that the package lies in
 ) -> str:
-    """Tell the commit, with `+` if files other than stored results changed since; empty for an installed copy."""
+    """Tell the commit, with `+` if more than stored results changed since; empty for an installed copy."""
     root = Path(root or assets_path().parent.parent)
 
     def git(*args):
@@ -388,8 +388,8 @@ def locked(
     path,  # of the lock's file, which stays
     wait: bool = True,  # for another process that has the lock
 ):  # yields whether this process has it now
-    "Let one process at a time into a block."
-    import fcntl  # not on Windows, where nothing but this needs it
+    """Let one process at a time into a block."""
+    import fcntl  # here, since Windows has none, and nothing else needs it
 
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

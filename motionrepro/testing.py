@@ -13,7 +13,7 @@ import torch
 
 # %% ../nbs/01_testing.ipynb #9698ca83
 def _as_tensor(x):
-    "Tensors stay what they are; arrays, numbers and nested lists become tensors."
+    """Leave tensors as they are; make tensors of arrays, numbers and nested lists."""
     return x if isinstance(x, torch.Tensor) else torch.as_tensor(x)
 
 
@@ -24,15 +24,19 @@ def assert_close(
     atol: float = 1e-6,  # allowed absolute error
     allow_empty: bool = False,  # accept tensors without elements
 ):
-    "`actual` equals `expected` within the tolerance; shape, dtype and device count, and emptiness is an error."
+    """Check that both are equal within the tolerance, and alike in shape, dtype and device."""
     actual, expected = _as_tensor(actual), _as_tensor(expected)
     if not allow_empty and 0 in (actual.numel(), expected.numel()):
         raise AssertionError(f"comparing nothing: shapes {tuple(actual.shape)} and {tuple(expected.shape)}")
     torch.testing.assert_close(actual, expected, rtol=rtol, atol=atol)
 
 
-def assert_equal(actual, expected, allow_empty: bool = False):
-    "`actual` equals `expected` in every bit pattern that compares equal: no tolerance."
+def assert_equal(
+    actual,  # tensor, array or number
+    expected,  # the same shape and dtype as `actual`
+    allow_empty: bool = False,  # accept tensors without elements
+):
+    """Check that both are equal without any tolerance."""
     assert_close(actual, expected, rtol=0, atol=0, allow_empty=allow_empty)
 
 # %% ../nbs/01_testing.ipynb #1cff1a3f
@@ -41,7 +45,7 @@ def assert_raises(
     error=Exception,  # exception class that must come
     *contains: str,  # each of these must stand in the message
 ):
-    "The body raises `error` with a message containing every string of `contains`."
+    """Check that the block raises `error`, with every string of `contains` in its message."""
     try:
         yield
     except error as e:
