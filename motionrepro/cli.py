@@ -511,7 +511,7 @@ def _analyse(args):
     from motionrepro.data.video import fit
     from motionrepro.reuse.analysis import analyse_clip, draw_analysis
     from motionrepro.reuse.pipeline import DenoisingReusePipeline
-    from motionrepro.reuse.residuals import ddpm_scheduler
+    from motionrepro.diffusion import ddpm_scheduler
 
     picture = Path(args.out)
     if picture.suffix.lower() != ".png":

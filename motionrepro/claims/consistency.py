@@ -18,6 +18,7 @@ import torch
 
 from .check import Check, combine
 from ..core import assets_path, generator, read_json
+from ..diffusion import spaced_timesteps
 from ..profiles import checkout
 from motionrepro.studies.consistency import (
     RESIDUAL,
@@ -30,7 +31,6 @@ from motionrepro.studies.consistency import (
     clip_statistics,
     join_clips,
     load_clips,
-    spaced_timesteps,
 )
 
 # %% ../../nbs/claims/82a_consistency.ipynb #79ea227e

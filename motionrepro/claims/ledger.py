@@ -677,7 +677,7 @@ def trajectories(
 ):  # yields the backbone and two `LatentTrajectory`, "sampled" and "real", for every seed
     "Images sampled from captions by DDPM, and the real frames of these captions in the forward process."
     from motionrepro.backbones import load_backbone
-    from motionrepro.reuse.residuals import denoise_trajectory, noise_trajectory
+    from motionrepro.diffusion import denoise_trajectory, noise_trajectory
 
     backbone = load_backbone(config["backbone"])
     for seed in config["seeds"]:
@@ -739,7 +739,7 @@ _TRAJECTORIES = (
     trajectories,
     claim_images,
     *(
-        "motionrepro.reuse.residuals:" + name
+        "motionrepro.diffusion:" + name
         for name in ("LatentTrajectory", "denoise_trajectory", "noise_trajectory")
     ),
 )
@@ -762,7 +762,7 @@ B01 = Check(
         frequency_readings,
         rise,
         "motionrepro.reuse.residuals:high_frequency_energy",
-        "motionrepro.reuse.residuals:guess_clean",
+        "motionrepro.diffusion:guess_clean",
     ),
 )
 
@@ -821,7 +821,7 @@ B05 = Check(
     (
         *_TRAJECTORIES,
         "motionrepro.reuse.residuals:telescoping_error",
-        "motionrepro.reuse.residuals:_partial_sums",
+        "motionrepro.diffusion:LatentTrajectory",
     ),
 )
 

@@ -9,7 +9,7 @@ __all__ = ['denoising_loss', 'temporal_consistency_loss', 'quarter_means', 'deno
 import torch
 
 from ..core import UserError, check_range
-from ..reuse.residuals import guess_clean
+from ..diffusion import guess_clean
 from .attention import check_motion
 
 # %% ../../nbs/temporal/34_losses.ipynb #412b2642

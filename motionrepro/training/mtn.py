@@ -58,14 +58,12 @@ from motionrepro.reuse.mtn import (
     split_pairs,
     walk_steps,
 )
-from ..reuse.residuals import CLEAN
+from ..diffusion import CLEAN, guided, posterior_trajectory, spaced_timesteps
 from motionrepro.studies.consistency import (
     MOVING,
     RHO,
     TIES,
     noise_origins,
-    posterior_trajectory,
-    spaced_timesteps,
     tied_noise,
 )
 from ..temporal.adapter import injected
@@ -541,7 +539,7 @@ def made_steps(
             free, prompted = (
                 model(now.repeat(2, 1, 1, 1, 1).to(backbone.dtype), t, text, motion).sample.float().chunk(2)
             )
-            then = scheduler.step(free + guidance * (prompted - free), t, now).prev_sample
+            then = scheduler.step(guided(free, prompted, guidance), t, now).prev_sample
             seen = {
                 k: x[-b * f :].unflatten(0, (b, f))[:, frames].flatten(0, 1) for k, x in features.items()
             }  # those of the prompt
