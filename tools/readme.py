@@ -1,12 +1,15 @@
-"""Write README.md from nbs/index.ipynb, or with --check say whether it is current."""
+"""Write README.md from nbs/index.ipynb and the ledger, or with --check say whether it is current."""
 
 import difflib
 import re
 import sys
+from collections import Counter
 from pathlib import Path
 
 import nbformat
 from nbconvert import MarkdownExporter
+
+from motionrepro.claims import DECISIONS, ledger
 
 root = Path(__file__).resolve().parent.parent
 source = root / "nbs" / "index.ipynb"
@@ -22,6 +25,18 @@ def from_root(match):
     return before + (link[3:] if link.startswith("../") else f"nbs/{link}")
 
 
+def verdict_counts():
+    """How many claims have which verdict, as a table; those decided by earlier code are counted apart."""
+    papers = dict(A="paper A", B="paper B", X="our own questions")
+    lines = [f"| | {' | '.join(DECISIONS)} | of these stale |", "|---|" + "---|" * (len(DECISIONS) + 1)]
+    for letter, name in papers.items():
+        rows = [row for row in ledger() if row["id"].startswith(letter)]
+        counts = Counter(row["verdict"] for row in rows)
+        stale = sum(bool(row["evidence"] and row["note"]) for row in rows)
+        lines.append(f"| {name} | {' | '.join(str(counts[v]) for v in DECISIONS)} | {stale} |")
+    return "\n".join(lines)
+
+
 def readme():
     """The notebook's text and code; hidden cells and nbdev's directives stay out."""
     notebook = nbformat.read(source, as_version=4)
@@ -35,6 +50,7 @@ def readme():
     text, resources = MarkdownExporter().from_notebook_node(notebook)
     if resources["outputs"]:
         sys.exit("nbs/index.ipynb has pictures in its output; link to files instead")
+    text = text.replace("<!-- verdict counts -->", verdict_counts())
     return note + "\n\n" + re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 
