@@ -58,9 +58,9 @@ assert not {{"torch", "numpy", "diffusers", "PIL"}} & set(sys.modules)
 
 
 def test_noises_are_those_of_the_library():
-    from motionrepro.reuse.pipeline import TIES
+    from motionrepro.temporal.noise import SAMPLER_TIES
 
-    assert (*TIES, "inversion") == NOISES
+    assert (*SAMPLER_TIES, "inversion") == NOISES
 
 
 def test_generate_with_reuse(folder, tmp_path, capsys):

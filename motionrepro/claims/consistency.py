@@ -22,8 +22,6 @@ from ..diffusion import spaced_timesteps
 from ..profiles import checkout
 from motionrepro.studies.consistency import (
     RESIDUAL,
-    RHO,
-    TIES,
     LearnedMatch,
     Match,
     best_temperatures,
@@ -32,6 +30,7 @@ from motionrepro.studies.consistency import (
     join_clips,
     load_clips,
 )
+from ..temporal.noise import RHO, TIES
 
 # %% ../../nbs/claims/82a_consistency.ipynb #79ea227e
 def mean_interval(

@@ -41,10 +41,10 @@ from motionrepro.reuse.pipeline import (
     ReuseState,
     nearest_timestep,
     start_latents,
-    tied_noise,
 )
 from .ablations import Judges, real_axes, references, score_clips, stored
 from ..temporal.motion import motion_from_prompt, world_normalizer
+from ..temporal.noise import tied_noise
 from ..temporal.pipeline import MotionAdaptivePipeline, latent_shape
 
 # %% ../../nbs/studies/73_switching.ipynb #a6858f86
@@ -64,7 +64,7 @@ class Way:
     steps: int = 0  # of the schedule; 0 takes those that were asked for
     adapter: bool = True  # frames see each other through paper A's blocks, if the base has them
     networks: bool = True  # motion network and selector, if the base has them; else raw features and eq. 12
-    noise: str = "ar"  # how the frames' noise is tied, one of `reuse.pipeline.TIES`
+    noise: str = "ar"  # how the frames' noise is tied, one of `SAMPLER_TIES`
     reuse: dict = field(
         default_factory=dict
     )  # more of `DenoisingReuseConfig`; where it names an `error`, eq. 12 on observed ones takes the selector's place
@@ -327,7 +327,6 @@ MADE_BY = (
     MotionTransformationNetwork,
     DenoisingStepSelector,
     optimal_switch_step,
-    tied_noise,
     ssim,
     motion_from_prompt,
 )

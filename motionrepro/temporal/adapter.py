@@ -20,8 +20,8 @@ from motionrepro.temporal.attention import (
     AdaptiveTemporalBlock,
     GlobalTemporalBlock,
     attention_weights,
-    check_motion,
 )
+from .motion import check_motion
 
 # %% ../../nbs/temporal/33_adapter.ipynb #2819c324
 PARTS = ("down", "mid", "up")

@@ -10,7 +10,7 @@ import torch
 
 from ..core import UserError, check_range
 from ..diffusion import guess_clean
-from .attention import check_motion
+from .motion import check_motion
 
 # %% ../../nbs/temporal/34_losses.ipynb #412b2642
 def _reduce(values, reduction):

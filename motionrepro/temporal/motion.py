@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['ACTIONS', 'SCENERY', 'MANNERS', 'frame_difference', 'MotionNormalizer', 'world_scores', 'fit_world_normalizer',
-           'world_normalizer', 'normalizer_shift', 'normalizer_robustness', 'motion_from_prompt']
+           'world_normalizer', 'normalizer_shift', 'normalizer_robustness', 'motion_from_prompt', 'check_motion',
+           'resolve_motion']
 
 # %% ../../nbs/temporal/31_motion.ipynb #d0d9b970
 import functools
@@ -21,11 +22,10 @@ from ..data.world import World
 def frame_difference(
     video: torch.Tensor,  # `b f c h w`, a floating type, pixels in [0, 1], at least 2 frames
 ) -> torch.Tensor:  # `(b,)`
-    "Raw motion score of each clip: the mean absolute difference of neighbouring frames."
+    "Return the raw motion score of each clip: the mean absolute difference of neighbouring frames."
     if video.ndim != 5 or video.shape[1] < 2:
-        raise UserError(
-            f"video has shape {tuple(video.shape)}; it must be `b f c h w` with at least 2 frames"
-        )
+        shape = tuple(video.shape)
+        raise UserError(f"video has shape {shape}; it must be `b f c h w` with at least 2 frames")
     if not video.is_floating_point():  # differences of bytes would wrap around
         raise UserError(
             f"video has dtype {video.dtype}; it must be a floating type with pixels in [0, 1]",
@@ -47,9 +47,8 @@ class MotionNormalizer:
 
     def __post_init__(self):
         if not (np.isfinite([self.low, self.high]).all() and self.low < self.high):
-            raise UserError(
-                f"low={self.low}, high={self.high}: a normaliser needs two finite numbers, the first below the second"
-            )
+            given = f"low={self.low}, high={self.high}"
+            raise UserError(f"{given}: a normaliser needs two finite numbers, the first below the second")
 
     @classmethod
     def fit(
@@ -58,7 +57,7 @@ class MotionNormalizer:
         percentiles=(5.0, 95.0),  # (0, 100) is min-max normalisation
         source: str = "",  # what the scores come from, for the record
     ) -> "MotionNormalizer":
-        "The normaliser whose 0 and 1 lie at these percentiles of the scores."
+        "Fit the normaliser whose 0 and 1 lie at these percentiles of the scores."
         scores = np.asarray(scores, dtype=np.float64).ravel()
         if not len(scores):
             raise UserError("scores are empty: there is nothing to fit a normaliser on")
@@ -76,7 +75,7 @@ class MotionNormalizer:
         self,
         raw,  # raw scores: tensor, list or number
     ) -> torch.Tensor:  # same shape, float32, in [0, 1]
-        "Motion scores."
+        "Map raw scores to motion scores."
         raw = torch.as_tensor(raw, dtype=torch.float32)
         if not raw.isfinite().all():
             raise UserError("raw scores contain values that are not finite")
@@ -102,19 +101,19 @@ def world_scores(
     size: int = 64,  # height and width in pixels
     num_frames: int = 8,  # frames of a clip
 ) -> torch.Tensor:  # `(length,)`
-    "Raw motion scores of the world's first clips."
+    "Compute raw motion scores of the world's first clips."
     world = World(split, size, num_frames, length, with_flow=False)
     return torch.tensor([world[i]["frame_difference"] for i in range(length)])
 
 
 def fit_world_normalizer() -> MotionNormalizer:
-    "The recipe of the normaliser that ships with the package."
+    "Make the normaliser that ships with the package."
     return MotionNormalizer.fit(world_scores(), source="world, train, clips 0-999, 64 pixels, 8 frames")
 
 
 @functools.cache
 def world_normalizer() -> MotionNormalizer:
-    "The normaliser that ships with the package, fitted on the world."
+    "Load the normaliser that ships with the package, fitted on the world."
     return MotionNormalizer.load(assets_path() / "motion.json")
 
 # %% ../../nbs/temporal/31_motion.ipynb #1b9f71a0
@@ -124,11 +123,12 @@ def normalizer_shift(
     percentiles=(5.0, 95.0),  # of the normaliser; (0, 100) is min-max
     outlier: float = 0.5,  # raw score of an outlier
 ) -> float:  # in [0, 1]
-    "Mean change of the clean clips' motion scores when outliers get into the fit."
+    "Measure the mean change of the clean clips' motion scores when outliers get into the fit."
     check_range("share", share, 0, 1, include_high=False)
     scores = torch.as_tensor(scores, dtype=torch.float32)
     added = torch.full((round(len(scores) * share / (1 - share)),), outlier)
-    clean, dirty = (MotionNormalizer.fit(s, percentiles) for s in (scores, torch.cat([scores, added])))
+    clean = MotionNormalizer.fit(scores, percentiles)
+    dirty = MotionNormalizer.fit(torch.cat([scores, added]), percentiles)
     return (dirty(scores) - clean(scores)).abs().mean().item()
 
 
@@ -138,29 +138,34 @@ def normalizer_robustness(
     folds: int = 5,  # disjoint parts of the scores, each an experiment of its own
     outlier: float = 0.5,  # raw score of an outlier
 ) -> dict:  # `shares`, and `(folds, shares)` tensors `percentile` and `minmax`
-    "`normalizer_shift` of the percentile normaliser and of min-max for several shares of outliers."
+    "Compute `normalizer_shift` of the percentile normaliser and of min-max for several shares of outliers."
     parts = torch.as_tensor(scores).chunk(folds)
-    table = lambda percentiles: torch.tensor(
-        [[normalizer_shift(p, s, percentiles, outlier) for s in shares] for p in parts]
-    )
+
+    def table(percentiles):
+        rows = [[normalizer_shift(p, s, percentiles, outlier) for s in shares] for p in parts]
+        return torch.tensor(rows)
+
     return dict(shares=tuple(shares), percentile=table((5.0, 95.0)), minmax=table((0.0, 100.0)))
 
 # %% ../../nbs/temporal/31_motion.ipynb #2f37888f
 ACTIONS = {
     0.0: "still static motionless frozen unmoving paused; not moving; no motion; no movement; without motion",
-    0.1: "stand stands standing sit sits sitting lie lies lying sleep sleeps sleeping rest rests resting wait waits waiting "
-    "relax relaxes relaxing pose poses posing watch watches watching smile smiles smiling breathing",
-    0.25: "move moves moving drift drifts drifting float floats floating sway sways swaying talk talks talking read reads reading "
-    "blinking wave waves waving",
-    0.42: "pan pans panning zoom zooms zooming walk walks walking turn turns turning eat eats eating cook cooks cooking "
-    "swim swims swimming climb climbs climbing work works working play plays playing",
-    0.65: "drive drives driving ride rides riding cycling fly flies flying surf surfs surfing ski skiing skating rotating spinning "
-    "falling flowing boiling chopping; time lapse; timelapse",
-    0.9: "run runs running dance dances dancing jump jumps jumping leap leaping race races racing chase chasing sprint sprints sprinting "
-    "fight fights fighting explode explodes exploding explosion crash crashing shaking gallop galloping",
+    0.1: "stand stands standing sit sits sitting lie lies lying sleep sleeps sleeping rest rests resting "
+    "wait waits waiting relax relaxes relaxing pose poses posing watch watches watching smile smiles smiling "
+    "breathing",
+    0.25: "move moves moving drift drifts drifting float floats floating sway sways swaying talk talks "
+    "talking read reads reading blinking wave waves waving",
+    0.42: "pan pans panning zoom zooms zooming walk walks walking turn turns turning eat eats eating "
+    "cook cooks cooking swim swims swimming climb climbs climbing work works working play plays playing",
+    0.65: "drive drives driving ride rides riding cycling fly flies flying surf surfs surfing ski skiing "
+    "skating rotating spinning falling flowing boiling chopping; time lapse; timelapse",
+    0.9: "run runs running dance dances dancing jump jumps jumping leap leaping race races racing "
+    "chase chasing sprint sprints sprinting fight fights fighting explode explodes exploding explosion "
+    "crash crashing shaking gallop galloping",
 }
 SCENERY = {
-    0.1: "landscape landscapes portrait portraits skyline mountain mountains scenery panorama desert lake valley sunset sunrise",
+    0.1: "landscape landscapes portrait portraits skyline mountain mountains scenery panorama desert lake "
+    "valley sunset sunrise",
     0.5: "city street sea ocean river crowd clouds rain snow",
     0.75: "waterfall traffic storm fire fireworks sports concert",
 }
@@ -171,19 +176,21 @@ MANNERS = {
 }
 
 # %% ../../nbs/temporal/31_motion.ipynb #02f46451
+def _terms(
+    text: str,  # words, or expressions that begin with "; "
+) -> list:
+    "Split an entry of the tables into its words and expressions."
+    first, *expressions = text.split(";")
+    return first.split() + [e.strip() for e in expressions]
+
+
 @functools.cache
 def _keywords():
-    "All keywords with their kind and value, and the pattern that finds them."
-    kinds = dict(action=ACTIONS, scenery=SCENERY, manner=MANNERS)
-    split = lambda text: [
-        w.strip() for part in text.split(";") for w in ([part] if part.startswith(" ") else part.split())
-    ]
-    table = {
-        word: (kind, value)
-        for kind, levels in kinds.items()
-        for value, text in levels.items()
-        for word in split(text)
-    }
+    "Return all keywords with their kind and value, and the pattern that finds them."
+    table = {}
+    for kind, levels in dict(action=ACTIONS, scenery=SCENERY, manner=MANNERS).items():
+        for value, text in levels.items():
+            table |= {term: (kind, value) for term in _terms(text)}
     pattern = "|".join(re.escape(w).replace(r"\ ", r"[\s-]+") for w in table)
     return table, re.compile(rf"\b(?:{pattern})\b", re.IGNORECASE)
 
@@ -191,15 +198,49 @@ def _keywords():
 def motion_from_prompt(
     prompt,  # a prompt, or a list of prompts
 ):  # a number in [0, 1]; for a list a tensor `(b,)`
-    "Motion score that the words of a prompt suggest."
+    "Guess the motion score that the words of a prompt suggest."
     if isinstance(prompt, (list, tuple)):
         return torch.tensor([motion_from_prompt(p) for p in prompt])
     if not isinstance(prompt, str):
         raise UserError(f"prompt={prompt!r} must be a string or a list of strings")
     table, pattern = _keywords()
     found = {re.sub(r"[\s-]+", " ", w.lower()) for w in pattern.findall(prompt)}
-    values = {
-        kind: [v for k, v in map(table.get, found) if k == kind] for kind in ("action", "scenery", "manner")
-    }
+    values = dict(action=[], scenery=[], manner=[])
+    for kind, value in map(table.get, found):
+        values[kind].append(value)
     level = np.mean(values["action"] or values["scenery"] or [0.5])
     return float(np.clip(level * np.mean(values["manner"] or [1.0]), 0, 1))
+
+# %% ../../nbs/temporal/31_motion.ipynb #7f40a132
+def check_motion(
+    motion,  # scores `(b,)` in [0, 1]; a number for all clips; None for 0.5, as for a prompt without a hint
+    batch: int = None,  # clips; None takes any number of them
+    wait: bool = True,  # check the range also where that means waiting for a GPU
+) -> torch.Tensor:  # `(b,)`, a floating type
+    "Return the motion scores of a batch of clips, one for each."
+    motion = 0.5 if motion is None else motion
+    if isinstance(motion, torch.Tensor) and motion.device.type != "cpu":
+        if wait:
+            check_range("motion", motion.cpu(), 0, 1)  # not every device has double precision
+    else:
+        check_range("motion", motion, 0, 1)
+    motion = torch.as_tensor(motion)
+    motion = motion if motion.is_floating_point() else motion.float()
+    if motion.ndim == 0:
+        motion = motion.expand(batch or 1)
+    if motion.ndim != 1 or batch not in (None, len(motion)):
+        needed = f"({batch or 'b'},), a score in [0, 1] for each clip"
+        raise UserError(f"motion has shape {tuple(motion.shape)}; needed is {needed}")
+    return motion
+
+
+def resolve_motion(
+    motion,  # "auto", a number, or scores `(b,)`, in [0, 1]
+    prompts: list,  # b prompts, which "auto" reads
+) -> torch.Tensor:  # `(b,)`, in [0, 1]
+    "Return a motion score for each prompt."
+    if not isinstance(motion, str):
+        return check_motion(motion, len(prompts))
+    if motion != "auto":
+        raise UserError(f"motion={motion!r} must be 'auto' or scores in [0, 1]")
+    return check_motion(motion_from_prompt(prompts), len(prompts))

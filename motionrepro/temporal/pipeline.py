@@ -24,8 +24,7 @@ from ..backbones import EMBEDDED, PARTS, Backbone, load_backbone
 from ..core import UserError, assets_path, check_range, default_device, read_json
 from ..data.video import write_video
 from .adapter import TemporalAdapter, injected
-from .attention import check_motion
-from .motion import motion_from_prompt
+from .motion import resolve_motion
 from .noise import correlated_noise
 
 # %% ../../nbs/temporal/36_pipeline.ipynb #82ca674f
@@ -344,9 +343,7 @@ class MotionAdaptivePipeline(DiffusionPipeline):
         check_range("rho", rho, 0, 1, include_high=False)
         check_range("guidance_scale", guidance_scale, 0)
         check_range("num_inference_steps", num_inference_steps, 1, self.scheduler.config.num_train_timesteps)
-        if isinstance(motion, str) and motion != "auto":
-            raise UserError(f"motion={motion!r} must be 'auto' or scores in [0, 1]")
-        asked = check_motion(motion_from_prompt(prompts) if isinstance(motion, str) else motion, len(prompts))
+        asked = resolve_motion(motion, prompts)
         _check_names("output_type", [output_type], OUTPUT_TYPES)
         _check_names(
             "callback_on_step_end_tensor_inputs",

@@ -43,7 +43,9 @@ from motionrepro.reuse.matrices import (
     MotionMatrix,
     decoder_blocks,
     decoder_features,
+    MOVING,
     endpoint_error,
+    noise_origins,
     transformation_error,
     true_motion,
 )
@@ -59,16 +61,9 @@ from motionrepro.reuse.mtn import (
     walk_steps,
 )
 from ..diffusion import CLEAN, guided, posterior_trajectory, spaced_timesteps
-from motionrepro.studies.consistency import (
-    MOVING,
-    RHO,
-    TIES,
-    noise_origins,
-    tied_noise,
-)
 from ..temporal.adapter import injected
 from ..temporal.motion import motion_from_prompt
-from ..temporal.noise import correlated_noise
+from ..temporal.noise import RHO, TIES, correlated_noise, tied_noise
 from .adapter import claim_folder, clip_cache, load_saved
 from .base import draw, write_card
 from .loop import TrainConfig, train
@@ -218,10 +213,11 @@ def reuse_steps(
         )
     moving = dict(origins=origins.long()) if recipe.tie == "flow" else {}
 
+    rho = recipe.rho if recipe.tie == "ar" else None
+
     def draw():
-        return tied_noise(recipe.tie, latents.shape, random, frames=frames, rho=recipe.rho, **moving).to(
-            latents
-        )
+        noise = tied_noise(latents.shape, recipe.tie, rho, random, frames=frames, **moving)
+        return noise.to(latents)
 
     noisy = [t for t in timesteps if t != CLEAN]
     a = [float(backbone.scheduler.alphas_cumprod[t]) for t in noisy]
