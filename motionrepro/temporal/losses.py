@@ -99,6 +99,7 @@ def training_loss(
     encoder_hidden_states: torch.Tensor,  # `b s d`
     motion=None,  # `(b,)` in [0, 1]
     consistency_weight: float = 0.0,  # lambda of eq. 9, at least 0
+    weights: torch.Tensor = None,  # `(b,)`, of the clips' denoising errors; None counts all alike
 ) -> (
     dict
 ):  # `loss` (with gradient), `denoising`, `consistency` (if there are 2 frames), `quarter_0` to `quarter_3`
@@ -108,6 +109,8 @@ def training_loss(
     prediction = model(noisy, timesteps, encoder_hidden_states, motion).sample
     errors = denoising_loss(prediction, denoising_target(scheduler, latents, noise, timesteps), "none")
     loss = denoising = errors.mean()
+    if weights is not None:
+        loss = (weights * errors).mean()
     parts = dict(denoising=denoising.detach()) | quarter_means(
         errors, timesteps, scheduler.config.num_train_timesteps
     )

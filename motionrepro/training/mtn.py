@@ -64,9 +64,10 @@ from ..diffusion import CLEAN, guided, posterior_trajectory, spaced_timesteps
 from ..temporal.adapter import injected
 from ..temporal.motion import motion_from_prompt
 from ..temporal.noise import RHO, TIES, correlated_noise, tied_noise
-from .adapter import claim_folder, clip_cache, load_saved
-from .base import draw, write_card
-from .loop import TrainConfig, train
+from .adapter import load_saved
+from .base import write_card
+from .loop import TrainConfig, checkpoints_path, train
+from .prepare import claim_folder, clip_cache, draw, training_stamp
 
 # %% ../../nbs/training/64_mtn.ipynb #dbd8caad
 @dataclass(frozen=True)
@@ -300,16 +301,8 @@ def train_mtn(
         )
     if start is not None:
         network.load_state_dict(start.state_dict())
-    claim_folder(
-        folder,
-        dict(
-            recipe=asdict(recipe),
-            seed=seed,
-            clips=cache["about"],
-            base=fingerprint(backbone.unet),
-            start=start and fingerprint(start),
-        ),
-    )
+    code = (MotionTransformationNetwork, mtn_loss)
+    claim_folder(folder, training_stamp(recipe, seed, cache["about"], code, backbone.unet, start))
 
     def loss(model, step, random):
         return mtn_loss(model, recipe, backbone, cache, random)
@@ -701,7 +694,8 @@ def train_dss(
     best, candidates, _ = targets(data, recipe)
     torch.manual_seed(seed)
     selector = DenoisingStepSelector(candidates, **recipe.network).fit(data["statistics"])
-    claim_folder(folder, dict(recipe=asdict(recipe), seed=seed, data=data["about"]))
+    code = (DenoisingStepSelector, selection_loss, random_mask)
+    claim_folder(folder, training_stamp(recipe, seed, data["about"], code))
     pool = dict(statistics=data["statistics"], best=best)
 
     def loss(model, step, random):
@@ -907,7 +901,7 @@ def reuse_command(
     target: str = "mtn",  # one of `REUSE_TARGETS`
     steps: int = None,  # optimiser steps; default: the recipe's
     out=None,  # folder of the finished models, which has the base in it; default: the package's assets
-    checkpoints="checkpoints",  # folder of the training state; a run found there is continued
+    checkpoints=None,  # folder of the training state, for `checkpoints_path`; a run found there is continued
     seed: int = 0,
     device: str = None,  # default: cuda where there is one
     n: int = None,  # validation clips that the scores rest on; default: 32 for the motion network, 64 for the selector
@@ -929,7 +923,7 @@ def reuse_command(
     for name, value in (("steps", steps), ("n", n), ("pool_length", pool_length)):
         if value is not None:
             check_range(name, value, 1)
-    out, checkpoints, recipe = Path(out or assets_path()), Path(checkpoints), recipe or MOTION_RECIPES[base]
+    out, checkpoints, recipe = Path(out or assets_path()), checkpoints_path(checkpoints), recipe or MOTION_RECIPES[base]
     backbone = load_backbone(base, device=usable_device(device), assets=out)
     shorten = lambda r: r if steps is None else replace(r, steps=steps)
     if target == "mtn":
