@@ -56,7 +56,7 @@ from motionrepro.training.adapter import (
     train_adapter,
 )
 from ..training.base import train_unet
-from ..training.loop import train
+from ..training.loop import checkpoints_path, train
 
 # %% ../../nbs/studies/72_ablations.ipynb #6fcafd1b
 _NAMED = (
@@ -689,7 +689,7 @@ def adapter_command(
     target: str = "adapter",  # one of `ADAPTER_TARGETS`
     steps: int = None,  # optimiser steps; default: the recipe's
     out=None,  # folder of the finished models, for the matrix of its results; default: the package's assets, and results/matrix
-    checkpoints="checkpoints",  # folder of the training state; a run found there is continued
+    checkpoints=None,  # folder of the training state, for `checkpoints_path`; a run found there is continued
     seed: int = 0,  # of `adapter`; the matrix has seeds of its own
     device: str = None,  # default: cuda where there is one
     n: int = 100,  # clips for each number
@@ -714,7 +714,7 @@ def adapter_command(
     assets = assets_path() if whole or out is None else Path(out)
     results = results_of("matrix") if out is None else Path(out) if whole else Path(out) / "results"
     bench = Bench(
-        Path(checkpoints),
+        checkpoints_path(checkpoints),
         results,
         assets,
         usable_device(device),
