@@ -112,7 +112,7 @@ def training_noise(
 # %% ../../nbs/training/63_adapter.ipynb #9402925e
 @dataclass(frozen=True)
 class AdapterRecipe:
-    "All that a trained adapter depends on, besides its base, its clips and a seed; the defaults are paper A's."
+    "All that a trained adapter depends on, besides base, clips and seed; the defaults are paper A's."
 
     method: str = "ours"  # or "animatediff": diffusers' motion modules on the same base
     # options of `TemporalAdapter` (cascade, position, bias, gate, beta, sizes) or of `MotionAdapter`
