@@ -5,29 +5,45 @@
 # %% auto #0
 __all__ = ['BINS', 'METHODS', 'normalized_mutual_information', 'nmi_curve']
 
-# %% ../../nbs/reuse/42_nmi.ipynb #b3dd4522
+# %% ../../nbs/reuse/42_nmi.ipynb #f8409b1b
 import torch
 
 from ..core import UserError, check_range
 from .matrices import MotionMatrix
 
-# %% ../../nbs/reuse/42_nmi.ipynb #52b5a456
+# %% ../../nbs/reuse/42_nmi.ipynb #65bc991c
 def _nmi(entropy_a, entropy_b, entropy_both):
-    "NMI from three entropies; 1 where there is none at all."
+    "Return the NMI of three entropies (paper B, eq. 4); 1 where there is no entropy at all."
     total = entropy_a + entropy_b
     return torch.where(total > 1e-12, 2 * (total - entropy_both) / total.clamp(min=1e-12), 1.0).clamp(0, 1)
 
 
-def _from_tables(joint):
-    "NMI from tables of counts, `... classes classes` to `...`."
+def _nmi_of_tables(joint):
+    "Return the NMI of tables of counts, `... classes classes` to `...`."
     joint = joint.double()
     n = joint.sum((-2, -1))
-    entropy = lambda counts: n.log() - torch.xlogy(counts, counts).sum(-1) / n
+
+    def entropy(counts):
+        return n.log() - torch.xlogy(counts, counts).sum(-1) / n
+
     return _nmi(entropy(joint.sum(-1)), entropy(joint.sum(-2)), entropy(joint.flatten(-2)))
 
-# %% ../../nbs/reuse/42_nmi.ipynb #d46841c5
+# %% ../../nbs/reuse/42_nmi.ipynb #0b0f3e38
+def _index_type(largest):
+    "Return the smallest integer type that holds a number."
+    types = (torch.int16, torch.int32, torch.int64)
+    return next(t for t in types if largest <= torch.iinfo(t).max)
+
+
+def _check_limits(low, high, limits):
+    "Refuse entries outside the range; a cosine may be 1 + 1e-7."
+    slack = 1e-5 * (limits[1] - limits[0])
+    if low < limits[0] - slack or high > limits[1] + slack:
+        raise UserError(f"a matrix has entries in [{low:.6g}, {high:.6g}], outside of range={tuple(limits)}")
+
+
 def _entry_labels(values, bins, limits):
-    "The interval of every entry, `k ...` to `k entries`."
+    "Return the interval of every entry, `k ...` to `k entries`."
     values = values.flatten(1)
     low = values.amin(1, keepdim=True).double()
     high = values.amax(1, keepdim=True).double()
@@ -35,49 +51,43 @@ def _entry_labels(values, bins, limits):
     if not (span < torch.inf).all():
         raise UserError("a matrix contains NaN or infinity")
     if limits is not None:
-        slack = 1e-5 * (limits[1] - limits[0])  # a cosine may be 1 + 1e-7
-        if low.min() < limits[0] - slack or high.max() > limits[1] + slack:
-            raise UserError(
-                f"a matrix has entries in [{low.min():.6g}, {high.max():.6g}], outside of range={tuple(limits)}"
-            )
-        low, span = limits[0], torch.full_like(span, limits[1] - limits[0])
+        _check_limits(low.min(), high.max(), limits)
+        low = limits[0]
+        span = torch.full_like(span, limits[1] - limits[0])
     per_unit = bins / span.clamp(min=1e-300)  # all entries equal: all in the first interval
-    small = next(
-        t for t in (torch.int16, torch.int32, torch.int64) if len(values) * bins**2 <= torch.iinfo(t).max
-    )  # holds indices of pairs
-    return values.to(torch.float64, copy=True).sub_(low).mul_(per_unit).to(small).clamp_(max=bins - 1)
+    integers = _index_type(len(values) * bins**2)  # indices of pairs must fit, too
+    scaled = values.to(torch.float64, copy=True).sub_(low).mul_(per_unit)
+    return scaled.to(integers).clamp_(max=bins - 1)
 
 
 def _table(a, b, classes):
-    "How often each pair of labels occurs, `k entries` twice to `k classes classes`."
+    "Count how often each pair of labels occurs, `k entries` twice to `k classes classes`."
     pair = torch.add(b, a, alpha=classes)
     if len(a) > 1:
         pair += torch.arange(len(a), dtype=a.dtype, device=a.device)[:, None] * classes**2
     return torch.bincount(pair.flatten(), minlength=len(a) * classes**2).view(-1, classes, classes)
 
-# %% ../../nbs/reuse/42_nmi.ipynb #3e613c0b
-def _from_labels(a, b, classes):
-    "NMI from labels `k n` below `classes`, however many classes there are."
+# %% ../../nbs/reuse/42_nmi.ipynb #2db200a0
+def _nmi_of_labels(a, b, classes):
+    "Return the NMI of labels `k n` below `classes`, however many classes there are."
     k, n = a.shape
 
     def entropy(labels, classes):
         item = torch.arange(k, device=labels.device)[:, None] * classes
         found, counts = (labels + item).unique(return_counts=True)
         counts = counts.double()
-        return (
-            torch.log(counts.new_tensor(n))
-            - counts.new_zeros(k).index_add(0, found // classes, torch.xlogy(counts, counts)) / n
-        )
+        per_item = counts.new_zeros(k).index_add(0, found // classes, torch.xlogy(counts, counts))
+        return torch.log(counts.new_tensor(n)) - per_item / n
 
     return _nmi(entropy(a, classes), entropy(b, classes), entropy(a * classes + b, classes**2))
 
-# %% ../../nbs/reuse/42_nmi.ipynb #81ae6f47
+# %% ../../nbs/reuse/42_nmi.ipynb #9f413d2c
 BINS = 32  # intervals of the entries, if nothing else is said
 METHODS = ("histogram", "assignment")
 
 
-def _check(bins, method, limits):
-    "Complains about arguments that no matrix can be right for."
+def _check_options(bins, method, limits):
+    "Refuse options that no matrix can be right for."
     if method not in METHODS:
         raise UserError(f"method={method!r} is not one of {', '.join(METHODS)}")
     if check_range("bins", bins, 2, 4096) != int(bins):
@@ -90,79 +100,84 @@ def _check(bins, method, limits):
     if len(limits) != 2 or limits[0] >= limits[1]:
         raise UserError(f"range={limits} must be (low, high), low < high")
 
-
+# %% ../../nbs/reuse/42_nmi.ipynb #24f8960d
 def _labels(matrix, bins, method, limits):
-    "Labels `k samples`, their number of classes, and what another matrix must have in common with this one."
+    "Return labels `k samples`, their number of classes, and shape and window of the matrix."
     motion = matrix if isinstance(matrix, MotionMatrix) else None
     values = torch.as_tensor(matrix if motion is None else motion.values).detach()
-    kind = tuple(values.shape), motion and motion.window
+    window = None if motion is None else motion.window
+    kind = (tuple(values.shape), window)
     if values.ndim not in (2, 3) or 0 in values.shape:
         raise UserError(f"a matrix has shape {kind[0]}; needed is (n, m) or (k, n, m)")
     if values.ndim == 2:
         values = values[None]
-    if method == "assignment":
-        if not values.isfinite().all():
-            raise UserError("a matrix contains NaN or infinity")
-        return values.argmax(-1) if motion is None else motion.matches(), values.shape[-1], kind
-    if motion is not None and motion.window is not None:
-        values = values[:, motion.inside()]
-    return _entry_labels(values, int(bins), limits), int(bins), kind
+    if method == "histogram":
+        if window is not None:
+            values = values[:, motion.inside()]
+        return _entry_labels(values, int(bins), limits), int(bins), kind
+    if not values.isfinite().all():
+        raise UserError("a matrix contains NaN or infinity")
+    matches = values.argmax(-1) if motion is None else motion.matches()
+    return matches, values.shape[-1], kind
 
 
-def _alike(kind, other):
-    "Complains about matrices that cannot be compared entry by entry."
+def _check_same_kind(kind, other):
+    "Refuse matrices that cannot be compared entry by entry."
     if kind != other:
         raise UserError(
-            f"matrices of shapes {kind[0]} and {other[0]} with windows {kind[1]} and {other[1]} cannot be compared"
+            f"matrices of shapes {kind[0]} and {other[0]} with windows {kind[1]} and {other[1]} "
+            "cannot be compared"
         )
 
-
+# %% ../../nbs/reuse/42_nmi.ipynb #835a8d65
 def normalized_mutual_information(
     a,  # `n m`, `k n m` or a `MotionMatrix`
     b,  # of the same shape and storage
     *,
     bins: int = BINS,  # intervals for "histogram"
-    method: str = "histogram",  # samples are "histogram": entries, by value; "assignment": rows, by their largest entry
+    method: str = "histogram",  # samples are entries, by value; or, "assignment", rows, by their largest entry
     range: tuple = None,  # (low, high) that the intervals span; each matrix's own if not given
 ) -> torch.Tensor:  # float64, a number for `n m`, else `(k,)`
-    "How much one matrix says about another (paper B, eq. 4): 2 I / (H + H), from 0 to 1."
-    _check(bins, method, range)
-    (labels_a, classes, kind), (labels_b, _, other) = (_labels(m, bins, method, range) for m in (a, b))
-    _alike(kind, other)
-    nmi = (
-        _from_tables(_table(labels_a, labels_b, classes))
-        if method == "histogram"
-        else _from_labels(labels_a, labels_b, classes)
-    )
+    "Return how much one matrix says about another (paper B, eq. 4): 2 I / (H + H), from 0 to 1."
+    _check_options(bins, method, range)
+    labels_a, classes, kind = _labels(a, bins, method, range)
+    labels_b, _, other = _labels(b, bins, method, range)
+    _check_same_kind(kind, other)
+    if method == "histogram":
+        nmi = _nmi_of_tables(_table(labels_a, labels_b, classes))
+    else:
+        nmi = _nmi_of_labels(labels_a, labels_b, classes)
     return nmi[0] if len(kind[0]) == 2 else nmi
 
-# %% ../../nbs/reuse/42_nmi.ipynb #7685adf8
+# %% ../../nbs/reuse/42_nmi.ipynb #42bf838f
 def nmi_curve(
-    matrices,  # `n m`, `k n m` or `MotionMatrix`, one for each step; a tensor, a list or anything that can be iterated over
+    matrices,  # an iterable with one for each step: `n m`, `k n m` or `MotionMatrix`
     *,
     bins: int = BINS,  # intervals for "histogram"
     method: str = "histogram",  # "histogram" or "assignment", as in `normalized_mutual_information`
     range: tuple = None,  # (low, high) that the intervals span; each matrix's own if not given
 ) -> torch.Tensor:  # float64, `(steps - 1,)` for matrices `n m`, else `(steps - 1, k)`
-    "NMI of the matrices of each step and the next."
-    _check(bins, method, range)
+    "Return the NMI of the matrices of each step and the next (paper B, Figure 1)."
+    _check_options(bins, method, range)
     previous = None
+    previous_kind = None
     tables = []
     curve = []
     for matrix in matrices:
         labels, classes, kind = _labels(matrix, bins, method, range)
         if previous is not None:
-            _alike(previous[1], kind)
+            _check_same_kind(previous_kind, kind)
             if method == "assignment":
-                curve.append(_from_labels(previous[0], labels, classes)[None])
+                curve.append(_nmi_of_labels(previous, labels, classes)[None])
             else:
-                tables.append(_table(previous[0], labels, classes))
-        previous = labels, kind
-        if len(tables) == 64:
-            curve.append(_from_tables(torch.stack(tables)))
+                tables.append(_table(previous, labels, classes))
+        previous = labels
+        previous_kind = kind
+        if len(tables) == 64:  # entropies of many steps at a time are faster
+            curve.append(_nmi_of_tables(torch.stack(tables)))
             tables = []
     if tables:
-        curve.append(_from_tables(torch.stack(tables)))
+        curve.append(_nmi_of_tables(torch.stack(tables)))
     if not curve:
         raise UserError("matrices holds fewer than 2 steps; NMI compares each with the next")
     return torch.cat(curve)[:, 0] if len(kind[0]) == 2 else torch.cat(curve)
