@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['CONTEXT', 'HUB', 'EMBEDDED', 'PARTS', 'tiny_unet', 'tiny_vae', 'byte_alphabet', 'merge_words', 'write_tokenizer',
            'tiny_text_encoder', 'noise_schedule', 'save_half', 'Backbone', 'default_guidance', 'load_part',
-           'load_backbone', 'sample_images']
+           'load_backbone', 'network_folder', 'load_network', 'sample_images']
 
 # %% ../nbs/20_backbones.ipynb #4c03df38
 import copy
@@ -382,6 +382,44 @@ def load_backbone(
     return Backbone(
         str(name), **{p: load_part(folder, p, device, dtype, local_files_only=True) for p in PARTS}
     )
+
+# %% ../nbs/20_backbones.ipynb #a7c1e0d2
+def network_folder(
+    base,  # an embedded backbone, a folder in diffusers' layout, or the network's own folder
+    part: str,  # the network's folder within the base's
+    assets=None,  # folder of the embedded models; default: the package's
+) -> Path:
+    "Return where a trained network of a base lies, or would lie."
+    if base in EMBEDDED:
+        return Path(assets or assets_path()) / base / part
+    inner = Path(base) / part
+    is_its_own = not inner.is_dir() and (Path(base) / "config.json").is_file()
+    return Path(base) if is_its_own else inner
+
+
+def load_network(
+    cls,  # class of the network, a `ModelMixin`
+    base,  # an embedded backbone, a folder in diffusers' layout, or the network's own folder
+    part: str,  # the network's folder within the base's, such as "adapter"
+    *,
+    device=None,  # default: cuda where there is one
+    dtype: torch.dtype = torch.float32,  # of the weights in memory
+    assets=None,  # folder of the embedded models; default: the package's
+    hint: str = "",  # what to do if there is none
+):
+    "Load a trained network of a base; it is frozen and in evaluation mode."
+    folder = network_folder(base, part, assets)
+    config = folder / "config.json"
+    if not config.is_file():
+        raise UserError(f"{folder} is not there: no {part} was trained for base={str(base)!r}", hint)
+    kind = read_json(config).get("_class_name", "model")
+    if kind != cls.__name__:
+        raise UserError(f"{folder} holds a {kind}, and needed is a {cls.__name__}", hint)
+    try:
+        network = cls.from_pretrained(folder, torch_dtype=dtype, local_files_only=True)
+    except OSError as e:
+        raise UserError(f"{folder} has no readable weights", "save it again, or copy the whole folder") from e
+    return network.to(usable_device(device)).eval().requires_grad_(False)
 
 # %% ../nbs/20_backbones.ipynb #d70c45f4
 def sample_images(

@@ -6,7 +6,7 @@
 __all__ = ['STATISTICS', 'optimal_switch_step', 'statistics_of', 'statistics_over', 'SwitchStep', 'DenoisingStepSelector',
            'load_dss', 'random_mask', 'selection_loss']
 
-# %% ../../nbs/reuse/44_dss.ipynb #24a1039d
+# %% ../../nbs/reuse/44_dss.ipynb #4527ffb0
 from dataclasses import dataclass
 
 import torch
@@ -16,57 +16,65 @@ from diffusers.configuration_utils import register_to_config
 from diffusers.models.embeddings import get_timestep_embedding
 from torch import nn
 
+from ..backbones import load_network
 from ..core import UserError, check_range
 from .matrices import MotionMatrix
-from .mtn import load_shipped, row_statistics
+from .mtn import row_statistics, training_hint
 from .nmi import BINS, normalized_mutual_information
 
-# %% ../../nbs/reuse/44_dss.ipynb #f6f591f6
+# %% ../../nbs/reuse/44_dss.ipynb #b2d1bfad
+def _check_beta(beta, smallest):
+    "Refuse a beta with which the smallest candidate would not have a weight above 0."
+    check_range("beta", beta, 0)
+    if smallest <= 0:
+        raise UserError(f"timesteps contain {smallest}; candidates must be above 0")
+    if beta * smallest <= 1:
+        raise UserError(
+            f"beta={beta} makes beta * t = {beta * smallest:.6g} at t={smallest}; "
+            f"it must be above 1, so beta must be in ({1 / smallest:.6g}, inf)"
+        )
+
+
 def optimal_switch_step(
     errors,  # `k` or `... k`, at least 0: one for each candidate
     timesteps,  # `k` candidates, a list or a tensor
     beta: float,  # beta * t must be above 1 for every candidate
 ):  # an element of `timesteps`; a tensor `...` of them for batched errors
-    "The step with the smallest weighted error (paper B, eq. 12); the first one listed if several are."
-    errors, t = torch.as_tensor(errors), torch.as_tensor(timesteps)
+    "Return the step with the smallest weighted error (paper B, eq. 12); the first one listed if several are."
+    errors = torch.as_tensor(errors)
+    t = torch.as_tensor(timesteps)
     if t.ndim != 1 or errors.ndim < 1 or errors.shape[-1] != len(t) or not len(t):
         raise UserError(
-            f"errors have shape {tuple(errors.shape)}, timesteps {tuple(t.shape)}; needed are (..., k) and (k,)"
+            f"errors have shape {tuple(errors.shape)}, timesteps {tuple(t.shape)}; "
+            "needed are (..., k) and (k,)"
         )
     check_range("errors", errors, 0)
-    check_range("beta", beta, 0)
-    if (smallest := t.min().item()) <= 0:
-        raise UserError(f"timesteps contain {smallest}; candidates must be above 0")
-    if beta * smallest <= 1:
-        raise UserError(
-            f"beta={beta} makes beta * t = {beta * smallest:.6g} at t={smallest}; it must be above 1, so beta must be in ({1 / smallest:.6g}, inf)"
-        )
-    best = ((beta * t.double()).log().to(errors.device) * errors.double()).argmin(-1)
+    _check_beta(beta, t.min().item())
+    weight = (beta * t.double()).log().to(errors.device)
+    best = (weight * errors.double()).argmin(-1)
     return timesteps[int(best)] if errors.ndim == 1 else t.to(errors.device)[best]
 
-# %% ../../nbs/reuse/44_dss.ipynb #1e810c7f
+# %% ../../nbs/reuse/44_dss.ipynb #46ffed01
 STATISTICS = ("mean", "spread", "largest", "entropy", "displacement", "displacement_spread", "nmi")
 
 
 @torch.no_grad()
 def statistics_of(
     matrix: MotionMatrix,  # cosines of one step
-    previous: MotionMatrix = None,  # those of the step before it in the schedule; None if it was not looked at
+    previous: MotionMatrix = None,  # those of the step before it in the schedule; None if not looked at
     *,
     temperature,  # of the softmax that turns cosines into probabilities
     bins: int = BINS,  # of the NMI
 ) -> torch.Tensor:  # `b 7`, in the order of `STATISTICS`; NMI is NaN without a previous matrix
-    "What the selector sees of a step."
+    "Return what the selector sees of a step."
     rows = row_statistics(matrix, temperature)
     length = torch.linalg.vector_norm(rows[..., 4:], dim=-1)
-    nmi = (
-        rows.new_full((len(rows),), torch.nan)
-        if previous is None
-        else normalized_mutual_information(matrix, previous, bins=bins).to(rows)
-    )
-    return torch.cat(
-        [rows[..., :4].mean(1), torch.stack([length.mean(1), length.std(1, unbiased=False), nmi], 1)], 1
-    )
+    if previous is None:
+        nmi = rows.new_full((len(rows),), torch.nan)
+    else:
+        nmi = normalized_mutual_information(matrix, previous, bins=bins).to(rows)
+    over_positions = torch.stack([length.mean(1), length.std(1, unbiased=False), nmi], 1)
+    return torch.cat([rows[..., :4].mean(1), over_positions], 1)
 
 
 def statistics_over(
@@ -75,7 +83,7 @@ def statistics_over(
     temperature,  # of the softmax
     bins: int = BINS,  # of the NMI
 ) -> torch.Tensor:  # `b s 7`
-    "Statistics of all steps; two matrices are in memory at a time."
+    "Return statistics of all steps; two matrices are in memory at a time."
     previous = None
     result = []
     for m in matrices:
@@ -85,7 +93,7 @@ def statistics_over(
         raise UserError("matrices is empty; statistics need at least one step")
     return torch.stack(result, 1)
 
-# %% ../../nbs/reuse/44_dss.ipynb #2ff785af
+# %% ../../nbs/reuse/44_dss.ipynb #362593c9
 @dataclass
 class SwitchStep:
     "What the selector chose."
@@ -109,7 +117,8 @@ class DenoisingStepSelector(ModelMixin, ConfigMixin):
         if not candidates:
             raise UserError("candidates is empty; there must be at least one timestep to choose")
         n = len(STATISTICS)
-        self.enter, self.head = nn.Linear(n + 1 + time_channels, hidden), nn.Linear(hidden, len(candidates))
+        self.enter = nn.Linear(n + 1 + time_channels, hidden)
+        self.head = nn.Linear(hidden, len(candidates))
         self.gru = nn.GRU(hidden, hidden, layers, batch_first=True)
         self.register_buffer("centre", torch.zeros(n))
         self.register_buffer("scale", torch.ones(n))
@@ -119,7 +128,7 @@ class DenoisingStepSelector(ModelMixin, ConfigMixin):
         self,
         statistics: torch.Tensor,  # `n s 7` of the training data, NaN where unknown
     ) -> "DenoisingStepSelector":
-        "Take centre and scale of the statistics from data."
+        "Take centre and scale of the statistics from data; returns the selector."
         flat = statistics.flatten(0, -2)
         self.centre.copy_(flat.nanmean(0).nan_to_num())
         self.scale.copy_((flat - self.centre).square().nanmean(0).nan_to_num().sqrt().clamp(min=1e-6))
@@ -131,34 +140,44 @@ class DenoisingStepSelector(ModelMixin, ConfigMixin):
         timesteps,  # `s` or `b s`
         mask: torch.Tensor = None,  # `b s`, True where a step was looked at; all of them if not given
     ) -> torch.Tensor:  # `b k`, one score for each candidate
-        "Scores of the candidates."
+        "Return scores of the candidates."
+        mask = self._checked_mask(statistics, mask)
+        x = self._inputs(statistics, timesteps, mask)
+        # steps that were looked at are moved to the front, in their order; the GRU sees these alone
+        order = (~mask).to(torch.uint8).argsort(dim=1, stable=True)
+        x = x.gather(1, order[..., None].expand_as(x))
+        lengths = mask.sum(1).cpu()
+        packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        _, state = self.gru(packed)
+        return self.head(state[-1])
+
+    def _checked_mask(self, statistics, mask):
+        "Return the mask as booleans `b s`, if it and the statistics are what they must be."
         b, s, n = statistics.shape
-        mask = torch.ones(b, s, dtype=torch.bool) if mask is None else mask
+        if mask is None:
+            mask = torch.ones(b, s, dtype=torch.bool)
         if mask.shape != (b, s) or n != len(STATISTICS):
             raise UserError(
-                f"statistics have shape {(b, s, n)}, mask {tuple(mask.shape)}; needed are (b, s, {len(STATISTICS)}) and (b, s)"
+                f"statistics have shape {(b, s, n)}, mask {tuple(mask.shape)}; "
+                f"needed are (b, s, {len(STATISTICS)}) and (b, s)"
             )
         mask = mask.to(statistics.device, torch.bool)
         if not mask.any(1).all():
             raise UserError("mask hides all steps of a clip; the selector needs at least one")
         if not statistics[..., :-1][mask].isfinite().all():
             raise UserError("statistics contain NaN or infinity at a step that is not masked")
-        known = statistics[..., -1:].isfinite() & (mask & F.pad(mask[:, :-1], (1, 0)))[..., None]
-        valid = torch.cat([mask[..., None].expand(-1, -1, n - 1), known], -1)
+        return mask
+
+    def _inputs(self, statistics, timesteps, mask):
+        "Return what the GRU gets of each step, `b s hidden`; masked steps hold nothing of their statistics."
+        b, s, n = statistics.shape
+        before = F.pad(mask[:, :-1], (1, 0))  # whether the step before was looked at
+        nmi_known = statistics[..., -1:].isfinite() & (mask & before)[..., None]
+        valid = torch.cat([mask[..., None].expand(-1, -1, n - 1), nmi_known], -1)
         x = torch.where(valid, (statistics - self.centre) / self.scale, 0.0).clamp(-20, 20)
         t = torch.as_tensor(timesteps, device=x.device).float().expand(b, s)
         time = get_timestep_embedding(t.flatten(), self.config.time_channels).view(b, s, -1)
-        x = torch.tanh(self.enter(torch.cat([x, known, time], -1).to(self.dtype)))
-        order = (
-            (~mask).to(torch.uint8).argsort(dim=1, stable=True)
-        )  # steps that were looked at first, in their order
-        packed = nn.utils.rnn.pack_padded_sequence(
-            x.gather(1, order[..., None].expand_as(x)),
-            mask.sum(1).cpu(),
-            batch_first=True,
-            enforce_sorted=False,
-        )
-        return self.head(self.gru(packed)[1][-1])
+        return torch.tanh(self.enter(torch.cat([x, nmi_known, time], -1).to(self.dtype)))
 
     @torch.no_grad()
     def predict(
@@ -167,26 +186,26 @@ class DenoisingStepSelector(ModelMixin, ConfigMixin):
         timesteps,  # `s` or `b s`
         mask: torch.Tensor = None,  # `b s`
     ) -> SwitchStep:
-        "The candidates with the highest score."
+        "Return the candidates with the highest score."
         logits = self(statistics, timesteps, mask)
-        return SwitchStep(
-            torch.as_tensor(self.config.candidates, device=logits.device)[logits.argmax(1)], logits
-        )
+        candidates = torch.as_tensor(self.config.candidates, device=logits.device)
+        return SwitchStep(candidates[logits.argmax(1)], logits)
 
-# %% ../../nbs/reuse/44_dss.ipynb #a165a833
+# %% ../../nbs/reuse/44_dss.ipynb #c6248b6a
 def load_dss(
-    base="tiny-128", **options
-) -> DenoisingStepSelector:  # `device` and `assets`, as for `load_shipped`
-    "The trained selector of a base."
-    return load_shipped(DenoisingStepSelector, "dss", base, **options)
+    base="tiny-128",  # an embedded backbone, or a folder in diffusers' layout
+    **options,  # of `load_network`: `device`, `assets`
+) -> DenoisingStepSelector:
+    "Load the trained selector of a base, frozen, in single precision."
+    return load_network(DenoisingStepSelector, base, "dss", hint=training_hint("dss", base), **options)
 
-# %% ../../nbs/reuse/44_dss.ipynb #ed5b5a55
+# %% ../../nbs/reuse/44_dss.ipynb #47dbc0c5
 def random_mask(
     shape,  # (b, s)
     lowest: float = 0.1,  # smallest share of steps to be seen; shares are uniform from there to 1
     generator: torch.Generator = None,  # on the device of the result
 ) -> torch.Tensor:  # `b s`, True for steps that are seen, at least one of each clip
-    "Which steps the selector gets to see."
+    "Draw which steps the selector gets to see."
     check_range("lowest", lowest, 0, 1)
     device = generator.device if generator is not None else "cpu"
     share = lowest + (1 - lowest) * torch.rand(shape[0], 1, generator=generator, device=device)
@@ -200,20 +219,19 @@ def selection_loss(
     timesteps,  # `s` or `b s`
     target: torch.Tensor,  # `b`, best steps out of the candidates
     mask: torch.Tensor = None,  # `b s`; `random_mask` in training
-) -> dict:  # numbers: "loss", "accuracy", and "distance" of the chosen step from the best one, in timesteps
-    "Cross-entropy over the candidates."
+) -> dict:  # "loss", "accuracy", and "distance" of the chosen step from the best one, in timesteps
+    "Return the cross-entropy over the candidates."
     logits = selector(statistics, timesteps, mask)
     candidates = torch.as_tensor(selector.config.candidates, device=logits.device)
     match = target.to(logits.device)[:, None] == candidates
-    if not match.any(1).all():
-        raise UserError(
-            f"target={target[~match.any(1).to(target.device)][0].item()} is not among the candidates {selector.config.candidates}"
-        )
+    found = match.any(1)
+    if not found.all():
+        unknown = target[~found.to(target.device)][0].item()
+        raise UserError(f"target={unknown} is not among the candidates {selector.config.candidates}")
     index = match.int().argmax(1)
     chosen = logits.argmax(1)
-    distance = (candidates[chosen] - candidates[index]).abs().float().mean()
     return dict(
         loss=F.cross_entropy(logits.float(), index),
         accuracy=(chosen == index).float().mean(),
-        distance=distance,
+        distance=(candidates[chosen] - candidates[index]).abs().float().mean(),
     )
