@@ -37,10 +37,11 @@ from motionrepro.reuse.matrices import (
     decoder_blocks,
     decoder_features,
     motion_matrix,
+    motion_product,
     same_grid,
     transformation_error,
 )
-from .mtn import MotionTransformationNetwork, Surrogate, _product
+from .mtn import MotionTransformationNetwork, Surrogate
 from ..temporal.adapter import TemporalAdapter, injected
 from ..temporal.attention import check_motion
 from ..temporal.motion import motion_from_prompt
@@ -212,7 +213,7 @@ class RawMotion:
         "The last matrix once, twice, ... `count` times; in windowed storage without what leaves the window."
         result = [references[-1]]
         while len(result) < count:
-            result.append(_product(result[-1], references[-1], references[-1].window))
+            result.append(motion_product(result[-1], references[-1], references[-1].window))
         return result[:count]
 
 # %% ../../nbs/reuse/47_pipeline.ipynb #5f68d492

@@ -41,6 +41,7 @@ from motionrepro.reuse.dss import (
 )
 from motionrepro.reuse.matrices import (
     MotionMatrix,
+    compose,
     decoder_blocks,
     decoder_features,
     MOVING,
@@ -52,7 +53,6 @@ from motionrepro.reuse.matrices import (
 from motionrepro.reuse.mtn import (
     SMALL,
     MotionTransformationNetwork,
-    compose,
     error_curves,
     load_mtn,
     motion_losses,
