@@ -135,7 +135,7 @@ def normalized_mutual_information(
     b,  # of the same shape and storage
     *,
     bins: int = BINS,  # intervals for "histogram"
-    method: str = "histogram",  # samples are entries, by value; or, "assignment", rows, by their largest entry
+    method: str = "histogram",  # samples are entries, by value; or rows, by largest entry ("assignment")
     range: tuple = None,  # (low, high) that the intervals span; each matrix's own if not given
 ) -> torch.Tensor:  # float64, a number for `n m`, else `(k,)`
     "Return how much one matrix says about another (paper B, eq. 4): 2 I / (H + H), from 0 to 1."
