@@ -1,5 +1,6 @@
 """What several tests need: the checkout, a copy of it, and the real clips where there are any."""
 
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -18,6 +19,32 @@ def one_line_and_a_hint(messages):
         and lines[1].startswith("hint: ")
         and lines[1] != "hint: "
     )
+
+
+def cli(*parts):
+    """The exit status of a command line, whose parts are pasted together and split as a shell would."""
+    from motionrepro.cli import main
+
+    return main(shlex.split(" ".join(map(str, parts))))
+
+
+def example_of(help_text):
+    """The arguments of the example in a command's help, in which lines are broken anywhere."""
+    after = help_text.split("Example:")[1]
+    return shlex.split(" ".join(after.split("\u256d")[0].split()))
+
+
+def parsed(arguments):
+    """The options of a command line by name, if Typer takes it; nothing is run."""
+    from typer.main import get_command
+
+    from motionrepro.cli import app
+    from motionrepro.cli.options import spread_lists
+
+    group = get_command(app)
+    name, *rest = spread_lists(arguments)
+    with group.make_context("motionrepro", [name]) as context:
+        return group.get_command(context, name).make_context(name, rest, parent=context).params
 
 
 @pytest.fixture(scope="session")

@@ -1,19 +1,29 @@
-"""The command line as its users meet it: in a shell, and inside this process where a model is stood in for."""
+"""The command line as its users meet it: in a shell, and in this process where a model is stood in for."""
 
 import json
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from conftest import one_line_and_a_hint
+from conftest import cli, example_of, one_line_and_a_hint, parsed
 
-from motionrepro.cli import MODELS, PROFILE_NAMES, REUSE_NETWORKS, SHIPPED_ADAPTERS, TRAIN_TARGETS, main
-
-COMMANDS = ("score", "generate", "train", "evaluate", "measure", "figures", "claims")
-PROGRAM = (sys.executable, "-c", "import sys; from motionrepro.cli import main; sys.exit(main())")
+COMMANDS = (
+    "draw",
+    "generate",
+    "edit",
+    "analyse",
+    "score",
+    "train",
+    "card",
+    "measure",
+    "figures",
+    "claims",
+)
+PROGRAM = (sys.executable, "-m", "motionrepro")
 
 
 def shell(*args, **env):
@@ -49,15 +59,25 @@ import sys
 import motionrepro
 from motionrepro.cli import main
 for command in COMMANDS: assert main([*command, "--help"]) == 0
-heavy = {m for m in ("torch", "numpy", "av", "diffusers", "transformers", "sklearn", "matplotlib", "PIL") if m in sys.modules}
-assert not heavy, heavy
+heavy = {"torch", "numpy", "av", "diffusers", "transformers", "sklearn", "matplotlib", "PIL"}
+assert not heavy & set(sys.modules), heavy & set(sys.modules)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code.replace("COMMANDS", repr([[], *([c] for c in COMMANDS)]))],
-        capture_output=True,
-        text=True,
-    )
+    commands = [[], *([c] for c in COMMANDS)]
+    code = code.replace("COMMANDS", repr(commands))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_help_lists_every_command(capsys):
+    assert cli("--help") == 0
+    text = capsys.readouterr().out
+    assert "usage" in text.lower() and all(command in text for command in COMMANDS)
+    assert "evaluate" not in text  # an old spelling
+
+
+def test_main_is_short(root):
+    text = (root / "motionrepro" / "cli" / "__init__.py").read_text(encoding="utf-8")
+    assert len(text.splitlines()) < 110 and len(text[text.index("def main(") :].splitlines()) < 100
 
 
 def test_the_installed_command_is_this_one():
@@ -68,44 +88,90 @@ def test_the_installed_command_is_this_one():
     assert done.returncode == 0 and done.stdout.startswith("motionrepro ")
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_help_has_an_example_that_parses(command, capsys):
-    import shlex
+@pytest.mark.parametrize("module", ["motionrepro", "motionrepro.cli"])
+def test_the_package_runs_as_a_module(module):
+    from motionrepro import __version__
 
-    from motionrepro.cli import make_parser
-
-    assert main([command, "--help"]) == 0
-    text = capsys.readouterr().out
-    example = shlex.split(text.split("example:")[1].split(">")[0])
-    assert example[:2] == ["motionrepro", command]
-    assert make_parser().parse_args(example[1:]).command == command
+    done = subprocess.run([sys.executable, "-m", module, "--version"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"motionrepro {__version__}\n", "")
+    done = subprocess.run([sys.executable, "-m", module, "paint"], capture_output=True, text=True)
+    assert done.returncode == 2 and one_line_and_a_hint(done.stderr)
 
 
 @pytest.mark.parametrize(
-    "args",
+    "typed, offered", [("ge", "generate"), ("train ab", "ablations"), ("score --fi", "--fit")]
+)
+def test_the_shell_completes(typed, offered):
+    words = dict(COMP_WORDS=f"motionrepro {typed}", COMP_CWORD=str(len(typed.split())))
+    done = shell(_MOTIONREPRO_COMPLETE="complete_bash", **words)
+    assert done.returncode == 0 and offered in done.stdout.split()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_an_example_that_parses(command, capsys):
+    assert cli(command, "--help") == 0
+    example = example_of(capsys.readouterr().out)
+    assert example[:2] == ["motionrepro", command]
+    assert parsed(example[1:])
+
+
+def test_options_that_take_several_values(capsys):
+    assert parsed(["measure", "--only", "full", "200", "--steps", "20", "--only", "auto"])["only"] == [
+        "full",
+        "200",
+        "auto",
+    ]
+    assert parsed(["train", "adapter", "--set", "lr=1", "batch=2", "--seed", "3"])["set"] == [
+        "lr=1",
+        "batch=2",
+    ]
+    assert parsed(["generate", "--", "--only"])["prompt"] == "--only"
+    assert cli("measure --only") == 2
+    assert one_line_and_a_hint(capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    "line, reason",
     [
-        [],
-        ["paint"],
-        ["score"],
-        ["score", "x.mp4", "--size", "big"],
-        ["generate"],
-        ["train", "everything"],
-        ["figures", "--profile", "huge"],
-        ["score", "a.mp4", "--fit", "a", "--normalizer", "b"],
-        ["claims", "--jsn"],
+        ("", "Missing command"),
+        ("paint", "No such command 'paint'"),
+        ("score", "Missing argument 'CLIP'"),
+        ("score x.mp4 --size big", "'--size': 'big' should be a valid integer"),
+        ("score x.mp4 --fps fast", "'--fps': 'fast' should be a valid number"),
+        ("score x.mp4 --json", "'--json' requires an argument"),
+        ("score a.mp4 --fit a --normalizer b", "exclude each other"),
+        ("generate", "Missing argument 'PROMPT'"),
+        ("generate x y", "unexpected extra argument"),
+        ("generate x --adapter a --no-adapter", "exclude each other"),
+        ("train everything", "'everything' is not one of all, vae"),
+        ("card gan", "'gan' is not one of 'tiny'"),
+        ("figures --profile huge", "'huge' is not one of 'smoke', 'tiny', 'paper'"),
+        ("claims --jsn", "No such option: --jsn"),
+        ("--verison", "No such option: --verison"),
     ],
 )
-def test_wrong_arguments(args, capsys):
-    assert main(args) == 2
+def test_wrong_arguments(line, reason, capsys):
+    assert cli(line) == 2
     out, messages = capsys.readouterr()
-    assert not out and one_line_and_a_hint(messages)
+    assert not out and one_line_and_a_hint(messages) and reason in messages
+
+
+def test_what_was_meant(capsys):
+    assert cli("claims --jsn") == 2
+    assert "hint: did you mean --json?" in capsys.readouterr().err
+    assert cli("generat x") == 2
+    assert "Did you mean 'generate'?" in capsys.readouterr().err
 
 
 def test_no_traceback_without_debug(clips):
     plain = shell("score", clips / "broken.mp4")
-    debug = shell("score", clips / "broken.mp4", "--debug")
-    assert plain.returncode == debug.returncode == 2
-    assert one_line_and_a_hint(plain.stderr) and "Traceback" in debug.stderr and plain.stderr in debug.stderr
+    for arguments in (("score", clips / "broken.mp4", "--debug"), ("--debug", "score", clips / "broken.mp4")):
+        debug = shell(*arguments)
+        assert plain.returncode == debug.returncode == 2
+        assert "Traceback" in debug.stderr and plain.stderr in debug.stderr
+    assert one_line_and_a_hint(plain.stderr)
+    for line in ("score x --size 0 --debug", "score x --jsn --debug"):  # where that was found tells nothing
+        assert one_line_and_a_hint(shell(*line.split()).stderr)
 
 
 @pytest.mark.parametrize(
@@ -117,16 +183,22 @@ def test_no_traceback_without_debug(clips):
         (
             PermissionError(13, "Permission denied", "/x"),
             2,
-            "motionrepro: error: /x: Permission denied\nhint: ",
+            "motionrepro: error: /x: Permission denied\nhint: motionrepro claims --help",
         ),
+        (
+            FileNotFoundError(2, "No such file", "x.json"),
+            2,
+            "motionrepro: error: x.json: No such file\nhint: ",
+        ),
+        (ValueError("rho=2"), 2, "motionrepro: error: rho=2\nhint: "),
     ],
 )
 def test_what_else_can_end_a_command(error, status, message, monkeypatch, capfd):
-    def fail(args):
+    def fail(*args, **options):
         raise error
 
-    monkeypatch.setattr("motionrepro.cli._claims", fail)
-    assert main(["claims"]) == status
+    monkeypatch.setattr("motionrepro.claims.ledger", fail)
+    assert cli("claims") == status
     messages = capfd.readouterr().err
     assert messages.startswith(message) and (message or not messages)
 
@@ -134,14 +206,31 @@ def test_what_else_can_end_a_command(error, status, message, monkeypatch, capfd)
 def test_a_closed_pipe_is_quiet(clips):
     reader, writer = os.pipe()
     os.close(reader)
+    command = [*PROGRAM, "score", clips / "still.gif", "--size", "32"]
     with open(writer, "w") as closed:
-        done = subprocess.run(
-            [*PROGRAM, "score", clips / "still.gif", "--size", "32"],
-            stdout=closed,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        done = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 141 and not done.stderr
+
+
+def test_old_spellings_work_with_a_notice(monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(
+        "motionrepro.training.base.evaluate", lambda *args: asked.append(args) or {"score": 0.5}
+    )
+    monkeypatch.setattr(
+        "motionrepro.studies.ablations.adapter_command", lambda target, **options: asked.append(options)
+    )
+    assert cli("card tiny --seed 3") == 0
+    new = capsys.readouterr()
+    assert cli("evaluate tiny --seed 3") == 0
+    old = capsys.readouterr()
+    assert asked[0] == asked[1] and old.out == new.out and not new.err
+    assert old.err.startswith("motionrepro: notice: ") and "hint: motionrepro card tiny" in old.err
+    assert cli("train ablations --samples 20") == 0
+    assert not capsys.readouterr().err
+    assert cli("train matrix --samples 20") == 0
+    assert "hint: motionrepro train ablations" in capsys.readouterr().err
+    assert asked[2] == asked[3] == dict(n=20)
 
 
 # score
@@ -159,117 +248,129 @@ def test_score_prints_a_table_and_its_reference(clips):
 
 
 def test_score_as_json(clips, tmp_path, capsys):
-    assert main(["score", str(clips), "--size", "64", "--json", "-"]) == 0
+    assert cli("score", clips, "--size 64 --json -") == 0
     printed = json.loads(capsys.readouterr().out)
-    assert main(["score", str(clips), "--size", "64", "--json", str(tmp_path / "new" / "scores.json")]) == 0
-    assert (
-        json.loads((tmp_path / "new" / "scores.json").read_text()) == printed
-        and "motion" in capsys.readouterr().out
-    )
+    assert cli("score", clips, "--size 64 --json", tmp_path / "new" / "scores.json") == 0
+    assert json.loads((tmp_path / "new" / "scores.json").read_text()) == printed
+    assert "motion" in capsys.readouterr().out
     assert [Path(c["file"]).name for c in printed["clips"]] == ["fast.mp4", "still.gif"]
     assert printed["clips"][0]["indices"] == list(range(0, 16, 2))
-    assert (
-        len(printed["skipped"]) == 2
-        and printed["settings"]["interval"] == 2
-        and printed["normalizer"]["n"] == 1000
-    )
+    assert len(printed["skipped"]) == 2
+    assert printed["settings"]["interval"] == 2 and printed["normalizer"]["n"] == 1000
 
 
 def test_score_agrees_with_the_library(clips, capsys):
     from motionrepro.data.video import read_clip
     from motionrepro.temporal.motion import frame_difference, world_normalizer
 
-    assert (
-        main(
-            [
-                "score",
-                str(clips / "fast.mp4"),
-                "--num-frames",
-                "5",
-                "--interval",
-                "3",
-                "--start",
-                "1",
-                "--size",
-                "32",
-                "--json",
-                "-",
-            ]
-        )
-        == 0
-    )
+    options = "--num-frames 5 --interval 3 --start 1 --size 32 --json -"
+    assert cli("score", clips / "fast.mp4", options) == 0
     (clip,) = json.loads(capsys.readouterr().out)["clips"]
     raw = frame_difference(read_clip(clips / "fast.mp4", 5, 3, size=32, start=1).video[None])
-    assert clip["frame_difference"] == pytest.approx(raw.item()) and clip["motion"] == pytest.approx(
-        world_normalizer()(raw).item()
+    assert clip["frame_difference"] == pytest.approx(raw.item())
+    assert clip["motion"] == pytest.approx(world_normalizer()(raw).item())
+
+
+def test_a_still_clip_scores_0_on_the_worlds_scale(clips, capsys):
+    from motionrepro.temporal.motion import world_normalizer
+
+    assert cli("score", clips / "still.gif", clips / "fast.mp4", "--size 64 --json -") == 0
+    scores = json.loads(capsys.readouterr().out)
+    still, fast = scores["clips"]
+    assert still["motion"] == still["frame_difference"] == 0 < fast["motion"] <= 1
+    assert still["frames"] == 16 and still["indices"] == list(range(0, 16, 2))
+    assert scores["normalizer"]["high"] == world_normalizer().high
+    assert fast["motion"] == pytest.approx(world_normalizer()(fast["frame_difference"]).item())
+
+
+def test_a_reference_of_ones_own(clips, tmp_path, capsys):
+    from motionrepro.temporal.motion import MotionNormalizer
+
+    mine = tmp_path / "mine.json"
+    report = tmp_path / "scores.json"
+    assert (
+        cli("score", clips / "still.gif", clips / "fast.mp4", "--size 64 --fit", mine, "--json", report) == 0
     )
+    assert MotionNormalizer.load(mine).n == 2 and "of 2 clips" in capsys.readouterr().out
+    assert [c["motion"] for c in json.loads(report.read_text())["clips"]] == [0, 1]
+    assert cli("score", clips / "fast.mp4", "--size 64 --normalizer", mine) == 0
 
 
 def test_broken_files_of_a_folder_are_reported_and_skipped(clips, capsys):
-    assert main(["score", str(clips), "--size", "32"]) == 0
+    assert cli("score", clips, "--size 32") == 0
     out, messages = capsys.readouterr()
     assert "fast.mp4" in out and "broken.mp4" not in out
-    assert (
-        "skipped: " in messages
-        and "broken.mp4: not a video" in messages
-        and "short.gif: too short, 8 frames at interval 2 need 15 frames, it has 5" in messages
-    )
+    assert "skipped: " in messages and "broken.mp4: not a video" in messages
+    assert "short.gif: too short, 8 frames at interval 2 need 15 frames, it has 5" in messages
 
 
 def test_broken_files_that_were_named(clips, capsys):
-    assert main(["score", str(clips / "broken.mp4"), str(clips / "fast.mp4"), "--size", "32"]) == 1
+    assert cli("score", clips / "broken.mp4", clips / "fast.mp4", "--size 32") == 1
     out, messages = capsys.readouterr()
     assert "fast.mp4" in out and "broken.mp4: not a video" in messages
-    assert main(["score", str(clips / "broken.mp4"), str(clips / "missing.mp4")]) == 2
+    assert cli("score", clips / "broken.mp4", clips / "missing.mp4") == 2
     assert "none of 2 files could be scored" in capsys.readouterr().err
+
+
+def test_file_names_of_any_bytes(clips, tmp_path):
+    odd = os.fsencode(tmp_path) + b"/caf\xe9 [bold].gif"
+    try:
+        with open(odd, "wb") as file:
+            file.write((clips / "still.gif").read_bytes())
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    for encoding in ("utf-8", "ascii"):
+        done = shell("score", tmp_path, "--size", 32, PYTHONIOENCODING=encoding)
+        assert done.returncode == 0 and "[bold].gif" in done.stdout and not done.stderr
 
 
 @pytest.mark.parametrize(
     "name, options, reason",
     [
-        ("missing.mp4", [], "missing.mp4: no such file"),
-        ("broken.mp4", [], "broken.mp4: not a video"),
-        ("short.gif", [], "too short, 8 frames at interval 2 need 15 frames, it has 5"),
-        ("still.gif", ["--fps", "60"], "fewer than fps=60"),
-        ("still.gif", ["--num-frames", "1"], "num_frames=1 is outside [2"),
-        ("still.gif", ["--interval", "0"], "interval=0 is outside [1"),
-        ("still.gif", ["--size", "0"], "size=0"),
-        ("still.gif", ["--size", "1000000"], "size=1000000 is outside [8, 4096]"),
-        ("still.gif", ["--start", "-1"], "start=-1"),
-        ("still.gif", ["--normalizer", "none.json"], "none.json: No such file"),
-        ("still.gif", ["--fit", "x.json"], "degenerate"),
-        ("still.gif", ["--json", "/dev/null/x.json"], "cannot be written"),
+        ("missing.mp4", "", "missing.mp4: no such file"),
+        ("broken.mp4", "", "broken.mp4: not a video"),
+        ("short.gif", "", "too short, 8 frames at interval 2 need 15 frames, it has 5"),
+        ("still.gif", "--num-frames 9", "too short, 9 frames"),
+        ("still.gif", "--fps 60", "fewer than fps=60"),
+        ("still.gif", "--num-frames 1", "num_frames=1 is outside [2"),
+        ("still.gif", "--interval 0", "interval=0 is outside [1"),
+        ("still.gif", "--size 0", "size=0"),
+        ("still.gif", "--size 1000000", "size=1000000 is outside [8, 4096]"),
+        ("still.gif", "--start -1", "start=-1"),
+        ("still.gif", "--normalizer none.json", "none.json: No such file"),
+        ("still.gif", "--fit x.json", "degenerate"),
+        ("still.gif", "--json /dev/null/x.json", "cannot be written"),
     ],
 )
 def test_score_mistakes(name, options, reason, clips, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert main(["score", str(clips / name), *options]) == 2
+    assert cli("score", clips / name, options) == 2
     out, messages = capsys.readouterr()
     assert not out and one_line_and_a_hint(messages) and reason in messages
     assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_without_videos(tmp_path, capsys):
-    assert main(["score", str(tmp_path)]) == 2
+    assert cli("score", tmp_path) == 2
     assert "holds no video files" in capsys.readouterr().err
 
 
 def test_real_clips(real_clips, capsys):
-    assert main(["score", str(real_clips), "--json", "-"]) == 0
+    assert cli("score", real_clips, "--json -") == 0
     out, messages = capsys.readouterr()
     scores = {Path(c["file"]).name: c["motion"] for c in json.loads(out)["clips"]}
     assert set(scores) == {"car-turn.mp4", "rabbit-watermelon.mp4", "flipping_a_pancake.mkv"}
     assert all(0 < m < 1 for m in scores.values()) and max(scores, key=scores.get) == "flipping_a_pancake.mkv"
     assert "corrupted.mp4: damaged after 28 frames" in messages
-    assert main(["score", str(real_clips / "corrupted.mp4")]) == 2
+    assert cli("score", real_clips / "corrupted.mp4") == 2
 
 
-# generate
+# draw, generate
 
 
 @pytest.fixture
 def stand_in(monkeypatch):
-    """An image model and a pipeline for clips that draw their noise; what they were asked is kept."""
+    """An image model and pipelines for clips that draw their noise; what they were asked is kept."""
     import torch
 
     from motionrepro.temporal.noise import correlated_noise
@@ -302,6 +403,7 @@ def stand_in(monkeypatch):
 
     # the pipeline's module first: once loaded, it holds the real functions that the others replace
     monkeypatch.setattr("motionrepro.temporal.pipeline.MotionAdaptivePipeline.from_pretrained", Pipeline)
+    monkeypatch.setattr("motionrepro.reuse.pipeline.DenoisingReusePipeline.from_pretrained", Pipeline)
     monkeypatch.setattr("motionrepro.backbones.load_backbone", load_backbone)
     monkeypatch.setattr("motionrepro.backbones.sample_images", sample_images)
     return asked
@@ -314,157 +416,155 @@ def test_generate_starts_from_correlated_noise(stand_in, tmp_path, capsys):
     from motionrepro.testing import assert_equal
 
     out = tmp_path / "x.gif"
-    assert (
-        main(
-            [
-                "generate",
-                "a red circle",
-                "--num-frames",
-                "3",
-                "--rho",
-                "0.85",
-                "--seed",
-                "5",
-                "--steps",
-                "7",
-                "--guidance",
-                "2",
-                "--out",
-                str(out),
-            ]
-        )
-        == 0
-    )
-    assert (stand_in["prompt"], stand_in["base"], stand_in["asked_adapter"], stand_in["motion"]) == (
-        "a red circle",
-        "tiny",
-        "saved",
-        "auto",
-    )
+    options = "--num-frames 3 --rho 0.85 --seed 5 --steps 7 --guidance 2"
+    assert cli("generate 'a red circle'", options, "--out", out) == 0
+    asked = [stand_in[name] for name in ("prompt", "base", "asked_adapter", "motion")]
+    assert asked == ["a red circle", "tiny", "saved", "auto"]
     assert (stand_in["num_inference_steps"], stand_in["guidance_scale"]) == (7, 2)
-    assert_equal(
-        stand_in["latents"], correlated_noise((1, 3, 4, 8, 8), 0.85, generator=generator(5, "generate"))
-    )
+    expected = correlated_noise((1, 3, 4, 8, 8), 0.85, generator=generator(5, "generate"))
+    assert_equal(stand_in["latents"], expected)
     assert read_clip(out, 3, 1, size=None).video.shape == (3, 3, 8, 8)
-    assert (
-        f"{out}: 3 frames of 8 x 8 pixels, backbone tiny, its own adapter, rho 0.85, motion 0.25, seed 5"
-        in capsys.readouterr().out
-    )
+    said = f"{out}: 3 frames of 8 x 8 pixels, backbone tiny, its own adapter, rho 0.85, motion 0.25, seed 5"
+    assert said in capsys.readouterr().out
+
+
+def test_generate_makes_a_clip_of_8_frames(stand_in, tmp_path, capsys):
+    assert cli("generate x --out", tmp_path / "x.gif") == 0
+    assert stand_in["latents"].shape[1] == 8 and "x.gif: 8 frames" in capsys.readouterr().out
+
+
+def test_generate_with_reuse_makes_16_frames(monkeypatch, stand_in, tmp_path):
+    module = import_module("motionrepro.cli.generate")  # the package's `generate` is the command
+    monkeypatch.setattr(module, "on_schedule", lambda pipe, switch_step, steps: switch_step)
+    monkeypatch.setattr(module, "describe_reuse", lambda pipe, made, asked: "")
+    assert cli("generate x --reuse --out", tmp_path / "x.gif") == 0
+    assert stand_in["latents"].shape[1] == 16
+    assert (stand_in["references"], stand_in["switch_step"]) == (4, 200)
+
+
+def test_draw_makes_a_picture(stand_in, tmp_path, capsys):
+    assert cli("draw 'a red circle' --steps 7 --out", tmp_path / "x.png") == 0
+    assert stand_in["prompt"] == "a red circle" and stand_in["num_inference_steps"] == 7
+    assert "base" not in stand_in
+    said = capsys.readouterr()
+    assert "x.png: 1 frame of 8 x 8 pixels, backbone tiny, seed 0" in said.out and not said.err
 
 
 def test_a_single_frame_is_a_picture(stand_in, tmp_path, capsys):
-    assert main(["generate", "a red circle", "--steps", "7", "--out", str(tmp_path / "x.png")]) == 0
+    assert cli("draw x --seed 3 --out", tmp_path / "drawn.png") == 0
+    drawn = capsys.readouterr()
+    assert cli("generate x --num-frames 1 --seed 3 --out", tmp_path / "x.png") == 0
+    said = capsys.readouterr()
     assert (
-        stand_in["prompt"] == "a red circle"
-        and stand_in["num_inference_steps"] == 7
-        and "base" not in stand_in
+        "base" not in stand_in and (tmp_path / "x.png").read_bytes() == (tmp_path / "drawn.png").read_bytes()
     )
-    assert "x.png: 1 frame of 8 x 8 pixels, backbone tiny, seed 0" in capsys.readouterr().out
+    assert said.out == drawn.out.replace("drawn.png", "x.png")
+    assert said.err.startswith("motionrepro: notice: ") and "motionrepro draw" in said.err
 
 
 @pytest.mark.parametrize(
     "options, adapter, motion",
     [
-        (["--no-adapter"], None, "auto"),
-        (["--adapter", "none", "--motion", "0"], None, 0.0),
-        (["--adapter", "there", "--motion", "0.75"], "there", 0.75),
+        ("--no-adapter", None, "auto"),
+        ("--adapter none --motion 0", None, 0.0),
+        ("--adapter there --motion 0.75", "there", 0.75),
     ],
 )
 def test_generate_with_and_without_adapters(options, adapter, motion, stand_in, tmp_path, capsys):
-    assert main(["generate", "x", "--num-frames", "2", *options, "--out", str(tmp_path / "x.gif")]) == 0
+    assert cli("generate x --num-frames 2", options, "--out", tmp_path / "x.gif") == 0
     assert (stand_in["asked_adapter"], stand_in["motion"]) == (adapter, motion)
     assert ("no adapter" if adapter is None else "adapter there") in capsys.readouterr().out
 
 
 def test_an_adapter_that_is_not_there(tmp_path, capsys):
-    assert (
-        main(
-            [
-                "generate",
-                "x",
-                "--num-frames",
-                "2",
-                "--adapter",
-                str(tmp_path / "none"),
-                "--out",
-                str(tmp_path / "x.gif"),
-            ]
-        )
-        == 2
-    )
+    options = f"--num-frames 2 --adapter {tmp_path / 'none'} --out {tmp_path / 'x.gif'}"
+    assert cli("generate x", options) == 2
     messages = capsys.readouterr().err
     assert one_line_and_a_hint(messages) and "adapter=" in messages and not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
-    "options, name",
+    "line, name",
     [
-        ([], "generated.png"),
-        (["--num-frames", "2"], "generated.gif"),
-        (["--num-frames", "2", "--out", "a/b.mp4"], "a/b.mp4"),
-        (["--num-frames", "2", "--out", "strip.PNG"], "strip.PNG"),
+        ("draw x", "drawn.png"),
+        ("generate x", "generated.gif"),
+        ("generate x --num-frames 1", "generated.png"),
+        ("generate x --num-frames 2", "generated.gif"),
+        ("generate x --num-frames 2 --out a/b.mp4", "a/b.mp4"),
+        ("generate x --num-frames 2 --out strip.PNG", "strip.PNG"),
     ],
 )
-def test_where_generate_writes(options, name, stand_in, tmp_path, monkeypatch):
+def test_where_pictures_and_clips_go(line, name, stand_in, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert main(["generate", "x", *options]) == 0
+    assert cli(line) == 0
     assert [p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()] == [name]
 
 
 @pytest.mark.parametrize(
     "options, reason",
     [
-        (["--rho", "1"], "rho=1.0 is outside [0, 1)"),
-        (["--rho", "nan"], "rho=nan"),
-        (["--num-frames", "0"], "num_frames=0"),
-        (["--steps", "0"], "steps=0"),
-        (["--motion", "2", "--num-frames", "2"], "motion=2.0 is outside [0, 1]"),
-        (["--motion", "much"], "motion='much'"),
-        (["--motion", "0.5"], "a single frame has no motion"),
-        (["--adapter", "there"], "no use for an adapter"),
-        (["--seed", "-1"], "seed=-1"),
-        (["--out", "x.webp"], "cannot write .webp"),
-        (["--fps", "90", "--num-frames", "2"], "fps=90"),
-        (["--out", "/dev/null/x.png"], "/dev/null/x.png: cannot be written"),
-        (["--out", "."], "cannot write"),
+        ("--rho 1", "rho=1.0 is outside [0, 1)"),
+        ("--rho nan", "rho=nan"),
+        ("--num-frames 0", "num_frames=0"),
+        ("--steps 0", "steps=0"),
+        ("--motion 2 --num-frames 2", "motion=2.0 is outside [0, 1]"),
+        ("--motion much", "motion='much'"),
+        ("--motion 0.5 --num-frames 1", "a single frame has no motion"),
+        ("--adapter there --num-frames 1", "no use for an adapter"),
+        ("--seed -1", "seed=-1"),
+        ("--out x.webp", "cannot write .webp"),
+        ("--fps 90 --num-frames 2", "fps=90"),
+        ("--out /dev/null/x.png", "/dev/null/x.png: cannot be written"),
+        (f"--out {'a' * 300}.gif", "cannot be written there"),
+        ("--out .", "cannot write"),
+        ("--references 2", "are for --reuse"),
+        ("--reuse --num-frames 2", "leaves nothing to reuse"),
+        ("--reuse --num-frames 8 --references 8", "references=8 is outside [2, 7]"),
+        ("--reuse --num-frames 8 --switch-step late", "switch_step='late'"),
     ],
 )
 def test_generate_mistakes_cost_no_sampling(options, reason, stand_in, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert main(["generate", "x", *options]) == 2
+    assert cli("generate x", options) == 2
     messages = capsys.readouterr().err
     assert one_line_and_a_hint(messages) and reason in messages
     assert not stand_in and not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    "options, reason",
+    [
+        ("--steps 0", "steps=0"),
+        ("--seed -1", "seed=-1"),
+        ("--guidance -1", "guidance=-1"),
+        ("--out x.webp", "cannot write .webp"),
+        ("--out /dev/null/x.png", "/dev/null/x.png: cannot be written"),
+    ],
+)
+def test_draw_mistakes_cost_no_sampling(options, reason, stand_in, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli("draw x", options) == 2
+    messages = capsys.readouterr().err
+    assert one_line_and_a_hint(messages) and reason in messages
+    assert not stand_in and not list(tmp_path.iterdir())
+
+
+def test_a_name_as_long_as_the_file_system_takes(stand_in, tmp_path):
+    out = tmp_path / ("a" * 251 + ".gif")
+    assert cli("generate x --num-frames 2 --out", out) == 0 and out.exists()
+
+
 def test_unknown_backbone(tmp_path):
-    done = shell("generate", "x", "--backbone", "huge", "--out", tmp_path / "x.png")
-    assert (
-        done.returncode == 2
-        and one_line_and_a_hint(done.stderr)
-        and "backbone='huge'" in done.stderr
-        and "sd15" in done.stderr
-    )
+    done = shell("generate", "x", "--backbone", "huge", "--out", tmp_path / "x.gif")
+    assert done.returncode == 2 and one_line_and_a_hint(done.stderr)
+    assert "backbone='huge'" in done.stderr and "sd15" in done.stderr
 
 
 def test_a_hub_backbone_without_a_network(tmp_path):
-    done = shell(
-        "generate",
-        "x",
-        "--backbone",
-        "sd15",
-        "--offline",
-        "--out",
-        tmp_path / "x.png",
-        HF_HUB_OFFLINE="1",
-        HF_HOME=str(tmp_path / "cache"),
-    )
-    assert (
-        done.returncode == 2
-        and "backbone='sd15'" in done.stderr
-        and "hint: " in done.stderr
-        and "Traceback" not in done.stderr
-    )
+    options = ("--backbone", "sd15", "--offline", "--out", tmp_path / "x.png")
+    done = shell("draw", "x", *options, HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path / "cache"))
+    assert done.returncode == 2 and "backbone='sd15'" in done.stderr
+    assert "hint: " in done.stderr and "Traceback" not in done.stderr
 
 
 def test_generate_with_the_tiny_backbone(tmp_path, capsys):
@@ -474,42 +574,40 @@ def test_generate_with_the_tiny_backbone(tmp_path, capsys):
         pytest.skip("the tiny backbone is not trained yet")
     from motionrepro.data.video import read_clip
 
-    arguments = ["generate", "a red circle on a plain gray background", "--num-frames", "2", "--steps", "3"]
     for name in ("a.gif", "b.gif"):
-        assert main([*arguments, "--out", str(tmp_path / name)]) == 0
+        prompt = "'a red circle on a plain gray background'"
+        assert cli("generate", prompt, "--num-frames 2 --steps 3 --out", tmp_path / name) == 0
     assert (tmp_path / "a.gif").read_bytes() == (tmp_path / "b.gif").read_bytes()
     frames = read_clip(tmp_path / "a.gif", 2, 1, size=None).video
     assert frames.shape == (2, 3, 64, 64) and frames.std() > 0.01
     assert "note" not in capsys.readouterr().err
-    assert (
-        main(["generate", "a cat on a plain sofa", "--steps", "1", "--out", str(tmp_path / "cat.png")]) == 0
-    )
+    assert cli("draw 'a cat on a plain sofa' --steps 1 --out", tmp_path / "cat.png") == 0
     note = capsys.readouterr().err
-    assert (
-        note.startswith("motionrepro: note: tiny draws")
-        and "cannot draw: cat, sofa\nhint: " in note
-        and (tmp_path / "cat.png").exists()
-    )
+    assert note.startswith("motionrepro: note: tiny draws") and "cannot draw: cat, sofa\nhint: " in note
+    assert (tmp_path / "cat.png").exists()
 
 
-# train, figures, claims
+# train, card, measure
 
 
-def test_the_help_lists_what_there_is():
+def test_the_command_line_names_what_there_is(capsys):
+    from motionrepro.cli.train import REUSE_NETWORKS, SHIPPED_ADAPTERS, TRAIN_TARGETS
     from motionrepro.profiles import PROFILES
     from motionrepro.studies.ablations import ADAPTER_TARGETS
     from motionrepro.training.base import CARDS, TARGETS
     from motionrepro.training.mtn import REUSE_TARGETS
 
-    assert set(PROFILE_NAMES) == set(PROFILES)
-    assert tuple(TRAIN_TARGETS) == (
-        "all",
-        *TARGETS,
-        *ADAPTER_TARGETS,
-        *REUSE_TARGETS,
-    )  # the help promises the order, too
-    assert (*SHIPPED_ADAPTERS, "matrix") == ADAPTER_TARGETS and REUSE_NETWORKS == REUSE_TARGETS
-    assert tuple(CARDS) == MODELS
+    targets = ("all", *TARGETS, *ADAPTER_TARGETS, *REUSE_TARGETS)
+    assert targets == TRAIN_TARGETS  # the help promises the order, too
+    assert (*SHIPPED_ADAPTERS, "ablations") == ADAPTER_TARGETS and REUSE_NETWORKS == REUSE_TARGETS
+    for line, listed in (("train", targets), ("figures", PROFILES), ("card", CARDS)):
+        assert cli(line, "--help") == 0
+        text = capsys.readouterr().out
+        assert all(name in text for name in listed)
+    for name in CARDS:
+        assert parsed(["card", name])["model"] == name
+    for name in PROFILES:
+        assert parsed(["claims", "--profile", name])["profile"] == name
 
 
 def test_train_passes_on_what_was_given(monkeypatch):
@@ -517,28 +615,9 @@ def test_train_passes_on_what_was_given(monkeypatch):
     monkeypatch.setattr(
         "motionrepro.training.base.train_command", lambda target, **options: asked.append((target, options))
     )
-    assert main(["train", "vae"]) == 0
-    assert (
-        main(
-            [
-                "train",
-                "unet-128",
-                "--steps",
-                "3",
-                "--out",
-                "there",
-                "--checkpoints",
-                "here",
-                "--seed",
-                "0",
-                "--device",
-                "cpu",
-                "--samples",
-                "20",
-            ]
-        )
-        == 0
-    )
+    assert cli("train vae") == 0
+    options = "--steps 3 --out there --checkpoints here --seed 0 --device cpu --samples 20"
+    assert cli("train unet-128", options) == 0
     assert asked == [
         ("vae", {}),
         ("unet-128", dict(steps=3, out="there", checkpoints="here", seed=0, device="cpu", n=20)),
@@ -547,29 +626,20 @@ def test_train_passes_on_what_was_given(monkeypatch):
 
 def test_train_hands_adapters_to_their_own_command(monkeypatch):
     asked = []
-    monkeypatch.setattr(
-        "motionrepro.training.base.train_command",
-        lambda target, **options: asked.append(("models", target, options)),
-    )
-    monkeypatch.setattr(
-        "motionrepro.studies.ablations.adapter_command",
-        lambda target, **options: asked.append(("adapters", target, options)),
-    )
-    monkeypatch.setattr(
-        "motionrepro.training.mtn.reuse_command",
-        lambda target, **options: asked.append(("reuse", target, options)),
-    )
-    assert (
-        main(["train", "adapter", "--seed", "1"])
-        == main(["train", "matrix", "--only", "base-0", "ours-0", "--samples", "20"])
-        == 0
-    )
+
+    def stand_in(kind):
+        return lambda target, **options: asked.append((kind, target, options))
+
+    monkeypatch.setattr("motionrepro.training.base.train_command", stand_in("models"))
+    monkeypatch.setattr("motionrepro.studies.ablations.adapter_command", stand_in("adapters"))
+    monkeypatch.setattr("motionrepro.training.mtn.reuse_command", stand_in("reuse"))
+    assert cli("train adapter --seed 1") == cli("train ablations --only base-0 ours-0 --samples 20") == 0
     assert asked == [
         ("adapters", "adapter", dict(seed=1)),
-        ("adapters", "matrix", dict(only=["base-0", "ours-0"], n=20)),
+        ("adapters", "ablations", dict(only=["base-0", "ours-0"], n=20)),
     ]
     asked.clear()
-    assert main(["train", "all"]) == 0
+    assert cli("train all") == 0
     assert asked == [
         ("models", "all", {}),
         ("adapters", "adapter", {}),
@@ -578,24 +648,29 @@ def test_train_hands_adapters_to_their_own_command(monkeypatch):
         ("reuse", "dss", {}),
     ]
     asked.clear()
-    assert main(["train", "dss", "--samples", "40", "--steps", "3"]) == 0
+    assert cli("train dss --samples 40 --steps 3") == 0
     assert asked == [("reuse", "dss", dict(n=40, steps=3))]
 
 
 @pytest.mark.parametrize(
-    "args, reason",
+    "line, reason",
     [
-        (["adapter", "--only", "ours-0"], "--only names runs"),
-        (["matrix", "--seed", "1"], "seed=1"),
-        (["matrix", "--only", "theirs-0"], "theirs-0 is not in the matrix"),
-        (["matrix", "--steps", "0"], "steps=0"),
-        (["vae", "--out", "/dev/null/x"], "/dev/null/x: cannot be made, /dev/null is a file"),
-        (["dss", "--checkpoints", "/dev/null"], "/dev/null is a file"),
+        ("adapter --only ours-0", "--only names ablations"),
+        ("ablations --seed 1", "seed=1"),
+        ("ablations --only theirs-0", "theirs-0 is not in the"),
+        ("ablations --steps 0", "steps=0"),
+        ("vae --out /dev/null/x", "/dev/null/x: cannot be made, /dev/null is a file"),
+        ("dss --checkpoints /dev/null", "/dev/null is a file"),
+        ("adapter --set lr=1", "add --data"),
+        ("vae --data .", "not for train vae"),
+        ("adapter --data .", "--out is missing"),
+        ("adapter --data . --out a --set x=1", "set='x=1'"),
+        ("adapter --data none --out a", "none"),
     ],
 )
-def test_train_mistakes(args, reason, capsys, tmp_path, monkeypatch):
+def test_train_mistakes(line, reason, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert main(["train", *args]) == 2
+    assert cli("train", line) == 2
     messages = capsys.readouterr().err
     assert one_line_and_a_hint(messages) and reason in messages and not list(tmp_path.iterdir())
 
@@ -608,9 +683,72 @@ def test_train_understands_all_options():
     from motionrepro.training.mtn import reuse_command
 
     for command, more in ((train_command, set()), (adapter_command, {"only"}), (reuse_command, set())):
-        assert {"steps", "out", "checkpoints", "seed", "device", "n"} | more <= set(
-            signature(command).parameters
-        )
+        options = {"steps", "out", "checkpoints", "seed", "device", "n"} | more
+        assert options <= set(signature(command).parameters)
+
+
+def test_training_on_own_clips_passes_on_what_was_given(monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "motionrepro.training.adapter.own_adapter_command",
+        lambda *given, **options: asked.append((given, options)),
+    )
+    assert cli("train adapter --data clips --out mine") == 0
+    options = "--backbone sd15 --steps 7 --set lr=1 batch=2 --seed 3 --samples 9 --device cpu --checkpoints x"
+    assert cli("train adapter --data clips --out mine", options) == 0
+    options = dict(
+        changes=["steps=7", "lr=1", "batch=2"],
+        backbone="sd15",
+        seed=3,
+        pool_length=9,
+        device="cpu",
+        checkpoints="x",
+    )
+    assert asked == [(("clips", "mine"), dict(changes=[])), (("clips", "mine"), options)]
+
+
+def test_a_card_stands_beside_what_comes_out_here(monkeypatch, tmp_path, capsys):
+    from motionrepro.core import assets_path, read_json
+    from motionrepro.training.base import CARDS
+
+    stored = read_json(assets_path() / CARDS["classifier"] / "card.json")["scores"]
+    name = next(iter(stored))
+    monkeypatch.setattr("motionrepro.training.base.evaluate", lambda *args: {name: 0.12345, "new": None})
+    assert cli("card classifier") == 0
+    head, first, second = capsys.readouterr().out.splitlines()
+    assert head.split() == ["score", "here", "card"]
+    assert first.split() == [name, "0.1235", f"{stored[name]:.4g}"] and second.split() == ["new"]
+    assert cli("card classifier --json -") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["card"] == stored and told["scores"][name] == 0.12345 and told["n"] == 500
+    assert cli("card tiny --samples 3") == 2
+    assert "samples=3" in capsys.readouterr().err
+
+
+def test_measure_passes_on_what_was_given(monkeypatch, capsys):
+    from motionrepro.studies.switching import Frontier
+
+    asked = []
+    monkeypatch.setattr("motionrepro.studies.switching.frontier_command", lambda *given: asked.append(given))
+    assert cli("measure --out /dev/null/x") == 2 and not asked
+    assert "/dev/null is a file" in capsys.readouterr().err
+    assert cli("measure") == 0
+    options = "--base tiny --samples 8 --steps 20 --seed 3 --out there --checkpoints kept --device cpu"
+    assert cli("measure --only full 200", options) == 0
+    given = Frontier("tiny", 3, 8, 20, results=Path("there"), checkpoints=Path("kept"), device="cpu")
+    assert asked == [(None, Frontier()), (["full", "200"], given)]
+
+
+@pytest.mark.parametrize(
+    "options, reason", [("--only 300", "only=300"), ("--samples 2", "n=2"), ("--base sd15", "base='sd15'")]
+)
+def test_measure_mistakes(options, reason, capsys):
+    assert cli("measure", options) == 2
+    messages = capsys.readouterr().err
+    assert one_line_and_a_hint(messages) and reason in messages
+
+
+# figures, claims
 
 
 def test_full_figures_bring_everything_stored_up_to_date_first(monkeypatch, capsys):
@@ -625,18 +763,19 @@ def test_full_figures_bring_everything_stored_up_to_date_first(monkeypatch, caps
     )
     monkeypatch.setattr("motionrepro.claims.decide", lambda *args, **options: done.append("claims"))
     monkeypatch.setattr(
-        "motionrepro.figures.run_figures", lambda profile, **options: done.append((profile, options["only"]))
+        "motionrepro.figures.pages.run_figures",
+        lambda profile, **options: done.append((profile, options["only"])),
     )
-    assert main(["figures", "--full"]) == 0
+    assert cli("figures --full") == 0
     assert done == [
-        ("matrix", "checkpoints"),
+        ("ablations", "checkpoints"),
         *[(None, "tiny-128", seed, 24) for seed in range(3)],
         "claims",
         ("tiny", None),
     ]
     done.clear()
-    for wrong in (["--only", "A-table1"], ["--profile", "smoke"]):
-        assert main(["figures", "--full", *wrong]) == 2
+    for wrong in ("--only A-table1", "--profile smoke"):
+        assert cli("figures --full", wrong) == 2
         assert "--full is for all figures of the tiny profile" in capsys.readouterr().err
     assert not done
 
@@ -644,123 +783,54 @@ def test_full_figures_bring_everything_stored_up_to_date_first(monkeypatch, caps
 def test_figures_passes_on_what_was_given(monkeypatch):
     asked = []
     monkeypatch.setattr(
-        "motionrepro.figures.run_figures", lambda profile, **options: asked.append((profile, options))
+        "motionrepro.figures.pages.run_figures", lambda profile, **options: asked.append((profile, options))
     )
-    assert main(["figures"]) == 0
-    assert (
-        main(
-            ["figures", "--profile", "smoke", "--only", "a", "b", "--out", "there", "--again", "--jobs", "3"]
-        )
-        == 0
-    )
+    assert cli("figures") == 0
+    assert cli("figures --profile smoke --only a b --out there --again --jobs 3") == 0
     assert asked == [
         ("tiny", dict(only=None, out=None, again=False, jobs=None)),
         ("smoke", dict(only=["a", "b"], out="there", again=True, jobs=3)),
     ]
 
 
-def test_training_on_own_clips_passes_on_what_was_given(monkeypatch):
-    asked = []
-    monkeypatch.setattr(
-        "motionrepro.training.adapter.own_adapter_command",
-        lambda *given, **options: asked.append((given, options)),
-    )
-    assert main(["train", "adapter", "--data", "clips", "--out", "mine"]) == 0
-    assert (
-        main(
-            [
-                "train",
-                "adapter",
-                "--data",
-                "clips",
-                "--out",
-                "mine",
-                "--backbone",
-                "sd15",
-                "--steps",
-                "7",
-                "--set",
-                "lr=1",
-                "batch=2",
-                "--seed",
-                "3",
-                "--samples",
-                "9",
-                "--device",
-                "cpu",
-                "--checkpoints",
-                "x",
-            ]
-        )
-        == 0
-    )
-    options = dict(
-        changes=["steps=7", "lr=1", "batch=2"],
-        backbone="sd15",
-        seed=3,
-        pool_length=9,
-        device="cpu",
-        checkpoints="x",
-    )
-    assert asked == [(("clips", "mine"), dict(changes=[])), (("clips", "mine"), options)]
-
-
-def test_measure_passes_on_what_was_given(monkeypatch, capsys):
-    from motionrepro.studies.switching import Frontier
-
-    asked = []
-    monkeypatch.setattr("motionrepro.studies.switching.frontier_command", lambda *given: asked.append(given))
-    assert (
-        main(["measure", "--out", "/dev/null/x"]) == 2
-        and not asked
-        and "/dev/null is a file" in capsys.readouterr().err
-    )
-    assert main(["measure"]) == 0
-    assert (
-        main(
-            [
-                *[
-                    "measure",
-                    "--only",
-                    "full",
-                    "200",
-                    "--base",
-                    "tiny",
-                    "--samples",
-                    "8",
-                    "--steps",
-                    "20",
-                    "--seed",
-                    "3",
-                    "--out",
-                    "there",
-                    "--checkpoints",
-                    "kept",
-                    "--device",
-                    "cpu",
-                ]
-            ]
-        )
-        == 0
-    )
-    given = Frontier("tiny", 3, 8, 20, results=Path("there"), checkpoints=Path("kept"), device="cpu")
-    assert asked == [(None, Frontier()), (["full", "200"], given)]
-
-
 def test_an_unknown_figure(tmp_path, capsys):
-    assert main(["figures", "--only", "fig-none", "--out", str(tmp_path)]) == 2
+    assert cli("figures --only fig-none --out", tmp_path) == 2
     assert "fig-none" in capsys.readouterr().err
 
 
 def test_claims(capsys):
-    assert main(["claims"]) == 0
+    assert cli("claims") == 0
     table = capsys.readouterr().out
-    assert main(["claims", "--json"]) == 0
+    assert cli("claims --json") == 0
     rows = json.loads(capsys.readouterr().out)
     ids = {row["id"] for row in rows}
     assert {"A01", "A20", "B24", "X09"} <= ids and all(i in table for i in ids)
-    assert main(["claims", "A09", "X09", "--json"]) == 0
+    assert cli("claims A09 X09 --json") == 0
     assert [row["id"] for row in json.loads(capsys.readouterr().out)] == ["A09", "X09"]
+
+
+def test_claims_are_a_line_each(capsys):
+    from motionrepro.claims import ledger
+
+    assert cli("claims") == 0
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.split() == ["id", "verdict", "claim"]
+    for line, row in zip(lines, ledger()):
+        id, rest = line.split(maxsplit=1)
+        assert id == row["id"] and rest.startswith(row["verdict"]) and rest.endswith(row["claim"])
+    assert f"{len(ledger())} claims: " in lines[len(ledger()) + 1]
+
+
+def test_all_of_a_claim(capsys):
+    from motionrepro.claims import ledger
+
+    (row,) = ledger("A11")
+    assert cli("claims A11") == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for part in (row["id"], row["verdict"], row["claim"], row["place"], row["paper"], row["ours"]):
+        assert " ".join(part.split()) in text
+    if row["evidence"]:
+        assert " ".join(row["evidence"]["criterion"].split()) in text
 
 
 def test_claims_are_computed_on_request_only(monkeypatch, capsys):
@@ -771,13 +841,13 @@ def test_claims_are_computed_on_request_only(monkeypatch, capsys):
         "motionrepro.claims.decide",
         lambda ids, profile, again: asked.append((ids, profile, again)) or ledger(ids),
     )
-    for options in ([], ["--decide"], ["--again", "--profile", "smoke"]):
-        assert main(["claims", "A20", *options]) == 0
+    for options in ("", "--decide", "--again --profile smoke"):
+        assert cli("claims A20", options) == 0
         assert "A20" in capsys.readouterr().out
     assert asked == [(["A20"], "tiny", False), (["A20"], "smoke", True)]
 
 
 def test_an_unknown_claim(capsys):
-    assert main(["claims", "C01"]) == 2
+    assert cli("claims C01") == 2
     messages = capsys.readouterr().err
     assert one_line_and_a_hint(messages) and "C01" in messages

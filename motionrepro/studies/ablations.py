@@ -656,7 +656,7 @@ def perform(
     return values
 
 # %% ../../nbs/studies/72_ablations.ipynb #bf9b18fc
-ADAPTER_TARGETS = ("adapter", "adapter-128", "matrix")
+ADAPTER_TARGETS = ("adapter", "adapter-128", "ablations")
 
 
 def _ship(run, bench, goal, about):
@@ -710,7 +710,7 @@ def adapter_command(
     check_range("pool_length", pool_length, 1)
     if steps is not None:
         check_range("steps", steps, 1)
-    whole = target == "matrix"
+    whole = target == "ablations"
     assets = assets_path() if whole or out is None else Path(out)
     results = results_of("matrix") if out is None else Path(out) if whole else Path(out) / "results"
     bench = Bench(

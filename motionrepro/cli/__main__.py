@@ -1,0 +1,8 @@
+"""`python -m motionrepro.cli`: the command line."""
+
+import sys
+
+from motionrepro.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,64 @@
+"""`motionrepro card`: the scores of a shipped model, measured again."""
+
+import functools
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from .messages import print_or_write, print_table, say
+from .options import Json
+
+
+def card(
+    model: Annotated[
+        Literal["tiny", "tiny-128", "classifier", "video", "clip"],
+        typer.Argument(metavar="MODEL", help="tiny, tiny-128, classifier, video or clip."),
+    ],
+    samples: Annotated[int, typer.Option(metavar="N", help="Images or clips, at least 20.")] = 500,
+    seed: Annotated[
+        int,
+        typer.Option(metavar="N", help="Of the scenes and the sampling noise, at least 0; the card's is 0."),
+    ] = 0,
+    assets: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR", help="Folder that train wrote with --out.", show_default="the package's models"
+        ),
+    ] = None,
+    json: Json = None,
+):
+    """
+    Measure the scores of a shipped model again.
+
+    Samples from the model, or shows it scenes of the test split, and prints what its card claims beside
+    what comes out here. Another seed means other scenes.
+
+    Example: motionrepro card classifier --samples 200 --seed 7
+    """
+    from motionrepro.core import assets_path, check_range, read_json
+    from motionrepro.training import base
+
+    check_range("samples", samples, 20)
+    check_range("seed", seed, 0)
+    folder = Path(assets or assets_path())
+    scores = base.evaluate(model, samples, seed, folder)
+    file = folder / base.CARDS[model] / "card.json"
+    claimed = read_json(file)["scores"] if file.exists() else {}
+    if json:
+        print_or_write(json, dict(model=model, n=samples, seed=seed, scores=scores, card=claimed))
+    if json != "-":
+        rows = [[name, _number(here), _number(claimed.get(name))] for name, here in scores.items()]
+        print_table(["score", "here", "card"], rows)
+
+
+@functools.wraps(card)
+def evaluate(*args, **options):
+    "The old name of `card`."
+    say("notice", "evaluate MODEL is called card MODEL now", f"motionrepro card {options['model']}")
+    return card(*args, **options)
+
+
+def _number(value) -> str:
+    "Four digits; nothing for None."
+    return "" if value is None else f"{value:.4g}"

@@ -1,0 +1,56 @@
+"""`motionrepro draw`: a picture from a prompt."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from .messages import loading
+from .models import note_unknown_words
+from .options import Backbone, Device, Guidance, Offline, Prompt, Seed, Steps
+
+
+def draw(
+    prompt: Prompt,
+    backbone: Backbone = "tiny",
+    steps: Steps = 50,
+    guidance: Guidance = None,
+    seed: Seed = 0,
+    device: Device = None,
+    offline: Offline = False,
+    out: Annotated[
+        str, typer.Option(metavar="FILE", help=".png, or .gif or .mp4 of one frame.")
+    ] = "drawn.png",
+):
+    """
+    Draw a picture from a prompt.
+
+    A single frame, drawn by the image model alone: what all clips start from.
+
+    Example: motionrepro draw "a red circle on a plain gray background" --out circle.png
+    """
+    from motionrepro.core import check_range, check_writable, generator
+    from motionrepro.data.video import check_target, write_video
+
+    check_target(out)
+    check_range("steps", steps, 1, 1000)
+    check_range("guidance", guidance or 0, 0)
+    check_range("seed", seed, 0)
+    check_writable(out)
+    from motionrepro.backbones import load_backbone, sample_images
+
+    with loading(backbone):
+        model = load_backbone(backbone, device=device, local_files_only=offline)
+    note_unknown_words(backbone, prompt)
+    picture = sample_images(
+        model,
+        prompt,
+        num_inference_steps=steps,
+        guidance_scale=guidance,
+        generator=generator(seed, "generate"),
+        output_type="pt",
+        progress=sys.stderr.isatty(),
+    )
+    write_video(out, picture.float())
+    h, w = picture.shape[-2:]
+    print(f"{out}: 1 frame of {w} x {h} pixels, backbone {backbone}, seed {seed}")

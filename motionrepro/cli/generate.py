@@ -1,0 +1,152 @@
+"""`motionrepro generate`: a clip from a prompt."""
+
+from typing import Annotated
+
+import typer
+
+from .draw import draw
+from .messages import say
+from .models import describe_reuse, load_pipeline, on_schedule, parse_motion, parse_switch_step
+from .options import Adapter, Backbone, Device, Fps, Guidance, Offline, Prompt, Seed, Steps
+
+
+def generate(
+    prompt: Prompt,
+    backbone: Backbone = "tiny",
+    num_frames: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Frames, at least 2.", show_default="8; 16 with --reuse"),
+    ] = None,
+    rho: Annotated[
+        float, typer.Option(metavar="RHO", help="Correlation of neighbouring frames' noise, in [0, 1).")
+    ] = 0.6,
+    motion: Annotated[
+        str,
+        typer.Option(
+            metavar="SCORE", help="How much the clip shall move, 0 to 1; auto reads it from the prompt."
+        ),
+    ] = "auto",
+    reuse: Annotated[
+        bool,
+        typer.Option(
+            "--reuse",
+            help="Denoise only the first frames in full, and begin the others where these lead (paper B).",
+        ),
+    ] = False,
+    references: Annotated[
+        int | None,
+        typer.Option(
+            metavar="R",
+            help="With --reuse: frames that are denoised in full, at least 2.",
+            show_default="4, or all but one",
+        ),
+    ] = None,
+    switch_step: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N",
+            help="With --reuse: timestep where the others begin, or the nearest one there is; or auto.",
+            show_default="200, paper B's best",
+        ),
+    ] = None,
+    adapter: Adapter = None,
+    no_adapter: Annotated[bool, typer.Option("--no-adapter", help="The same as --adapter none.")] = False,
+    steps: Steps = 50,
+    guidance: Guidance = None,
+    seed: Seed = 0,
+    fps: Fps = 8.0,
+    device: Device = None,
+    offline: Offline = False,
+    out: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help=".gif, .mp4 or .png (frames side by side).", show_default="generated.gif"
+        ),
+    ] = None,
+):
+    """
+    Make a clip from a prompt.
+
+    The frames are denoised together: they see each other through an adapter of temporal blocks, which tiny
+    and tiny-128 bring along, and their noise is correlated. Without an adapter, the frames share their
+    noise alone.
+
+    Example: motionrepro generate "a red circle moving left slowly on a plain gray background" --out
+    circle.gif
+    """
+    from motionrepro.core import UserError, check_range, check_writable, generator
+    from motionrepro.data.video import check_target, write_video
+
+    if adapter is not None and no_adapter:
+        raise UserError("--adapter and --no-adapter exclude each other", "leave one of them out")
+    adapter = "none" if no_adapter else adapter
+    if num_frames is None:
+        num_frames = 16 if reuse else 8
+    out = out or ("generated.png" if num_frames == 1 else "generated.gif")
+    check_target(out, fps)
+    check_range("num_frames", num_frames, 1)
+    check_range("rho", rho, 0, 1, include_high=False)
+    check_range("steps", steps, 1, 1000)
+    check_range("guidance", guidance or 0, 0)
+    check_range("seed", seed, 0)
+    motion = parse_motion(motion)
+    reused = _reuse_options(reuse, references, switch_step, num_frames)
+    if num_frames == 1:
+        if adapter not in (None, "none") or motion != "auto":
+            raise UserError(
+                "a single frame has no motion and no use for an adapter",
+                "give --num-frames 8, or leave --adapter and --motion out",
+            )
+        say("notice", "a single frame has a command of its own now", "motionrepro draw PROMPT")
+        return draw(prompt, backbone, steps, guidance, seed, device, offline, out)
+    check_writable(out)
+    from motionrepro.backbones import default_guidance
+
+    if reuse:
+        from motionrepro.reuse.pipeline import DenoisingReusePipeline as Pipeline
+    else:
+        from motionrepro.temporal.pipeline import MotionAdaptivePipeline as Pipeline
+    pipe, which = load_pipeline(Pipeline, backbone, adapter, prompt, device, offline)
+    if reuse:
+        asked = reused["switch_step"]
+        reused |= dict(timed=True, switch_step=on_schedule(pipe, asked, steps))
+    made = pipe(
+        prompt,
+        num_frames,
+        motion,
+        rho,
+        num_inference_steps=steps,
+        guidance_scale=default_guidance(backbone) if guidance is None else guidance,
+        generator=generator(seed, "generate"),
+        output_type="pt",
+        **reused,
+    )
+    frames = made.frames[0].float()
+    write_video(out, frames, fps=fps)
+    f, _, h, w = frames.shape
+    print(
+        f"{out}: {f} frames of {w} x {h} pixels, backbone {backbone}, {which}, rho {rho:g}, "
+        f"motion {made.motion[0]:.3g}, seed {seed}"
+    )
+    if reuse:
+        print(describe_reuse(pipe, made, asked))
+
+
+def _reuse_options(reuse, references, switch_step, num_frames) -> dict:  # empty without reuse
+    "Check what belongs to --reuse, and fill in what was not given."
+    from motionrepro.core import UserError, check_range
+
+    if not reuse:
+        if references is not None or switch_step is not None:
+            raise UserError(
+                "--references and --switch-step are for --reuse", "add --reuse, or leave them out"
+            )
+        return {}
+    if num_frames < 3:
+        raise UserError(
+            f"num_frames={num_frames} leaves nothing to reuse denoising for", "give --num-frames 16"
+        )
+    if references is None:
+        references = min(4, num_frames - 1)
+    check_range("references", references, 2, num_frames - 1)
+    return dict(references=references, switch_step=parse_switch_step(switch_step or "200"))

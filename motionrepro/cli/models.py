@@ -1,0 +1,130 @@
+"""What the commands that sample share: loading a pipeline, and words about what it did."""
+
+import sys
+
+from .messages import loading, say
+
+
+def note_unknown_words(backbone: str, prompt: str):
+    "Say which words of a prompt the embedded models cannot draw."
+    from motionrepro.backbones import EMBEDDED
+    from motionrepro.data.world import unknown_words
+
+    words = unknown_words(prompt) if backbone in EMBEDDED else ()
+    if words:
+        say(
+            "note",
+            f"{backbone} draws what the captions of its world name, and cannot draw: {', '.join(words)}",
+            "a prompt it knows: a red circle moving left slowly on a plain gray background",
+        )
+
+
+def load_pipeline(
+    cls,  # `MotionAdaptivePipeline` or `DenoisingReusePipeline`
+    backbone: str,
+    adapter: str | None,  # a folder, "none", or None for the backbone's own
+    prompt: str,  # looked through for words that the model cannot draw
+    device: str | None,
+    offline: bool,
+) -> tuple:  # the pipeline, and which adapter it has, in words
+    "Load a pipeline for clips."
+    named = {None: "saved", "none": None}.get(adapter, adapter)
+    with loading(backbone):
+        pipe = cls.from_pretrained(backbone, named, device=device, local_files_only=offline)
+    note_unknown_words(backbone, prompt)
+    pipe.set_progress_bar_config(disable=not sys.stderr.isatty())
+    if pipe.adapter is None:
+        return pipe, "no adapter"
+    return pipe, "its own adapter" if adapter is None else f"adapter {adapter}"
+
+
+def parse_motion(text: str):  # "auto" or a number
+    "Read a motion score."
+    from motionrepro.core import UserError, check_range
+
+    if text == "auto":
+        return text
+    try:
+        value = float(text)
+    except ValueError:
+        raise UserError(f"motion={text!r} is neither 'auto' nor a number in [0, 1]") from None
+    return check_range("motion", value, 0, 1)
+
+
+def parse_switch_step(text: str):  # "auto" or a number
+    "Read a timestep."
+    from motionrepro.core import UserError
+
+    if text == "auto":
+        return text
+    try:
+        return int(text) if text.lstrip("-").isdigit() else float(text)
+    except ValueError:
+        raise UserError(
+            f"switch_step={text!r} is neither 'auto' nor a timestep",
+            "motionrepro analyse CLIP shows timesteps and suggests one",
+        ) from None
+
+
+def on_schedule(
+    pipe,
+    switch_step,  # "auto" or a number
+    steps: int,  # of the schedule
+):
+    "The nearest step of the schedule; what no schedule has is left for the pipeline to refuse."
+    from motionrepro.reuse.pipeline import nearest_timestep
+
+    if switch_step == "auto" or not 1 <= switch_step < pipe.scheduler.config.num_train_timesteps:
+        return switch_step
+    return nearest_timestep(pipe.timesteps(steps), switch_step)
+
+
+def keep_window(pipe, backbone: str, window: int | None):
+    "Keep motion matrices in a window, if that was asked for."
+    from motionrepro.core import UserError, check_whole
+    from motionrepro.reuse.pipeline import DenoisingReuseConfig
+
+    if window is None:
+        return
+    if pipe.mtn is not None:
+        raise UserError(
+            f"window={window} is for raw features, and the motion network of {backbone} has its own",
+            "leave --window out",
+        )
+    pipe.enable(DenoisingReuseConfig(window=check_whole("window", window, 0)))
+
+
+def describe_reuse(
+    pipe,
+    made,  # `DenoisingReuseOutput`
+    asked,  # the switch step as it was given
+) -> str:  # two lines
+    "Say what was reused, and what that saved."
+    from dataclasses import replace
+
+    taken = made.switch_step[0].item()
+    chosen = asked == "auto"
+    config = replace(pipe.reuse, switch_step=asked if chosen else taken)
+    which = ""
+    if chosen and made.timesteps.index(taken) == max(pipe.choices(config, made.timesteps)):
+        which = ", the last one that it may choose"
+    elif not chosen and asked != taken:
+        which = f", the step of this schedule that is nearest to {asked:g}"
+    whole = made.unet_calls * made.ideal_speedup
+    more = "" if made.ideal_speedup >= 1 else ": more than denoising all frames takes"
+    return (
+        f"reuse down to switch step {taken:g}{which}: {made.unet_calls} of {whole:.0f} frame evaluations, "
+        f"ideal speed-up {made.ideal_speedup:.2f}, measured {made.measured_speedup:.2f}{more}\n"
+        f"{pipe.how(config)}"
+    )
+
+
+def read_given_clip(clip: str, num_frames: int, interval: int, start: int, steps: int, seed: int):
+    "Read the clip that was named, `f 3 h w` at its own size, once the other numbers are in range."
+    from motionrepro.core import check_range
+    from motionrepro.data.video import read_clip
+
+    check_range("num_frames", num_frames, 2)
+    check_range("steps", steps, 1, 1000)
+    check_range("seed", seed, 0)
+    return read_clip(clip, num_frames, interval, None, start=start).video

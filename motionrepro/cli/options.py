@@ -1,0 +1,129 @@
+"""Options that several commands have, and how they are spelt."""
+
+from typing import Annotated, Literal
+
+import typer
+
+from motionrepro import __version__
+
+BACKBONES = "tiny, tiny-128, sd15, sd21, or a folder in diffusers' layout"
+
+
+def print_version(wanted: bool):
+    "Print the version and stop, if that was asked for."
+    if wanted:
+        print(f"motionrepro {__version__}")
+        raise typer.Exit()
+
+
+# of the program
+Version = Annotated[
+    bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and stop.")
+]
+Debug = Annotated[
+    bool,
+    typer.Option(
+        "--debug",
+        help="Show where an error comes from, unless an option is wrong; stands anywhere in a command.",
+    ),
+]
+
+# of a model
+Backbone = Annotated[str, typer.Option(metavar="NAME", help=f"{BACKBONES}.")]
+Adapter = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DIR",
+        help="A saved adapter, or none.",
+        show_default="the one in the backbone's folder, if there is one",
+    ),
+]
+Device = Annotated[
+    str | None, typer.Option(metavar="NAME", help="cpu, cuda, ...", show_default="cuda where there is one")
+]
+Offline = Annotated[
+    bool, typer.Option("--offline", help="Never ask the model hub, use what was downloaded before.")
+]
+
+# of sampling
+Prompt = Annotated[
+    str,
+    typer.Argument(
+        metavar="PROMPT", help="What to draw; the tiny models know the words of the world's captions."
+    ),
+]
+Steps = Annotated[int, typer.Option(metavar="N", help="Denoising steps, 1 to 1000.")]
+Guidance = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SCALE",
+        help="Classifier-free guidance, 1 is none.",
+        show_default="what suits the backbone; 7.5 for Stable Diffusion",
+    ),
+]
+Seed = Annotated[int, typer.Option(metavar="N", help="Of the noise, at least 0.")]
+Fps = Annotated[
+    float, typer.Option(metavar="RATE", help="Frames per second of the file, at most 50 in a GIF.")
+]
+
+# of a clip that is read from a file
+Clip = Annotated[str, typer.Argument(metavar="CLIP", help="Video file.")]
+NumFrames = Annotated[int, typer.Option(metavar="N", help="Frames of the clip, at least 2.")]
+Interval = Annotated[int, typer.Option(metavar="N", help="Take every Nth frame of the file, at least 1.")]
+Start = Annotated[int, typer.Option(metavar="N", help="First frame, from 0.")]
+GivenPrompt = Annotated[
+    str,
+    typer.Option("--prompt", metavar="TEXT", help="What the clip shows; without it there is no guidance."),
+]
+Noise = Annotated[
+    Literal["independent", "ar", "shared", "inversion"],
+    typer.Option(help="How the clip's frames get their noise: tied as named, or what DDIM inversion finds."),
+]
+Window = Annotated[
+    int | None,
+    typer.Option(
+        metavar="R",
+        help="Without a motion network: match positions at most R apart, which takes less memory and time.",
+        show_default="all with all",
+    ),
+]
+
+# of stored results
+Out = Annotated[str | None, typer.Option(metavar="DIR", help="Folder for the results.")]
+Checkpoints = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DIR", help="Folder for the state of the work, to go on from.", show_default="checkpoints"
+    ),
+]
+Json = Annotated[
+    str | None,
+    typer.Option(
+        "--json", metavar="FILE", help="Write the numbers there, too; - prints them instead of the table."
+    ),
+]
+Profile = Literal["smoke", "tiny", "paper"]
+
+LISTS = ("--only", "--set")  # options that take several values
+
+
+def spread_lists(
+    arguments: list,  # as typed
+) -> list:  # as Typer reads them
+    "`--only a b` becomes `--only a --only b`."
+    spread = []
+    option = None
+    for k, argument in enumerate(arguments):
+        if argument == "--":
+            return spread + arguments[k:]
+        if argument.startswith("-"):
+            option = argument if argument in LISTS else None
+        elif option and spread[-1] != option:
+            spread.append(option)
+        spread.append(argument)
+    return spread
+
+
+def given(**options) -> dict:
+    "The options that were given: those that are not None."
+    return {name: value for name, value in options.items() if value is not None}

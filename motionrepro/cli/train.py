@@ -1,0 +1,171 @@
+"""`motionrepro train`: the models that ship with the package, and adapters on clips of one's own."""
+
+from typing import Annotated
+
+import typer
+
+from .messages import say
+from .options import BACKBONES, Checkpoints, Device, given
+
+SHIPPED_ADAPTERS = ("adapter", "adapter-128")
+REUSE_NETWORKS = ("mtn", "dss")
+TRAIN_TARGETS = (
+    "all",
+    "vae",
+    "text",
+    "classifier",
+    "unet",
+    "video",
+    "clip",
+    "unet-128",
+    *SHIPPED_ADAPTERS,
+    "ablations",
+    *REUSE_NETWORKS,
+)
+
+
+def parse_target(text: str) -> str:
+    "Read a target; its old name works, with a notice."
+    if text == "matrix":
+        say("notice", "train matrix is called train ablations now", "motionrepro train ablations")
+        return "ablations"
+    if text not in TRAIN_TARGETS:
+        raise typer.BadParameter(f"{text!r} is not one of {', '.join(TRAIN_TARGETS)}")
+    return text
+
+
+def train(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="TARGET",
+            parser=parse_target,
+            autocompletion=lambda: list(TRAIN_TARGETS),
+            help="What to train, one of those above.",
+        ),
+    ],
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Optimiser steps, at least 1.",
+            show_default="as many as the shipped weights had",
+        ),
+    ] = None,
+    out: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder for the finished models and their cards; with ablations, for their results.",
+            show_default="inside the package, where they are loaded from; with ablations results/ablations",
+        ),
+    ] = None,
+    checkpoints: Checkpoints = None,
+    samples: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Images or clips that a card's scores rest on, at least 20; with --data, clips to train on.",
+            show_default="500; 100 clips for each number of an adapter; with --data one of every video",
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Of initialisation and batches, at least 0.", show_default="0"),
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="RUN...", help="These ablations alone, such as ours-0.", show_default="all"),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            help="Train adapter on the videos of this folder; captions are text files of the same names.",
+        ),
+    ] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help=f"With --data: {BACKBONES}.", show_default="tiny"),
+    ] = None,
+    set: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE...",
+            help="With --data: settings of the recipe, such as batch=4 lr=2e-4; a wrong name gets the list.",
+        ),
+    ] = None,
+    device: Device = None,
+):
+    """
+    Train the models that ship with the package, or an adapter on clips of your own.
+
+    A run that was interrupted goes on where it stopped when the same command is given again. With the same
+    base, ablations and adapter share their runs. What is finished and up to date is not computed again.
+
+    Targets:
+
+    - `all`: everything below but the ablations, in this order
+    - `vae`: the autoencoder
+    - `text`: the text encoder
+    - `classifier`: frame classifier, for evaluation
+    - `unet`: the denoiser at 64 pixels
+    - `video`: video encoder, for evaluation
+    - `clip`: open_clip model, for evaluation
+    - `unet-128`: the denoiser trained on at 128 pixels
+    - `adapter`: temporal blocks for 64 pixels
+    - `adapter-128`: the same trained on at 128 pixels
+    - `ablations`: all trainings that paper A's tables compare, and their results; takes hours
+    - `mtn`: motion matrices for 128 pixels
+    - `dss`: the switch step for these
+
+    Example: motionrepro train adapter --backbone sd15 --data clips --out my-adapter --set batch=4
+    """
+    from motionrepro.core import UserError, check_folders
+
+    if only and target != "ablations":
+        raise UserError("--only names ablations", "motionrepro train ablations --only ours-0")
+    if data:
+        return _train_own(target, data, out, checkpoints, backbone, steps, set, seed, samples, device)
+    if backbone or set:
+        raise UserError("--backbone and --set are for training on clips of your own", "add --data FOLDER")
+    if target == "ablations" and seed is not None:
+        raise UserError(f"seed={seed}: the ablations have seeds of their own", "leave --seed out")
+    check_folders(out, checkpoints)
+    options = given(
+        steps=steps, out=out, checkpoints=checkpoints, seed=seed, device=device, n=samples, only=only
+    )
+    everything = target == "all"
+    adapters = (
+        SHIPPED_ADAPTERS if everything else [t for t in (*SHIPPED_ADAPTERS, "ablations") if t == target]
+    )
+    networks = REUSE_NETWORKS if everything else [t for t in REUSE_NETWORKS if t == target]
+    if everything or not (adapters or networks):
+        from motionrepro.training.base import train_command
+
+        train_command(target, **options)
+    for name in adapters:
+        from motionrepro.studies.ablations import adapter_command
+
+        adapter_command(name, **options)
+    for name in networks:
+        from motionrepro.training.mtn import reuse_command
+
+        reuse_command(name, **options)
+
+
+def _train_own(target, data, out, checkpoints, backbone, steps, changes, seed, samples, device):
+    "Train an adapter on a folder of videos."
+    from motionrepro.core import UserError, check_folders
+    from motionrepro.training.adapter import own_adapter_command
+
+    if target != "adapter":
+        raise UserError(f"--data is for train adapter, not for train {target}")
+    if not out:
+        raise UserError("--out is missing", "name a folder for the adapter, such as --out my-adapter")
+    check_folders(out, checkpoints)
+    changes = list(changes or [])
+    if steps is not None:
+        changes.insert(0, f"steps={steps}")
+    options = given(backbone=backbone, checkpoints=checkpoints, seed=seed, pool_length=samples, device=device)
+    own_adapter_command(data, out, changes=changes, **options)
