@@ -726,17 +726,17 @@ def test_a_card_stands_beside_what_comes_out_here(monkeypatch, tmp_path, capsys)
 
 
 def test_measure_passes_on_what_was_given(monkeypatch, capsys):
-    from motionrepro.studies.switching import Frontier
+    from motionrepro.studies.switching import SwitchingStudy
 
     asked = []
-    monkeypatch.setattr("motionrepro.studies.switching.frontier_command", lambda *given: asked.append(given))
+    monkeypatch.setattr("motionrepro.studies.switching.switching_command", lambda *given: asked.append(given))
     assert cli("measure --out /dev/null/x") == 2 and not asked
     assert "/dev/null is a file" in capsys.readouterr().err
     assert cli("measure") == 0
     options = "--base tiny --samples 8 --steps 20 --seed 3 --out there --checkpoints kept --device cpu"
     assert cli("measure --only full 200", options) == 0
-    given = Frontier("tiny", 3, 8, 20, results=Path("there"), checkpoints=Path("kept"), device="cpu")
-    assert asked == [(None, Frontier()), (["full", "200"], given)]
+    given = SwitchingStudy("tiny", 3, 8, 20, results=Path("there"), checkpoints=Path("kept"), device="cpu")
+    assert asked == [(None, SwitchingStudy()), (["full", "200"], given)]
 
 
 @pytest.mark.parametrize(
@@ -758,7 +758,7 @@ def test_full_figures_bring_everything_stored_up_to_date_first(monkeypatch, caps
         lambda target, **options: done.append((target, Path(options["checkpoints"]).name)),
     )
     monkeypatch.setattr(
-        "motionrepro.studies.switching.frontier_command",
+        "motionrepro.studies.switching.switching_command",
         lambda only=None, job=None: done.append((only, job.base, job.seed, job.n)),
     )
     monkeypatch.setattr("motionrepro.claims.decide", lambda *args, **options: done.append("claims"))

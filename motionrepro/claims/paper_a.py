@@ -215,7 +215,7 @@ def gate_curves(
 
 def _measure_gates(config):
     "Gates at the start with the default value, and of the shipped adapter."
-    from motionrepro.studies.tables import shipped_adapter
+    from motionrepro.studies.ablations import shipped_adapter
     from motionrepro.temporal.adapter import TemporalAdapter, sd_unet
 
     with torch.device("meta"):
@@ -244,7 +244,7 @@ def _show_gates(numbers):
 
 def adapter_fingerprint() -> str | None:  # 12 hex digits; None where there is none
     "What tells the shipped adapter from another."
-    from motionrepro.claims.consistency import network_fingerprint
+    from motionrepro.studies.store import network_fingerprint
 
     return network_fingerprint("tiny", "adapter") or None
 
@@ -310,7 +310,7 @@ def _measure_attention(config):
     from scipy.stats import spearmanr
 
     from motionrepro.backbones import load_backbone
-    from motionrepro.studies.tables import shipped_adapter
+    from motionrepro.studies.ablations import shipped_adapter
     from motionrepro.temporal.adapter import TemporalAdapter
     from motionrepro.training.adapter import RECIPES
 

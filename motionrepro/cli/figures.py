@@ -71,11 +71,11 @@ def figures(
 def _bring_up_to_date(checkpoints):
     "Compute what the pages show and is missing or stale: trainings and their clips, reuse, the ledger."
     from motionrepro.claims import decide
-    from motionrepro.claims.switching import BASES, SEEDS
     from motionrepro.studies.ablations import adapter_command
-    from motionrepro.studies.switching import Frontier, frontier_command
+    from motionrepro.studies.store import BASES, SEEDS
+    from motionrepro.studies.switching import SwitchingStudy, switching_command
 
     adapter_command("ablations", checkpoints=checkpoints)
     for seed in SEEDS:
-        frontier_command(job=Frontier(BASES[0], seed, checkpoints=checkpoints))
+        switching_command(job=SwitchingStudy(BASES[0], seed, checkpoints=checkpoints))
     decide()

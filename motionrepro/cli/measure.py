@@ -44,7 +44,7 @@ def measure(
     Example: motionrepro measure --only full 200 auto --samples 8 --steps 20
     """
     from motionrepro.core import check_folders
-    from motionrepro.studies.switching import Frontier, frontier_command
+    from motionrepro.studies.switching import SwitchingStudy, switching_command
 
     check_folders(out, checkpoints)
     job = given(
@@ -56,4 +56,4 @@ def measure(
         results=out and Path(out),
         checkpoints=checkpoints and Path(checkpoints),
     )
-    frontier_command(only or None, Frontier(**job))
+    switching_command(only or None, SwitchingStudy(**job))

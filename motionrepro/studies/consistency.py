@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SOURCES', 'RESIDUAL', 'WHAT', 'MotionClips', 'load_clips', 'clip_trajectory', 'Match', 'LearnedMatch', 'pair_truth',
-           'clip_features', 'motion_statistics', 'join_clips', 'clip_statistics', 'best_temperatures', 'change_point']
+           'clip_features', 'motion_statistics', 'join_clips', 'clip_statistics', 'best_temperatures']
 
 # %% ../../nbs/studies/74_consistency.ipynb #bf2bef7a
 from collections import defaultdict
@@ -381,25 +381,3 @@ def best_temperatures(
     found = clip_statistics(backbone, clips, timesteps, tie, key, tried, what=("flow",))
     error = {k: found[k, "matrix", "epe"].nanmean().item() for k in tried}
     return {name: min(temperatures, key=lambda t: error[name, t]) for name in matches}
-
-# %% ../../nbs/studies/74_consistency.ipynb #b4742300
-def change_point(
-    curve: torch.Tensor,  # `steps m`: m curves
-    timesteps,  # `steps` numbers
-) -> (
-    tuple
-):  # the timestep that the second part begins with, means of the first and of the second part: tensors `m`
-    "The best cut of each curve in two levels."
-    n = len(curve)
-    if n != len(timesteps) or n < 2:
-        raise UserError(
-            f"curve has {n} steps, timesteps {len(timesteps)}; needed are as many of both, at least 2"
-        )
-    curve = curve.double()
-    left = torch.arange(1, n, dtype=torch.float64, device=curve.device)[:, None]
-    sums = curve.cumsum(0)
-    first = sums[:-1] / left
-    second = (sums[-1] - sums[:-1]) / (n - left)
-    best = (left * (n - left) * (first - second) ** 2).argmax(0)
-    pick = lambda x: x.gather(0, best[None])[0]
-    return torch.as_tensor(timesteps, device=curve.device)[best + 1], pick(first), pick(second)
