@@ -37,14 +37,15 @@ def check_range(
     """Return `value` if it is finite and in the range; otherwise raise a `UserError` that says so."""
     closed = include_high and math.isfinite(high)
     brackets = f"[{low}, {high}{']' if closed else ')'}"
-    # a plain number stays on the CPU, even where new tensors are made on the meta device
-    where = {} if isinstance(value, torch.Tensor) else dict(device="cpu")
     try:
-        tensor = torch.as_tensor(value, dtype=torch.float64, **where)
+        if isinstance(value, torch.Tensor):
+            tensor = value  # in its own type: not every device has double precision
+        else:  # on the CPU, even where new tensors are made on the meta device
+            tensor = torch.as_tensor(value, dtype=torch.float64, device="cpu")
+        too_high = tensor > high if include_high else tensor >= high
     except (TypeError, ValueError, RuntimeError):
         raise UserError(f"{name}={value!r} is not a number; allowed are numbers in {brackets}") from None
-    below = tensor <= high if include_high else tensor < high
-    inside = torch.isfinite(tensor) & (tensor >= low) & below
+    inside = torch.isfinite(tensor) & (tensor >= low) & ~too_high
     if not inside.all():
         shown = value if tensor.ndim == 0 else tensor[~inside].flatten()[0].item()
         raise UserError(f"{name}={shown} is outside {brackets}")
