@@ -87,10 +87,23 @@ def atomic_path(
         temporary.unlink(missing_ok=True)
 
 # %% ../nbs/00_core.ipynb #0c1a7e14
+def _spelled(value, indent: str = "") -> str:
+    """Spell a JSON value: a line for each entry of a dictionary, and one for a list of plain values."""
+    deeper = indent + " "
+    if isinstance(value, dict) and value:
+        lines = [f"{deeper}{json.dumps(key)}: {_spelled(v, deeper)}" for key, v in value.items()]
+        return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
+    if isinstance(value, list) and any(isinstance(v, (dict, list)) for v in value):
+        lines = [deeper + _spelled(v, deeper) for v in value]
+        return "[\n" + ",\n".join(lines) + f"\n{indent}]"
+    return json.dumps(value)
+
+
 def write_json(path, value):
-    """Write `value` as indented JSON, atomically."""
+    """Write `value` as indented JSON, atomically; innermost lists stand on one line."""
+    plain = json.loads(json.dumps(value, allow_nan=False))  # tuples are lists, and keys are strings
     with atomic_path(path) as p:
-        p.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        p.write_text(_spelled(plain) + "\n", encoding="utf-8")
 
 
 def read_json(path):
