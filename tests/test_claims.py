@@ -38,7 +38,7 @@ def test_every_check_has_a_current_result():
 
 
 def test_results_say_where_they_come_from(root):
-    for id, result in stored(root / "results" / "claims").items():
+    for id, result in stored(claims.shipped_results()).items():
         assert result["values"]["verdict"] == claims.CLAIMS[id].check.judge(result["values"]["numbers"])
         assert result["config"]["criterion"] and result["config"]["profile"] == "tiny"
         assert {"commit", "versions", "device", "time"} <= result["provenance"].keys() and result[
@@ -47,13 +47,13 @@ def test_results_say_where_they_come_from(root):
 
 
 def test_all_checks_run_in_the_smallest_profile(root):
-    before = stored(root / "results" / "claims")
+    before = stored(claims.shipped_results())
     rows = claims.decide(profile="smoke")
     assert {r["id"]: r["verdict"] for r in rows} == {
         id: "smoke" if claim.check else "open" for id, claim in claims.CLAIMS.items()
     }
     assert len(rows) == 58
-    assert stored(root / "results" / "claims") == before
+    assert stored(claims.shipped_results()) == before
 
 
 def test_the_identity_holds_and_its_control_fails():
