@@ -4,301 +4,344 @@
 
 # %% auto #0
 __all__ = ['QUALITY', 'SCORES', 'RIVAL_STEPS', 'PAPER_SECONDS', 'A100_PEAK', 'KEPT', 'FIXED', 'GAIN_MEASURES', 'ABLATIONS',
-           'frame_sharpness', 'values_of', 'later_sharpness', 'cost_of', 'picked_steps', 'steps_against',
-           'equation_steps', 'find_consistency', 'find_motion', 'balance_gains', 'find_best', 'unet_operations',
-           'find_speed', 'fall_over_horizon', 'find_blur', 'quality_floor', 'find_composed', 'find_gain']
+           'values_of', 'later_sharpness', 'cost_of', 'picked_steps', 'steps_against', 'equation_steps',
+           'find_consistency', 'find_motion', 'balance_gains', 'find_best', 'unet_operations', 'find_speed',
+           'fall_over_horizon', 'find_blur', 'quality_floor', 'find_composed', 'find_gain']
 
-# %% ../../nbs/studies/77_costs.ipynb #d9a1a038
+# %% ../../nbs/studies/77_costs.ipynb #76cba39c
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
-from motionrepro.studies.statistics import (
-    at_equal_cost,
-    compared_interval,
-    mean_interval,
-    rank_interval,
-)
+from ..reuse.dss import optimal_switch_step
+from .statistics import at_equal_cost, compared_interval, mean_interval, rank_interval
 from .store import clip_values
+from ..temporal.adapter import sd_unet
 
-# %% ../../nbs/studies/77_costs.ipynb #f4c00f42
-QUALITY = (
-    "CLIP-SIM[world]",
-    "FC[world]",
-    "detail",
-)  # does it show its caption, hang together, keep its detail?
+# %% ../../nbs/studies/77_costs.ipynb #13a81231
+# Does a clip show its caption, hang together, keep its detail?
+QUALITY = ("CLIP-SIM[world]", "FC[world]", "detail")
 
 
-def frame_sharpness(values):
+def _frame_sharpness(values: dict) -> torch.Tensor:  # `n f`, above 0
+    """Read the sharpness of each frame."""
     return torch.tensor(values["per_clip"]["sharpness"], dtype=torch.float64).clamp(min=1e-9)
 
 
-def _one(values, config, measure):
-    "A measure of one file, a value for each clip."
-    if measure != "detail":
-        return clip_values(values, measure)
-    s = frame_sharpness(values)
-    r = config["references"]
-    return -(s[:, r:].mean(1) / s[:, :r].mean(1)).log().abs()
+def _detail(values: dict, references: int) -> torch.Tensor:  # `n`, at most 0
+    """Compare the sharpness of later frames with that of the references."""
+    sharpness = _frame_sharpness(values)
+    later = sharpness[:, references:].mean(1)
+    return -(later / sharpness[:, :references].mean(1)).log().abs()
 
 
 def values_of(
     rows: list,  # (values, config) of a way, one for each seed
     measure: str,  # of `per_clip`, or "detail"
 ) -> torch.Tensor:  # one value for each clip of all seeds
-    "A measure of single clips."
-    return torch.cat([_one(v, c, measure) for v, c in rows])
+    """Read a measure of single clips."""
+    if measure == "detail":
+        return torch.cat([_detail(values, config["references"]) for values, config in rows])
+    return torch.cat([clip_values(values, measure) for values, _ in rows])
 
-
+# %% ../../nbs/studies/77_costs.ipynb #9afb4c61
 def later_sharpness(
     rows: list,  # of a way
     full: list,  # the same clips without reuse
 ) -> torch.Tensor:  # `n k`, logarithms of ratios; 0 is as sharp
-    "How sharp later frames are, against the same frames without reuse."
-    return torch.cat(
-        [
-            (frame_sharpness(v) / frame_sharpness(f)).log()[:, c["references"] :]
-            for (v, c), (f, _) in zip(rows, full)
-        ]
-    )
+    """Compare the sharpness of later frames with that of the same frames without reuse."""
+    ratios = []
+    for (values, config), (without, _) in zip(rows, full):
+        ratio = (_frame_sharpness(values) / _frame_sharpness(without)).log()
+        ratios.append(ratio[:, config["references"] :])
+    return torch.cat(ratios)
 
-
+# %% ../../nbs/studies/77_costs.ipynb #e2d9a28f
 def cost_of(
     rows: list,  # of a way
     overhead: bool = False,  # by time, with that of motion
 ) -> float:  # frame evaluations for each clip
-    "What a clip costs; by time, evaluations of frame-wise denoising over the measured speed-up against it."
-    price = lambda v: (
-        v["ideal_speedup"] / v["measured_speedup"] if overhead and "measured_speedup" in v else 1
-    )
-    each = [price(v) * v["unet_calls"] / len(v["per_clip"]["MM"]) for v, _ in rows]
-    return sum(each) / len(each)
+    """Compute what a clip costs; by time, as many evaluations as take that long without reuse."""
+    costs = []
+    for values, _ in rows:
+        price = 1.0
+        if overhead and "measured_speedup" in values:
+            price = values["ideal_speedup"] / values["measured_speedup"]
+        costs.append(price * values["unet_calls"] / len(values["per_clip"]["MM"]))
+    return sum(costs) / len(costs)
 
-# %% ../../nbs/studies/77_costs.ipynb #8dcb1a87
-def picked_steps(rows):
-    "Switch steps of `auto`, for how many clips each was picked, and by whom."
+# %% ../../nbs/studies/77_costs.ipynb #5e5167fc
+def picked_steps(
+    rows: list,  # of a way
+) -> tuple:  # a step for each clip; for how many clips each was picked, and by whom
+    """Read the switch steps of a way."""
     steps = values_of(rows, "switch_step")
-    counts = {f"{t:g}": k for t, k in zip(*(v.tolist() for v in steps.unique(return_counts=True)))}
-    return steps, dict(counts=counts, by="the selector" if rows[0][1]["weights"]["dss"] else "equation 12")
+    found, counts = steps.unique(return_counts=True)
+    counts = {f"{t:g}": count for t, count in zip(found.tolist(), counts.tolist())}
+    by = "the selector" if rows[0][1]["weights"]["dss"] else "equation 12"
+    return steps, dict(counts=counts, by=by)
 
 
-def steps_against(steps, what):
-    "How steps go with something, and their means in its lower and its upper half."
-    low = what.argsort()[: len(what) // 2]
-    high = what.argsort()[(len(what) + 1) // 2 :]
-    return rank_interval(steps, what) | dict(lower=steps[low].mean().item(), upper=steps[high].mean().item())
+def steps_against(
+    steps: torch.Tensor,  # `n`
+    what: torch.Tensor,  # `n`
+) -> dict:  # as `rank_interval` returns it; `lower`, `upper`: mean steps in both halves of `what`
+    """Compute how steps go with something."""
+    order = what.argsort()
+    low = steps[order[: len(what) // 2]]
+    high = steps[order[(len(what) + 1) // 2 :]]
+    return rank_interval(steps, what) | dict(lower=low.mean().item(), upper=high.mean().item())
 
-
+# %% ../../nbs/studies/77_costs.ipynb #54b6794e
 def equation_steps(
     rows: list,  # of `auto`
 ) -> (
     torch.Tensor | None
 ):  # a step for each clip, between 0.9 and 0.1 of 1000; None where errors were not kept
-    "What eq. 12 (beta 1) says of the errors between the references, without a selector: the error after step k is that of a handover at step k + 1."
-    from motionrepro.reuse.dss import optimal_switch_step
+    """Apply eq. 12 (beta 1) to the errors between the references.
 
+    The error after step k is that of a handover at step k + 1.
+    """
     found = []
-    for v, _ in rows:
-        if "errors" not in v["per_clip"]:
+    for values, _ in rows:
+        if "errors" not in values["per_clip"]:
             return None
-        errors = torch.tensor(v["per_clip"]["errors"], dtype=torch.float64)[:, :-1]
-        at = [k for k, t in enumerate(v["timesteps"][1 : errors.shape[1] + 1]) if 100 <= t <= 900]
-        found.append(optimal_switch_step(errors[:, at], torch.tensor(v["timesteps"][1:])[at], 1.0))
+        errors = torch.tensor(values["per_clip"]["errors"], dtype=torch.float64)[:, :-1]
+        steps = values["timesteps"][1 : errors.shape[1] + 1]
+        candidates = [k for k, t in enumerate(steps) if 100 <= t <= 900]
+        found.append(optimal_switch_step(errors[:, candidates], torch.tensor(steps)[candidates], 1.0))
     return torch.cat(found).double()
 
-
-def find_consistency(rows):
-    "Switch steps against the consistency of the references."
-    (steps, about), itself = picked_steps(rows["auto"]), equation_steps(rows["auto"])
-    more = (
-        {} if itself is None else dict(equation=steps_against(itself, values_of(rows["auto"], "consistency")))
-    )
-    return (
-        about
-        | {
-            w: steps_against(values_of(rows[w], "switch_step"), values_of(rows[w], "consistency"))
-            for w in rows
-            if w != "full"
-        }
-        | more
-    )
+# %% ../../nbs/studies/77_costs.ipynb #6a664b2f
+def find_consistency(
+    rows: dict,  # of "full", "auto", and perhaps "auto-raw"
+) -> dict:
+    """Compare switch steps with the consistency of the references."""
+    found = picked_steps(rows["auto"])[1]
+    for way in rows:
+        if way != "full":
+            steps = values_of(rows[way], "switch_step")
+            found[way] = steps_against(steps, values_of(rows[way], "consistency"))
+    itself = equation_steps(rows["auto"])
+    if itself is not None:
+        found["equation"] = steps_against(itself, values_of(rows["auto"], "consistency"))
+    return found
 
 
 SCORES = {"asked for": "asked", "of the references": "reference_motion"}
 
 
-def find_motion(rows):
-    "Switch steps against both scores, and against consistency."
+def find_motion(
+    rows: dict,  # of "full" and "auto"
+) -> dict:
+    """Compare switch steps with both motion scores, and with consistency."""
     steps, about = picked_steps(rows["auto"])
-    there = {k: m for k, m in SCORES.items() if all(m in v["per_clip"] for v, _ in rows["auto"])}
-    against = lambda measure: steps_against(steps, values_of(rows["auto"], measure))
-    return about | dict(scores={k: against(m) for k, m in there.items()}, consistency=against("consistency"))
+    scores = {}
+    for name, measure in SCORES.items():
+        if all(measure in values["per_clip"] for values, _ in rows["auto"]):
+            scores[name] = steps_against(steps, values_of(rows["auto"], measure))
+    consistency = steps_against(steps, values_of(rows["auto"], "consistency"))
+    return about | dict(scores=scores, consistency=consistency)
 
-# %% ../../nbs/studies/77_costs.ipynb #c0625b79
+# %% ../../nbs/studies/77_costs.ipynb #24ad1f1c
 RIVAL_STEPS = ("900", "600", "400", "1")
 
 
-def balance_gains(rows, measure="ssim_to_full"):
-    "Gain over a mixture of steps 1 and 900 at the same cost: at 200, and 200's over 400 and 600."
+def balance_gains(
+    rows: dict,  # of fixed steps
+    measure: str = "ssim_to_full",
+) -> dict:  # intervals: "a mixture" is the gain of 200, "400" and "600" what it has more than theirs
+    """Compute what step 200 gains over a mixture of 1 and 900 at the same cost, and beyond others' gains."""
     ends = {t: (cost_of(rows[t]), values_of(rows[t], measure)) for t in ("1", "900")}
-    mixed = lambda t: next(
-        iter(at_equal_cost(ends, cost_of(rows[t])).values())
-    )  # in short schedules, one of the ends
-    gain = {t: values_of(rows[t], measure) - mixed(t) for t in ("600", "400", "200")}
-    apart = {"a mixture": gain["200"]} | {t: gain["200"] - gain[t] for t in ("400", "600")}
-    return {k: mean_interval(v, 1 - 0.01 / len(apart)) for k, v in apart.items()}
+    gain = {}
+    for t in ("600", "400", "200"):
+        mixtures = at_equal_cost(ends, cost_of(rows[t]))
+        nearest = next(iter(mixtures.values()))  # in short schedules, one of the ends
+        gain[t] = values_of(rows[t], measure) - nearest
+    differences = {"a mixture": gain["200"]} | {t: gain["200"] - gain[t] for t in ("400", "600")}
+    return {name: mean_interval(v, 1 - 0.01 / len(differences)) for name, v in differences.items()}
+
+# %% ../../nbs/studies/77_costs.ipynb #bea6de24
+def _better_at_200(rows: dict, rival: str) -> dict:  # measure -> interval
+    """Compute how much better clips at step 200 are than those at another one."""
+    confidence = 1 - 0.01 / (len(RIVAL_STEPS) * len(QUALITY))
+    found = {}
+    for measure in QUALITY:
+        differences = values_of(rows["200"], measure) - values_of(rows[rival], measure)
+        found[measure] = compared_interval(differences, confidence)
+    return found
 
 
-def find_best(rows):
-    "Step 200 against the others: positive where it is better."
-    sure = 1 - 0.01 / (len(RIVAL_STEPS) * len(QUALITY))
-    better = {
-        r: {m: compared_interval(values_of(rows["200"], m) - values_of(rows[r], m), sure) for m in QUALITY}
-        for r in RIVAL_STEPS
-    }
-    means = {
-        t: {m: values_of(rows[t], m).mean().item() for m in (*QUALITY, "ssim_to_full", "MM")} for t in rows
-    }
+def find_best(
+    rows: dict,  # of "full", "200" and `RIVAL_STEPS`
+) -> dict:
+    """Compare step 200 with the others; positive is better."""
+    measures = (*QUALITY, "ssim_to_full", "MM")
+    whole = cost_of(rows["full"])
     return dict(
-        better=better,
+        better={rival: _better_at_200(rows, rival) for rival in RIVAL_STEPS},
         balance=balance_gains(rows),
-        means=means,
-        cost={t: cost_of(r) / cost_of(rows["full"]) for t, r in rows.items()},
+        means={t: {m: values_of(r, m).mean().item() for m in measures} for t, r in rows.items()},
+        cost={t: cost_of(r) / whole for t, r in rows.items()},
     )
 
-# %% ../../nbs/studies/77_costs.ipynb #d91821cc
+# %% ../../nbs/studies/77_costs.ipynb #152e8459
 PAPER_SECONDS = {256: 6.57, 512: 23.62}  # pixels -> seconds for 16 frames (Table 1)
-
-
 A100_PEAK = 312e12  # dense operations per second in half precision, by NVIDIA's data sheet
+_PASSES = {"4 references, guidance": 2 * (4 * 1000 + 12 * 200), "no references, no guidance": 16 * 200}
 
 
 def unet_operations(
     positions: int,  # height and width of the latents: 32 for 256 pixels
 ) -> int:
-    "Floating-point operations of one pass of one frame through Stable Diffusion 1.5's UNet, counted without computing."
-    from torch.utils.flop_counter import FlopCounterMode
-
-    from motionrepro.temporal.adapter import sd_unet
-
+    """Count the floating-point operations of one frame in Stable Diffusion 1.5's UNet, without computing."""
     with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
-        sd_unet("sd15")(torch.empty(1, 4, positions, positions), torch.tensor(500), torch.empty(1, 77, 768))
+        latents = torch.empty(1, 4, positions, positions)
+        sd_unet("sd15")(latents, torch.tensor(500), torch.empty(1, 77, 768))
     return counter.get_total_flops()
 
+# %% ../../nbs/studies/77_costs.ipynb #7866481c
+def _seconds(values: dict) -> float:
+    """Read how long a way took, without decoding."""
+    return values["seconds"]["all"] - values["seconds"]["decode"]
 
-def find_speed(rows):
-    "Measured and ideal speed-ups of each seed, and what the paper's seconds imply."
-    taken = lambda v: v["seconds"]["all"] - v["seconds"]["decode"]
-    speed = {
-        w: [
-            dict(ideal=v["ideal_speedup"], measured=v["measured_speedup"], clock=taken(f) / taken(v))
-            for (v, _), (f, _) in zip(rows[w], rows["full"])
-        ]
-        for w in rows
-    }
-    passes = {"4 references, guidance": 2 * (4 * 1000 + 12 * 200), "no references, no guidance": 16 * 200}
-    rate = {
-        name: {str(p): k * unet_operations(p // 8) / s for p, s in PAPER_SECONDS.items()}
-        for name, k in passes.items()
-    }
+
+def _speed(values: dict, full: dict) -> dict:
+    """Compare with no reuse: by evaluations, at the pace of this run, and by the clock of both runs."""
+    return dict(
+        ideal=values["ideal_speedup"],
+        measured=values["measured_speedup"],
+        clock=_seconds(full) / _seconds(values),
+    )
+
+
+def find_speed(
+    rows: dict,  # of "full" and others
+) -> dict:  # `speed`: way -> one for each seed; `rate`: operations per second that the paper's seconds imply
+    """Compare measured and ideal speed-ups, and compute what the paper's seconds imply."""
+    full = [values for values, _ in rows["full"]]
+    speed = {way: [_speed(v, f) for (v, _), f in zip(rows[way], full)] for way in rows}
+    rate = {}
+    for name, passes in _PASSES.items():
+        rate[name] = {str(p): passes * unet_operations(p // 8) / s for p, s in PAPER_SECONDS.items()}
     return dict(speed=speed, rate=rate)
 
-# %% ../../nbs/studies/77_costs.ipynb #07ddc18e
-def fall_over_horizon(ratios):
-    "Least-squares change of the logarithm from the first later frame to the last, for each clip."
-    at = torch.arange(ratios.shape[1], dtype=torch.float64) - (ratios.shape[1] - 1) / 2
-    return (ratios * at).sum(1) / at.square().sum() * (ratios.shape[1] - 1)
+# %% ../../nbs/studies/77_costs.ipynb #f5e9a6e1
+def fall_over_horizon(
+    ratios: torch.Tensor,  # `n k`
+) -> torch.Tensor:  # `n`
+    """Compute the least-squares change from the first later frame to the last, for each clip."""
+    length = ratios.shape[1] - 1
+    at = torch.arange(length + 1, dtype=torch.float64) - length / 2
+    return (ratios * at).sum(1) / at.square().sum() * length
 
 
-def find_blur(rows):
-    "How sharp later frames are: at all, over the horizon, and against motion; positive is blurred."
+def find_blur(
+    rows: dict,  # of "full" and others
+) -> dict:  # for each way four intervals, positive is blurred; and `frames`: mean ratio of each later frame
+    """Compute how much sharpness is lost: at all, over the horizon, and with motion."""
     found = {}
-    for way in [w for w in rows if w != "full"]:
+    for way in rows:
+        if way == "full":
+            continue
         ratios = later_sharpness(rows[way], rows["full"])
-        motion = {
-            k: rank_interval(-ratios.mean(1), values_of(rows["full"], m))
-            for k, m in dict(motion="motion", asked="asked").items()
-        }
+        loss = -ratios.mean(1)
         found[way] = dict(
-            blur=mean_interval(-ratios.mean(1)),
+            blur=mean_interval(loss),
             fall=mean_interval(-fall_over_horizon(ratios)),
-            **motion,
+            motion=rank_interval(loss, values_of(rows["full"], "motion")),
+            asked=rank_interval(loss, values_of(rows["full"], "asked")),
             frames=ratios.mean(0).exp().tolist(),
         )
     return found
 
-# %% ../../nbs/studies/77_costs.ipynb #ea801e54
+# %% ../../nbs/studies/77_costs.ipynb #22047673
 KEPT = 0.95
 
 
-def quality_floor(rows, measure):
-    "What has to be kept. Unrelated frames are nearly as alike as related ones, so of FC only what the blocks add to it counts, by half."
+def quality_floor(
+    rows: dict,  # of "full" and "full-bare"
+    measure: str,  # one of the first two of `QUALITY`
+) -> torch.Tensor:  # `n`
+    """Compute what has to be kept of a measure, clip by clip."""
     full = values_of(rows["full"], measure)
-    return KEPT * full if measure == QUALITY[0] else (full + values_of(rows["full-bare"], measure)) / 2
+    if measure == "CLIP-SIM[world]":
+        return KEPT * full
+    return (full + values_of(rows["full-bare"], measure)) / 2
 
 
-def find_composed(rows):
-    "Costs in the time of frame evaluations; shares of quality that are kept; what the blocks add under reuse."
-    kept = {
-        w: {
-            m: mean_interval(values_of(rows[w], m) - quality_floor(rows, m))
-            | dict(share=values_of(rows[w], m).mean().item() / values_of(rows["full"], m).mean().item())
-            for m in QUALITY[:2]
-        }
-        for w in rows
-        if w != "full"
-    }
-    blocks = {
-        a: mean_interval(values_of(rows[a], "FC[world]") - values_of(rows[b], "FC[world]"))
-        for a, b in (("full", "full-bare"), ("200", "200-bare"))
-    }
+def _kept(rows: dict, way: str, measure: str) -> dict:
+    """Compute by how much a way exceeds the floor, and its share of the measure without reuse."""
+    values = values_of(rows[way], measure)
+    share = values.mean().item() / values_of(rows["full"], measure).mean().item()
+    return mean_interval(values - quality_floor(rows, measure)) | dict(share=share)
+
+
+def _added_by_blocks(rows: dict, way: str, bare: str) -> dict:
+    """Compute what paper A's blocks add to frame consistency."""
+    return mean_interval(values_of(rows[way], "FC[world]") - values_of(rows[bare], "FC[world]"))
+
+# %% ../../nbs/studies/77_costs.ipynb #70af0fd7
+def find_composed(
+    rows: dict,  # of "full", "full-bare", "200", "200-bare" and others
+) -> dict:
+    """Compare savings by time in each seed, what is kept of quality, and what the blocks add under reuse."""
+    full = [cost_of([row], True) for row in rows["full"]]
+    faster = {}
+    for way in rows:
+        faster[way] = [cost / cost_of([row], True) for cost, row in zip(full, rows[way])]
     return dict(
-        faster={
-            w: [cost_of([rows["full"][k]], True) / cost_of([r], True) for k, r in enumerate(rows[w])]
-            for w in rows
+        faster=faster,
+        kept={way: {m: _kept(rows, way, m) for m in QUALITY[:2]} for way in rows if way != "full"},
+        blocks={
+            "full": _added_by_blocks(rows, "full", "full-bare"),
+            "200": _added_by_blocks(rows, "200", "200-bare"),
         },
-        kept=kept,
-        blocks=blocks,
         adapter=bool(rows["full"][0][1]["weights"]["adapter"]),
     )
 
-# %% ../../nbs/studies/77_costs.ipynb #28df41ac
-FIXED = ("full", *RIVAL_STEPS[:3], "200", "1")
-
-
+# %% ../../nbs/studies/77_costs.ipynb #ef9c48ba
+FIXED = ("full", "900", "600", "400", "200", "1")
 GAIN_MEASURES = ("ssim_to_full", *QUALITY)
 
 
-def find_gain(rows, chosen="auto"):
-    "What the selector gains, clip by clip, over every mixture of two fixed steps of the same cost; the mixture of neighbours comes first."
+def _gains(rows: dict, chosen: str) -> dict:  # (cheaper, dearer) -> measure -> `n`
+    """Compute, clip by clip, what a way gains over every mixture of two fixed steps of its cost."""
     spent = cost_of(rows[chosen])
-    consistency = values_of(rows[chosen], "consistency")
-    mixed = {
-        m: at_equal_cost({t: (cost_of(rows[t]), values_of(rows[t], m)) for t in FIXED}, spent)
-        for m in GAIN_MEASURES
-    }
-    pairs = list(mixed["ssim_to_full"])
-    gain = {pair: {m: values_of(rows[chosen], m) - mixed[m][pair] for m in GAIN_MEASURES} for pair in pairs}
-    low = torch.zeros(len(consistency), dtype=bool).scatter(
-        0, consistency.argsort()[: len(consistency) // 2], True
-    )
-    halves = {
-        k: mean_interval(gain[pairs[0]]["ssim_to_full"][i], 1 - 0.01 / 2)
-        for k, i in dict(low=low, high=~low).items()
-    }
-    sure = 1 - 0.01 / (len(GAIN_MEASURES) * len(pairs))
-    share = {
-        k: cost_of(rows[chosen], k == "time") / cost_of(rows["full"], k == "time")
-        for k in ("evaluations", "time")
-    }
-    return picked_steps(rows[chosen])[1] | dict(
-        gain=[
-            dict(pair=pair, **{m: compared_interval(v, sure) for m, v in g.items()})
-            for pair, g in gain.items()
-        ],
-        halves=halves,
-        spent=share,
-    )
+    gains = {}
+    for measure in GAIN_MEASURES:
+        fixed = {t: (cost_of(rows[t]), values_of(rows[t], measure)) for t in FIXED}
+        values = values_of(rows[chosen], measure)
+        for pair, mixed in at_equal_cost(fixed, spent).items():
+            gains.setdefault(pair, {})[measure] = values - mixed
+    return gains
 
-# %% ../../nbs/studies/77_costs.ipynb #1d5bf40b
+
+def _in_halves(gain: torch.Tensor, by: torch.Tensor) -> dict:
+    """Compute the interval of a gain in the lower and in the upper half of something."""
+    low = torch.zeros(len(by), dtype=bool).scatter(0, by.argsort()[: len(by) // 2], True)
+    return dict(low=mean_interval(gain[low], 1 - 0.01 / 2), high=mean_interval(gain[~low], 1 - 0.01 / 2))
+
+# %% ../../nbs/studies/77_costs.ipynb #52ab8879
+def find_gain(
+    rows: dict,  # of `FIXED` and the chosen way
+    chosen: str = "auto",
+) -> dict:  # `gain`: for each mixture intervals of all measures, that of the neighbours first
+    """Compare a choice for each clip with every mixture of two fixed steps of the same cost."""
+    gains = _gains(rows, chosen)
+    confidence = 1 - 0.01 / (len(GAIN_MEASURES) * len(gains))
+    compared = []
+    for pair, by_measure in gains.items():
+        intervals = {m: compared_interval(v, confidence) for m, v in by_measure.items()}
+        compared.append(dict(pair=pair) | intervals)
+    neighbours = next(iter(gains.values()))["ssim_to_full"]
+    spent = {
+        "evaluations": cost_of(rows[chosen]) / cost_of(rows["full"]),
+        "time": cost_of(rows[chosen], True) / cost_of(rows["full"], True),
+    }
+    halves = _in_halves(neighbours, values_of(rows[chosen], "consistency"))
+    return picked_steps(rows[chosen])[1] | dict(gain=compared, halves=halves, spent=spent)
+
+# %% ../../nbs/studies/77_costs.ipynb #2dd1273a
 ABLATIONS = {
     "whole latent in place of summed residuals": ("200-latent", "200"),
     "the latent, its noise restored": ("200-restored", "200"),
