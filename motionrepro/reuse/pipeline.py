@@ -50,7 +50,7 @@ from motionrepro.temporal.pipeline import (
     OUTPUT_TYPES,
     MotionAdaptivePipeline,
     MotionAdaptivePipelineOutput,
-    _check_names,
+    check_names,
     as_output,
     as_texts,
     check_loading,
@@ -366,8 +366,8 @@ class DenoisingReuseConfig:
     temperature: float = None  # raw features: of the softmax over sources, 0.01 if not given
 
     def __post_init__(self):
-        _check_names("error", [self.error], ERRORS)
-        _check_names("start", [self.start], STARTS)
+        check_names("error", [self.error], ERRORS)
+        check_names("start", [self.start], STARTS)
         check_whole("references", self.references, 2)
         check_range("beta", self.beta, 0)
         try:
@@ -682,7 +682,7 @@ class _Phases:
         self, config, prompts, negative, motion, guidance_scale, num_inference_steps, timed, callback, shown
     ):
         "Everything that the phases need, checked; no noise is drawn yet."
-        _check_names("callback_on_step_end_tensor_inputs", shown, self._callback_tensor_inputs)
+        check_names("callback_on_step_end_tensor_inputs", shown, self._callback_tensor_inputs)
         if callback is not None and not callable(callback):
             raise UserError(f"callback_on_step_end={callback!r} is no function")
         check_range("guidance_scale", guidance_scale, 0)
@@ -968,7 +968,7 @@ class _GivenClips:
 
     def _check_given(self, noise, rho, frames):
         "Refuse a noise or a length of a given clip."
-        _check_names("noise", [noise], (*SAMPLER_TIES, "inversion"))
+        check_names("noise", [noise], (*SAMPLER_TIES, "inversion"))
         _check_rho(noise, rho)
         if self.adapter is not None:
             check_range("number of frames", frames, 1, self.adapter.config.max_frames)
@@ -1016,7 +1016,7 @@ class _GivenClips:
         guidance = guidance_scale if guidance_scale is not None else 7.5 if prompt else 1.0
         late = check_range("late", (0 if self.mtn is None else LATE) if late is None else late, 0, 1)
         self._check_given(noise, rho, f)
-        _check_names("output_type", [output_type], OUTPUT_TYPES)
+        check_names("output_type", [output_type], OUTPUT_TYPES)
         run, asked = self._begin(
             config,
             as_texts("prompt", prompt, 1),
@@ -1224,8 +1224,8 @@ class DenoisingReusePipeline(_Choices, _References, _GivenClips, _Phases, Motion
                 "for a clip without a prompt give any word, guidance_scale=0 and a motion score: the word is ignored then",
             )
         check_whole("num_frames", num_frames, 1)
-        _check_names("output_type", [output_type], OUTPUT_TYPES)
-        _check_names("noise", [noise], SAMPLER_TIES)
+        check_names("output_type", [output_type], OUTPUT_TYPES)
+        check_names("noise", [noise], SAMPLER_TIES)
         _check_rho(noise, rho)
         if latents is not None and rho is not None:
             raise UserError(f"rho={rho} is for noise that is drawn, and latents are given")

@@ -14,14 +14,14 @@ from .motion import check_motion
 
 # %% ../../nbs/temporal/34_losses.ipynb #412b2642
 def _reduce(values, reduction):
-    "The mean of the clips' values, or the values."
+    "Return the mean of the clips' values, or the values."
     if reduction not in ("mean", "none"):
         raise UserError(f"reduction={reduction!r} is neither 'mean' nor 'none'")
     return values.mean() if reduction == "mean" else values
 
 
 def _single(*tensors):
-    "At least single precision."
+    "Convert tensors to single precision at least."
     return [t.to(torch.promote_types(t.dtype, torch.float32)) for t in tensors]
 
 
@@ -30,17 +30,16 @@ def denoising_loss(
     target: torch.Tensor,  # `b ...`, what it should say: the noise
     reduction: str = "mean",  # or "none": a value for each clip
 ) -> torch.Tensor:  # a number, or `(b,)`
-    "Mean squared error in single precision (paper A, eq. 7)."
+    "Compute the mean squared error in single precision (paper A, eq. 7)."
     if prediction.shape != target.shape:
-        raise UserError(
-            f"prediction has shape {tuple(prediction.shape)}, target {tuple(target.shape)}; they must be the same"
-        )
+        shapes = f"prediction has shape {tuple(prediction.shape)}, target {tuple(target.shape)}"
+        raise UserError(f"{shapes}; they must be the same")
     prediction, target = _single(prediction, target)
     return _reduce((prediction - target).square().flatten(1).mean(1), reduction)
 
 # %% ../../nbs/temporal/34_losses.ipynb #4b3db401
 def _per_clip(values, like):
-    "`(b,)` on the device of `like`, as `b 1 1 1 1`."
+    "Bring `(b,)` to the device of `like`, as `b 1 1 1 1`."
     return values.to(like.device)[:, None, None, None, None]
 
 
@@ -50,16 +49,16 @@ def temporal_consistency_loss(
     alpha_bar: torch.Tensor,  # `(b,)` in [0, 1], share of the signal at each clip's timestep
     reduction: str = "mean",  # or "none": a value for each clip
 ) -> torch.Tensor:  # a number, or `(b,)`
-    "Squared difference of neighbouring frames, less where there is motion or noise (paper A, eq. 8)."
+    "Weigh squared differences of neighbouring frames, less where there is motion or noise (eq. 8)."
     if clean.ndim != 5 or clean.shape[1] < 2:
         raise UserError(f"clean has shape {tuple(clean.shape)}; needed is `b f c h w` with at least 2 frames")
     alpha_bar = check_range("alpha_bar", torch.as_tensor(alpha_bar), 0, 1)
     if alpha_bar.shape != (len(clean),):
-        raise UserError(
-            f"alpha_bar has shape {tuple(alpha_bar.shape)}; needed is ({len(clean)},), one for each clip"
-        )
+        needed = f"({len(clean)},), one for each clip"
+        raise UserError(f"alpha_bar has shape {tuple(alpha_bar.shape)}; needed is {needed}")
     (clean,) = _single(clean)
     weight = (1 - check_motion(motion, len(clean)).to(clean)) * alpha_bar.to(clean)
+    clean = torch.where(_per_clip(weight, clean) > 0, clean, 0.0)  # 0 times infinity would be NaN
     return _reduce(weight * clean.diff(dim=1).square().flatten(1).mean(1), reduction)
 
 # %% ../../nbs/temporal/34_losses.ipynb #5b7424ea
@@ -68,7 +67,7 @@ def quarter_means(
     timesteps: torch.Tensor,  # `(b,)`
     num_train_timesteps: int = 1000,  # of the schedule
 ) -> dict:  # `quarter_0` (least noise) to `quarter_3`, those that occur
-    "Mean value in each quarter of the schedule."
+    "Return the mean value in each quarter of the schedule."
     quarter = timesteps * 4 // num_train_timesteps
     return {f"quarter_{q}": values[quarter == q].mean().detach() for q in range(4) if (quarter == q).any()}
 
@@ -79,15 +78,25 @@ def denoising_target(
     noise: torch.Tensor,  # `b f c h w`
     timesteps: torch.Tensor,  # `(b,)`
 ) -> torch.Tensor:  # `b f c h w`
-    "What the base's UNet is to say."
+    "Return what the base's UNet is to say."
     kind = scheduler.config.prediction_type
-    alpha_bar = _per_clip(scheduler.alphas_cumprod[timesteps.cpu()], latents).to(latents.dtype)
-    targets = dict(
-        epsilon=noise, sample=latents, v_prediction=alpha_bar**0.5 * noise - (1 - alpha_bar) ** 0.5 * latents
-    )
-    if kind not in targets:
-        raise UserError(f"prediction_type={kind!r} is not one of {', '.join(targets)}")
-    return targets[kind]
+    if kind == "epsilon":
+        return noise
+    if kind == "sample":
+        return latents
+    if kind == "v_prediction":
+        alpha_bar = _per_clip(scheduler.alphas_cumprod[timesteps.cpu()], latents).to(latents.dtype)
+        return alpha_bar**0.5 * noise - (1 - alpha_bar) ** 0.5 * latents
+    raise UserError(f"prediction_type={kind!r} is not one of epsilon, sample, v_prediction")
+
+
+def _consistency(scheduler, noisy, prediction, timesteps, motion):
+    "Compute the consistency loss of the guesses that predictions stand for."
+    alpha_bar = scheduler.alphas_cumprod[timesteps.cpu()]
+    guessable = torch.where(alpha_bar > 0, alpha_bar, 1.0)  # where there is no signal, the weight is 0
+    noisy, prediction = _single(noisy, prediction)
+    clean = guess_clean(noisy, prediction, _per_clip(guessable, noisy), scheduler.config.prediction_type)
+    return temporal_consistency_loss(clean, motion, alpha_bar)
 
 
 def training_loss(
@@ -102,24 +111,20 @@ def training_loss(
     weights: torch.Tensor = None,  # `(b,)`, of the clips' denoising errors; None counts all alike
 ) -> (
     dict
-):  # `loss` (with gradient), `denoising`, `consistency` (if there are 2 frames), `quarter_0` to `quarter_3`
-    "Loss of one batch of clips (paper A, eq. 7-9)."
+):  # `loss` (with gradient), `denoising`, `consistency` (of 2 frames or more), `quarter_0` to `quarter_3`
+    "Compute the loss of one batch of clips (paper A, eq. 7-9)."
     check_range("consistency_weight", consistency_weight, 0)
     noisy = scheduler.add_noise(latents, noise, timesteps)
     prediction = model(noisy, timesteps, encoder_hidden_states, motion).sample
     errors = denoising_loss(prediction, denoising_target(scheduler, latents, noise, timesteps), "none")
-    loss = denoising = errors.mean()
-    if weights is not None:
-        loss = (weights * errors).mean()
-    parts = dict(denoising=denoising.detach()) | quarter_means(
-        errors, timesteps, scheduler.config.num_train_timesteps
-    )
+    denoising = errors.mean()
+    loss = denoising if weights is None else (weights * errors).mean()
+    parts = dict(denoising=denoising.detach())
+    parts |= quarter_means(errors, timesteps, scheduler.config.num_train_timesteps)
     if consistency_weight or latents.shape[1] > 1:
-        alpha_bar = scheduler.alphas_cumprod[timesteps.cpu()]
         with torch.set_grad_enabled(torch.is_grad_enabled() and consistency_weight > 0):
-            clean = guess_clean(
-                *_single(noisy, prediction), _per_clip(alpha_bar, noisy), scheduler.config.prediction_type
-            )
-            consistency = temporal_consistency_loss(clean, motion, alpha_bar)
-        loss, parts = loss + consistency_weight * consistency, parts | dict(consistency=consistency.detach())
+            consistency = _consistency(scheduler, noisy, prediction, timesteps, motion)
+        parts["consistency"] = consistency.detach()
+        if consistency_weight:
+            loss = loss + consistency_weight * consistency
     return dict(loss=loss) | parts
