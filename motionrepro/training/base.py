@@ -291,7 +291,7 @@ def train_unet(
     @functools.cache
     def pool():
         file = Path(folder) / "latents.pt"
-        return latent_pool(vae, tokenizer, size, pool_length, seed + 5, file, world.WorldFrames, progress)
+        return latent_pool(vae, tokenizer, size, pool_length, seed + 5, file, world, progress)
 
     def loss(model, step, random):
         batch = draw(pool(), 32, random, device)

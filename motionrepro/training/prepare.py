@@ -21,8 +21,9 @@ from tqdm.auto import tqdm
 
 from ..backbones import CONTEXT
 from ..core import UserError, atomic_path, read_json, write_json
+from ..data import world as shapes_world
 from ..data.video import VideoFolder, list_videos
-from ..data.world import World, WorldFrames, load_all
+from ..data.world import load_all
 from ..provenance import code_hash, fingerprint
 from ..temporal.motion import MotionNormalizer, frame_difference, world_normalizer
 
@@ -48,9 +49,9 @@ def caption_of(
         return read_caption(text)
     return re.sub(r"[\W_]+", " ", Path(path).stem).strip()
 
-# %% ../../nbs/training/60_prepare.ipynb #aced9593
+# %% ../../nbs/training/60_prepare.ipynb #b844c926
 def world_clips(
-    world,  # class of the clips, such as `World`
+    world,  # module of the world
     split: str,  # "train", "validation" or "test"
     size: int,  # pixels
     num_frames: int,  # of a clip
@@ -59,7 +60,7 @@ def world_clips(
     seed: int,  # of the scenes
 ) -> Iterator:  # (`n f c h w` in [0, 1], captions, names)
     "Yield the clips of a world, 256 at a time."
-    clips = world(split, size, (num_frames - 1) * interval + 1, length, seed, with_flow=False)
+    clips = world.World(split, size, (num_frames - 1) * interval + 1, length, seed, with_flow=False)
     where = "world" if split == "train" else f"world/{split}"
     for start in range(0, length, 256):
         indices = range(start, min(start + 256, length))
@@ -148,7 +149,7 @@ def clip_cache(
     length: int = None,  # clips; default: each file of a folder once, 4,000 of a world
     seed: int = 6,  # of scenes, or of the clips' first frames
     progress: bool = True,  # show the bar
-    world=World,  # class of the clips for data="world"
+    world=shapes_world,  # module of the world, for data="world"
     split: str = "train",  # of the world
 ) -> dict:  # `latents` `n f c h w`, `text`, `empty`, `motion`, `captions`, `ids`, `normalizer`, `about`
     "Return encoded clips, from the file if it holds these very clips."
@@ -159,7 +160,7 @@ def clip_cache(
     options = dict(size=size, num_frames=num_frames, interval=interval, length=length, seed=seed)
     networks = dict(vae=fingerprint(backbone.vae), text_encoder=fingerprint(backbone.text_encoder))
     if is_world:
-        contents = dict(world=code_hash(world), split=split)
+        contents = dict(world=code_hash(world.World), split=split)
         source = world_clips(world, split, **options)
     else:
         contents = dict(contents=folder_contents(data))
@@ -171,7 +172,8 @@ def clip_cache(
             return kept
     latents, text, raw, captions, ids = _encoded(backbone, source, length, progress)
     fitted_on = f"{len(ids)} clips of {data}"
-    normalizer = world_normalizer() if is_world and world is World else fitted_normalizer(raw, fitted_on)
+    has_normalizer = is_world and world is shapes_world
+    normalizer = world_normalizer() if has_normalizer else fitted_normalizer(raw, fitted_on)
     cache = dict(
         latents=latents,
         text=text,
@@ -204,19 +206,21 @@ def latent_pool(
     length: int,  # frames
     seed: int,  # of the scenes
     file,  # kept here, so that a resumed run need not encode again
-    frames=WorldFrames,  # class of the frames
+    world=shapes_world,  # module of the frames
     progress: bool = True,  # show the bar
 ) -> dict:  # `latents` `n c h w` of unit variance, `tokens` `n s`
     "Return encoded training frames with their captions' tokens, from the file if it holds these very frames."
     file = Path(file)
-    about = dict(vae=fingerprint(vae), frames=code_hash(frames), size=size, length=length, seed=seed)
+    about = dict(
+        vae=fingerprint(vae), world=code_hash(world.WorldFrames), size=size, length=length, seed=seed
+    )
     if file.exists():
         kept = torch.load(file, weights_only=True)
         if kept["about"] == about:
             return {k: kept[k] for k in ("latents", "tokens")}
     latents = []
     tokens = []
-    pictures = frames(size=size, length=length, seed=seed)
+    pictures = world.WorldFrames(size=size, length=length, seed=seed)
     starts = range(0, length, 1000)
     for start in tqdm(starts, desc=f"encoding frames of {size} pixels", disable=not progress):
         part = load_all(pictures, indices=range(start, min(start + 1000, length)))
