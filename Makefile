@@ -18,7 +18,7 @@ run := PATH="$(CURDIR)/$(BIN):$$PATH"
 test := $(run) HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false MOTIONREPRO_PROFILE=smoke
 nbdev_test := $(test) OMP_NUM_THREADS=1 nbdev_test --n_workers $(JOBS) --timing
 
-.PHONY: setup figures test train readme clean help
+.PHONY: setup figures test test-slow train readme clean help
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP) ## create .venv and install everything (about 6 GB); a second run installs nothing
@@ -44,6 +44,11 @@ test: $(STAMP) ## run all notebooks as tests, then the figures in the smoke prof
 	$(nbdev_test) --path nbs
 	$(nbdev_test) --path paper_figures
 	$(test) python -m pytest
+
+# Notebooks with cells marked `slow`, and tests marked `slow`.
+test-slow: $(STAMP) ## run what takes minutes: trainings from scratch, an empty environment
+	$(test) OMP_NUM_THREADS=1 sh -ec 'for nb in $$(grep -rlE "^ *\"#\| *slow" nbs --include=*.ipynb); do nbdev_test --n_workers 1 --flags slow --path "$$nb"; done'
+	$(test) python -m pytest -m slow
 
 train: $(STAMP) ## rebuild the weights that ship with the package (hours on 2 cores; resumes where it stopped)
 	$(run) motionrepro train all

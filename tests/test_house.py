@@ -129,7 +129,7 @@ def test_the_manifest_lists_every_figure_notebook(root):
 
 def test_shipped_weights_stay_small(root, tracked):
     shipped = [root / p for p in tracked if p.parts[:2] == ("motionrepro", "assets")]
-    assert sum(p.stat().st_size for p in shipped) < 32 * 2**20
+    assert sum(p.stat().st_size for p in shipped) < 40 * 2**20
     assert not [p for p in shipped if p.suffix in (".bin", ".pt", ".pth", ".ckpt", ".pkl")], (
         "weights are safetensors"
     )
