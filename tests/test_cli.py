@@ -657,7 +657,7 @@ def test_train_hands_adapters_to_their_own_command(monkeypatch):
     [
         ("adapter --only ours-0", "--only names ablations"),
         ("ablations --seed 1", "seed=1"),
-        ("ablations --only theirs-0", "theirs-0 is not in the"),
+        ("ablations --only theirs-0", "only=theirs-0 is not one of the ablations"),
         ("ablations --steps 0", "steps=0"),
         ("vae --out /dev/null/x", "/dev/null/x: cannot be made, /dev/null is a file"),
         ("dss --checkpoints /dev/null", "/dev/null is a file"),

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Checkpoints, Device, Out, given
+from .options import Checkpoints, Device, given
 
 
 def measure(
@@ -30,7 +30,10 @@ def measure(
     seed: Annotated[
         int | None, typer.Option(metavar="N", help="Of captions and noise, at least 0.", show_default="0")
     ] = None,
-    out: Out = None,
+    out: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="Folder for the results.", show_default="results/switching"),
+    ] = None,
     checkpoints: Checkpoints = None,
     device: Device = None,
 ):

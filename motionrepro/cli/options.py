@@ -89,7 +89,6 @@ Window = Annotated[
 ]
 
 # of stored results
-Out = Annotated[str | None, typer.Option(metavar="DIR", help="Folder for the results.")]
 Checkpoints = Annotated[
     str | None,
     typer.Option(
