@@ -595,7 +595,7 @@ def test_the_command_line_names_what_there_is(capsys):
     from motionrepro.profiles import PROFILES
     from motionrepro.studies.ablations import ADAPTER_TARGETS
     from motionrepro.training.base import CARDS, TARGETS
-    from motionrepro.training.mtn import REUSE_TARGETS
+    from motionrepro.training.dss import REUSE_TARGETS
 
     targets = ("all", *TARGETS, *ADAPTER_TARGETS, *REUSE_TARGETS)
     assert targets == TRAIN_TARGETS  # the help promises the order, too
@@ -632,7 +632,7 @@ def test_train_hands_adapters_to_their_own_command(monkeypatch):
 
     monkeypatch.setattr("motionrepro.training.base.train_command", stand_in("models"))
     monkeypatch.setattr("motionrepro.studies.ablations.adapter_command", stand_in("adapters"))
-    monkeypatch.setattr("motionrepro.training.mtn.reuse_command", stand_in("reuse"))
+    monkeypatch.setattr("motionrepro.training.dss.reuse_command", stand_in("reuse"))
     assert cli("train adapter --seed 1") == cli("train ablations --only base-0 ours-0 --samples 20") == 0
     assert asked == [
         ("adapters", "adapter", dict(seed=1)),
@@ -680,7 +680,7 @@ def test_train_understands_all_options():
 
     from motionrepro.studies.ablations import adapter_command
     from motionrepro.training.base import train_command
-    from motionrepro.training.mtn import reuse_command
+    from motionrepro.training.dss import reuse_command
 
     for command, more in ((train_command, set()), (adapter_command, {"only"}), (reuse_command, set())):
         options = {"steps", "out", "checkpoints", "seed", "device", "n"} | more

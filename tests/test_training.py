@@ -83,7 +83,8 @@ def trained(target, folder, checkpoint_seconds=120.0):
     """A run of one of the real training functions on a small base; its weights."""
     from motionrepro.reuse.mtn import SMALL
     from motionrepro.training.adapter import AdapterRecipe, clip_cache, train_adapter
-    from motionrepro.training.mtn import MotionRecipe, SelectorRecipe, train_dss, train_mtn
+    from motionrepro.training.dss import SelectorRecipe, train_dss
+    from motionrepro.training.mtn import MotionRecipe, train_mtn
 
     more = dict(checkpoint_seconds=checkpoint_seconds, progress=False)
     if target == "dss":

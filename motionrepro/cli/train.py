@@ -149,7 +149,7 @@ def train(
 
         adapter_command(name, **options)
     for name in networks:
-        from motionrepro.training.mtn import reuse_command
+        from motionrepro.training.dss import reuse_command
 
         reuse_command(name, **options)
 

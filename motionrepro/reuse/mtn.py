@@ -349,7 +349,7 @@ def training_hint(
     "Return how a network of this paper is trained."
     if base == "tiny-128":
         return f"train it: motionrepro train {part}"
-    return f"train it: motionrepro.training.mtn.reuse_command({part!r}, base={str(base)!r})"
+    return f"train it: motionrepro.training.dss.reuse_command({part!r}, base={str(base)!r})"
 
 
 def load_mtn(
