@@ -26,7 +26,7 @@ from motionrepro.studies.selection import (
 from ..studies.statistics import state_of
 
 # %% ../../nbs/claims/82d_selection.ipynb #5d7de862
-_REUSE = "motionrepro.training.mtn:"
+_REUSE = "motionrepro.training.dss:"
 
 
 _ERRORS_OF = tuple(_REUSE + k for k in ("selector_data", "reuse_steps", "SelectorRecipe", "targets")) + (
@@ -155,7 +155,7 @@ B18 = Check(
     _show_horizon,
     (
         horizon_differences,
-        *(_REUSE + k for k in ("evaluate_mtn", "motion_scores", "reuse_steps")),
+        *("motionrepro.training.mtn:" + k for k in ("evaluate_mtn", "motion_scores", "reuse_steps")),
         "motionrepro.reuse.mtn:MotionTransformationNetwork",
     ),
 )

@@ -19,17 +19,15 @@ from ..reuse.mtn import load_mtn
 from .statistics import mean_interval
 from .store import network_fingerprint, weights_fingerprint
 from ..training.adapter import load_saved
-from motionrepro.training.mtn import (
-    MOTION_RECIPES,
+from motionrepro.training.dss import (
     SelectorRecipe,
     captions_of,
     cost_at,
-    evaluate_mtn,
     selector_choices,
     selector_data,
     targets,
-    validation_clips,
 )
+from ..training.mtn import MOTION_RECIPES, evaluate_mtn, validation_clips
 
 # %% ../../nbs/studies/79_selection.ipynb #7bf64b40
 def configure_selection(p, *networks, **more):  # a `Profile`; of "mtn" and "dss", those that matter
