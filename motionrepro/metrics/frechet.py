@@ -11,47 +11,51 @@ import json
 
 import torch
 
-from ..core import UserError, atomic_path, check_range
+from ..core import UserError, atomic_path, check_range, check_whole
 
 # %% ../../nbs/metrics/50_frechet.ipynb #77997681
 class FeatureStatistics:
-    "Count, mean and scatter of feature vectors, updated batch by batch and merged across processes; float64."
+    """Gather count, mean and scatter of features, batch by batch and across processes, in float64."""
 
     def __init__(
-        self, **tags
-    ):  # what the features are (extractor, frames, ...): JSON values, the same in all that is merged
-        self.n, self.clips, self.mean, self.scatter, self.tags = 0, 0, None, None, tags
+        self,
+        **tags,  # what the features are (extractor, frames, ...): JSON values, the same in all that is merged
+    ):
+        self.n = 0
+        self.clips = 0
+        self.mean = None
+        self.scatter = None
+        self.tags = tags
 
     def update(
         self,
         features,  # `n d`
-        clips: int = None,  # how many independent clips they come from; default: each vector is one
+        clips: int = None,  # how many independent clips they come from, 1 to n; default: each vector is one
     ) -> "FeatureStatistics":
-        "Add a batch; returns itself."
+        """Add a batch; return the statistics."""
         features = torch.as_tensor(features).double()
         if features.ndim != 2:
             raise UserError(f"features have shape {tuple(features.shape)}; needed is (n, d)")
         if not features.isfinite().all():
             raise UserError("features contain NaN or infinity")
-        if len(features) == 0:
+        n = len(features)
+        if n == 0:
             return self
+        clips = n if clips is None else check_whole("clips", clips, 1, n)
         mean = features.mean(0)
-        return self._add(
-            len(features),
-            len(features) if clips is None else clips,
-            mean,
-            (features - mean).T @ (features - mean),
-        )
+        return self._add(n, clips, mean, (features - mean).T @ (features - mean))
 
     def merge(self, other: "FeatureStatistics") -> "FeatureStatistics":
-        "Add everything another object has seen; returns itself."
+        """Add everything another object has seen; return the statistics."""
         if other.tags != self.tags:
             raise UserError(f"features differ: {self.tags} and {other.tags} cannot be merged")
         return self if other.n == 0 else self._add(other.n, other.clips, other.mean, other.scatter)
 
     def _add(self, n, clips, mean, scatter):
+        """Merge with what `n` vectors of so many clips have; return the statistics."""
         if self.n == 0:
-            self.mean, self.scatter = mean.clone(), scatter.clone()
+            self.mean = mean.clone()
+            self.scatter = scatter.clone()
         elif len(mean) != len(self.mean):
             raise UserError(f"features have {len(mean)} dimensions; those before had {len(self.mean)}")
         else:
@@ -59,14 +63,16 @@ class FeatureStatistics:
             self.scatter += scatter
             self.scatter.addr_(delta, delta, alpha=self.n * n / (self.n + n))
             self.mean += delta * (n / (self.n + n))
-        self.n, self.clips = self.n + n, self.clips + clips
+        self.n += n
+        self.clips += clips
         return self
 
     def covariance(
         self,
-        ddof: int = 1,  # 1: unbiased, as in the reference implementations of FID; 0: maximum likelihood, as in some of FVD
+        ddof: int = 1,  # 1: unbiased, as reference implementations of FID; 0: as some implementations of FVD
     ) -> torch.Tensor:  # `d d`
-        "Covariance of everything seen."
+        """Return the covariance of everything seen."""
+        check_whole("ddof", ddof, 0)
         if self.n <= ddof:
             raise UserError(
                 f"a covariance with ddof={ddof} needs more than {ddof} feature vectors; there are {self.n}"
@@ -75,26 +81,29 @@ class FeatureStatistics:
 
     @property
     def singular(self) -> bool:
-        "Whether there are too few vectors for a covariance of full rank: n of them span n - 1 dimensions at most."
+        """Tell whether a covariance lacks full rank for want of vectors: n of them span n - 1 dimensions."""
         return self.n == 0 or self.n - 1 < len(self.mean)
 
 # %% ../../nbs/metrics/50_frechet.ipynb #49836f23
-def save_statistics(statistics: FeatureStatistics, path):
-    "Write statistics as safetensors, atomically."
+def save_statistics(
+    statistics: FeatureStatistics,
+    path,  # a safetensors file
+):
+    """Write statistics, completely or not at all."""
     from safetensors.torch import save_file
 
     if statistics.n == 0:
         raise UserError("statistics are empty: there is nothing to save")
+    tensors = dict(mean=statistics.mean, scatter=statistics.scatter)
+    metadata = dict(n=str(statistics.n), clips=str(statistics.clips), tags=json.dumps(statistics.tags))
     with atomic_path(path) as temporary:
-        save_file(
-            dict(mean=statistics.mean, scatter=statistics.scatter),
-            temporary,
-            metadata=dict(n=str(statistics.n), clips=str(statistics.clips), tags=json.dumps(statistics.tags)),
-        )
+        save_file(tensors, temporary, metadata=metadata)
 
 
-def load_statistics(path) -> FeatureStatistics:
-    "The statistics that `save_statistics` wrote."
+def load_statistics(
+    path,  # as `save_statistics` wrote it
+) -> FeatureStatistics:
+    """Read statistics from a file."""
     from safetensors import safe_open
 
     try:
@@ -111,7 +120,7 @@ def load_statistics(path) -> FeatureStatistics:
 
 # %% ../../nbs/metrics/50_frechet.ipynb #182125b5
 def _factor(cov):
-    "$F$ with $FF^\\top$ = `cov`."
+    """Return $F$ with $FF^\\top$ = `cov`."""
     lower, failed = torch.linalg.cholesky_ex(cov)
     if not failed:
         return lower
@@ -119,34 +128,43 @@ def _factor(cov):
     return vectors * values.clamp(min=0).sqrt()
 
 
+def _check_covariance(name, cov):
+    """Refuse what is not symmetric or has negative variances, beyond rounding."""
+    tolerance = 1e-4 * cov.abs().max()
+    if (cov - cov.T).abs().max() > tolerance:
+        raise UserError(f"{name} is not symmetric, so it is no covariance")
+    if cov.diag().min() < -tolerance:
+        raise UserError(f"{name} has a variance of {cov.diag().min():.3g}, so it is no covariance")
+
+
 def frechet_distance(
-    mu1,
-    cov1,  # mean `d` and covariance `d d` of one set of features: tensors or arrays
-    mu2,
-    cov2,  # of the other
+    mu1,  # mean `d` of one set of features: tensor or array
+    cov1,  # its covariance `d d`
+    mu2,  # of the other set
+    cov2,
 ) -> float:  # the squared distance, at least 0
-    "Fréchet distance between two Gaussians, in float64."
+    """Return the Fréchet distance between two Gaussians, computed in float64."""
     mu1, cov1, mu2, cov2 = given = tuple(torch.as_tensor(a).double() for a in (mu1, cov1, mu2, cov2))
     d = mu1.numel()
-    if [a.shape for a in given] != [(d,), (d, d)] * 2:
+    if not d or [a.shape for a in given] != [(d,), (d, d)] * 2:
         raise UserError(
             f"shapes {[tuple(a.shape) for a in given]} do not fit; needed are (d,), (d, d), (d,), (d, d)"
         )
     for name, a in zip(("mu1", "cov1", "mu2", "cov2"), given):
         if not a.isfinite().all():
             raise UserError(f"{name} contains NaN or infinity")
-        if a.ndim == 2 and (a - a.T).abs().max() > 1e-4 * a.abs().max():
-            raise UserError(f"{name} is not symmetric, so it is no covariance")
+        if a.ndim == 2:
+            _check_covariance(name, a)
     factor = _factor(cov1)
     cross = torch.linalg.eigvalsh(factor.T @ cov2 @ factor).clamp(min=0).sqrt().sum()  # tr (cov1 cov2)^(1/2)
     return max(0.0, ((mu1 - mu2).square().sum() + cov1.trace() + cov2.trace() - 2 * cross).item())
 
 # %% ../../nbs/metrics/50_frechet.ipynb #60d33123
 def frechet_from_features(
-    a,
-    b,  # features `n d` of two sets
-) -> float:
-    "Fréchet distance between two sets of feature vectors, with unbiased covariances."
+    a,  # features `n d` of one set
+    b,  # of the other
+) -> float:  # the squared distance
+    """Return the Fréchet distance between two sets of feature vectors, with unbiased covariances."""
     sa = FeatureStatistics().update(a)
     sb = FeatureStatistics().update(b)
     return frechet_distance(sa.mean, sa.covariance(), sb.mean, sb.covariance())
@@ -156,7 +174,7 @@ def small_sample_bias(
     n: int,  # feature vectors in each of two sets
     d: int,  # their dimension
 ) -> float:  # relative to the features' total variance
-    "What two sets of n from one Gaussian with equal variances are apart, for n well above d."
+    """Return how far apart two sets of n from one Gaussian of equal variances are, for n well above d."""
     check_range("n", n, 1)
     check_range("d", d, 1)
     return (2 + (d + 1) / 2) / n
@@ -166,8 +184,10 @@ def principal_axes(
     reference: FeatureStatistics,  # of real features, as many as there are
     k: int,  # how many axes
 ) -> torch.Tensor:  # `d k`, orthonormal, the axis of largest variance first
-    "Directions in which the reference varies most."
-    check_range("k", k, 1, len(reference.mean))
+    """Return the directions in which the reference varies most."""
+    if reference.n == 0:
+        raise UserError("reference is empty: it has no axes")
+    check_whole("k", k, 1, len(reference.mean))
     return torch.linalg.eigh(reference.scatter).eigenvectors[:, -k:].flip(1)
 
 
@@ -175,9 +195,14 @@ def project(
     statistics: FeatureStatistics,  # of features of dimension d
     axes,  # `d k`, orthonormal
 ) -> FeatureStatistics:
-    "Statistics of the features' coordinates along the axes."
-    if axes.shape[0] != len(statistics.mean):
-        raise UserError(f"axes have {axes.shape[0]} dimensions, the features {len(statistics.mean)}")
-    return FeatureStatistics(**statistics.tags)._add(
-        statistics.n, statistics.clips, statistics.mean @ axes, axes.T @ statistics.scatter @ axes
-    )
+    """Return the statistics of the features' coordinates along the axes."""
+    if statistics.n == 0:
+        raise UserError("statistics are empty: there is nothing to project")
+    if axes.ndim != 2 or len(axes) != len(statistics.mean):
+        raise UserError(
+            f"axes have shape {tuple(axes.shape)}, the features {len(statistics.mean)} dimensions; "
+            "needed is (d, k)"
+        )
+    mean = statistics.mean @ axes
+    scatter = axes.T @ statistics.scatter @ axes
+    return FeatureStatistics(**statistics.tags)._add(statistics.n, statistics.clips, mean, scatter)

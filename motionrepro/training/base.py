@@ -828,7 +828,6 @@ def train_command(
     common = dict(progress=progress) | (dict(pool_length=pool_length) if pool_length else {})
     for t in TARGETS if target == "all" else (target,):
         _train_target(t, out, checkpoints / t, seed, device, steps=steps or STEPS[t], **common)
-        load_evaluator.cache_clear()  # the files may have changed
         for name, parts in PARTS.items():
             if parts[-1] == t:
                 _score(name, out, checkpoints, n, device)
