@@ -11,7 +11,7 @@ import torch
 from ..core import UserError, check_range
 from ..diffusion import LatentTrajectory
 
-# %% ../../nbs/reuse/40_residuals.ipynb #bd6a00da
+# %% ../../nbs/reuse/40_residuals.ipynb #c565161e
 def telescoping_error(
     trajectory: LatentTrajectory,
     residuals: torch.Tensor = None,  # `k-1 ... c h w`; the recorded ones if not given
@@ -20,32 +20,27 @@ def telescoping_error(
     residuals = trajectory.residuals if residuals is None else residuals
     sums = trajectory.partial_sums(residuals)
     error = (sums.double() - torch.stack(trajectory.latents).double()).abs()
-    rounding = (
-        torch.finfo(residuals.dtype).eps / 2 * (residuals.double().abs() + sums[1:].double().abs()).cumsum(0)
-    )
+    unit_roundoff = torch.finfo(residuals.dtype).eps / 2
+    rounding = unit_roundoff * (residuals.double().abs() + sums[1:].double().abs()).cumsum(0)
     return error, torch.cat([torch.zeros_like(rounding[:1]), rounding])
 
-# %% ../../nbs/reuse/40_residuals.ipynb #e427ca29
+# %% ../../nbs/reuse/40_residuals.ipynb #ef4e818f
 def _energy(latents):
-    "Energy per frequency `... h w` averaged over channels, and the radial frequency of each, `h w`."
+    "Return energy per frequency `... h w`, the mean over channels, and the radial frequency of each, `h w`."
     if latents.ndim < 3:
         raise UserError(f"latents have shape {tuple(latents.shape)}; needed is at least `c h w`")
     h, w = latents.shape[-2:]
-    energy = (
-        torch.fft.fft2(latents.to(torch.promote_types(latents.dtype, torch.float32)), norm="ortho")
-        .abs()
-        .square()
-        .mean(-3)
-    )
+    latents = latents.to(torch.promote_types(latents.dtype, torch.float32))
+    energy = torch.fft.fft2(latents, norm="ortho").abs().square().mean(-3)
     fy, fx = (torch.fft.fftfreq(n, dtype=torch.float64, device=latents.device) for n in (h, w))
     return energy, torch.hypot(fy[:, None], fx[None])
 
 
 def radial_spectrum(
     latents: torch.Tensor,  # `... c h w`, latents or pixels
-    per_wave: bool = False,  # mean energy of a ring's waves (flat for white noise) instead of their sum
+    per_wave: bool = False,  # the mean over a ring's waves (flat for white noise) instead of their sum
 ) -> tuple:  # frequencies `(k,)` in cycles per position, power `(..., k)`
-    "Power by radial frequency, averaged over channels; without `per_wave` it adds up to the mean square of the latents."
+    "Return power by radial frequency, the mean over channels; it adds up to the mean square."
     energy, radius = _energy(latents)
     h, w = radius.shape
     ring = (radius * min(h, w)).round().long().flatten()
@@ -54,13 +49,13 @@ def radial_spectrum(
     power = energy.flatten(-2) @ onto.to(energy)
     return radius.flatten() @ onto / count, power / (count.to(power) if per_wave else h * w)
 
-# %% ../../nbs/reuse/40_residuals.ipynb #b384bead
+# %% ../../nbs/reuse/40_residuals.ipynb #18dfb5c0
 def high_frequency_energy(
     latents: torch.Tensor,  # `... c h w`, latents or pixels
     cutoff: float = 0.25,  # cycles per position, in [0, 0.7]; waves along an axis reach 0.5
-    share: bool = True,  # of the energy of all waves; else the part of the mean square that lies above the cutoff
+    share: bool = True,  # of the energy of all waves; else the part of the mean square above the cutoff
 ) -> torch.Tensor:  # `(...)`, in [0, 1] for shares
-    "Energy above a radial frequency, as a share of what varies at all (0 for constant latents)."
+    "Return the energy above a radial frequency, as a share of what varies at all (0 for constant latents)."
     check_range("cutoff", cutoff, 0, 0.7)
     energy, radius = _energy(latents)
     varying = energy.clone()
@@ -69,10 +64,9 @@ def high_frequency_energy(
     high = (varying * (radius > cutoff).to(varying)).sum((-2, -1))
     if not share:
         return high / radius.numel()
-    rounding = (
-        torch.finfo(energy.dtype).eps ** 2 * radius.numel() * energy.sum((-2, -1))
-    )  # what the transform of a constant leaves
-    return torch.where(total > rounding, high / total.clamp(min=torch.finfo(energy.dtype).tiny), 0.0)
+    numbers = torch.finfo(energy.dtype)
+    left_of_constant = numbers.eps**2 * radius.numel() * energy.sum((-2, -1))  # by rounding
+    return torch.where(total > left_of_constant, high / total.clamp(min=numbers.tiny), 0.0)
 
 
 def white_noise_share(
@@ -80,16 +74,16 @@ def white_noise_share(
     width: int,  # positions
     cutoff: float = 0.25,  # cycles per position
 ) -> float:
-    "What `high_frequency_energy` is for white noise, on average: the share of waves above the cutoff."
+    "Return `high_frequency_energy` of white noise, on average: the share of waves above the cutoff."
     _, radius = _energy(torch.zeros(1, height, width))
     return (radius > cutoff).sum().item() / (height * width - 1)
 
-# %% ../../nbs/reuse/40_residuals.ipynb #78a7b56d
+# %% ../../nbs/reuse/40_residuals.ipynb #551ddfcd
 def expected_spectra(
     clean: torch.Tensor,  # energy of the clean latents for each wave or ring, any shape
     alpha_bar,  # share of the signal at step t, in [0, 1]
 ) -> tuple:  # of `z_t`, and of Wiener's guess of the clean latent; the shape of `clean`
-    "Spectrum of noisy latents in closed form, and that of the best linear guess of the clean ones."
+    "Return the spectra of noisy latents, in closed form, and of the best linear guess of the clean ones."
     check_range("alpha_bar", alpha_bar, 0, 1)
     noisy = alpha_bar * clean + 1 - alpha_bar
     return noisy, alpha_bar * clean**2 / noisy
