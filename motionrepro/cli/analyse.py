@@ -87,7 +87,8 @@ def analyse(
     if size is not None:
         check_range("size", size, 8, MOST_MATCHED)
     video = read_given_clip(clip, num_frames, interval, start, steps, seed)
-    from motionrepro.reuse.analysis import analyse_clip, draw_analysis
+    from motionrepro.figures.draw import draw_analysis
+    from motionrepro.reuse.analysis import analyse_clip
     from motionrepro.reuse.pipeline import DenoisingReusePipeline
     from motionrepro.diffusion import ddpm_scheduler
 

@@ -4,16 +4,20 @@
 
 # %% auto #0
 __all__ = ['draw_rows', 'draw_shares', 'constant_answer', 'share_row', 'value_row', 'draw_strips', 'draw_interval', 'value_rows',
-           'ablation_rows']
+           'ablation_rows', 'draw_analysis']
 
 # %% ../../nbs/figures/91_draw.ipynb #8be4d354
 from collections import Counter
 
 import matplotlib.pyplot as plt
 import torch
+from matplotlib.figure import Figure
 
 from ..claims.tables import MEASURES
+from ..core import atomic_path
 from ..data.world import sample_scene
+from ..reuse.analysis import ClipAnalysis
+from ..reuse.pipeline import ERRORS
 from ..studies.costs import ABLATIONS, QUALITY, values_of
 from ..studies.statistics import interval_text, mean_interval
 from ..studies.store import MOVES, Ways, average, cell, share
@@ -267,3 +271,58 @@ def ablation_rows(stored: Ways) -> list:  # for `save_table`
             )
         )
     return rows
+
+# %% ../../nbs/figures/91_draw.ipynb #be5f0358
+def _draw_pairs(ax, timesteps, values, colour, label):
+    "Draw values `s pairs`: a thin line for each pair and a thick one for their mean."
+    ax.plot(timesteps, values, color=colour, lw=0.5, alpha=0.4)
+    ax.plot(timesteps, values.mean(1), color=colour, lw=1.5, label=label)
+
+
+def _position_centres(pixels, positions):
+    "Return the pixel coordinates of the centres of positions along one axis."
+    return (torch.arange(positions) + 0.5) * pixels / positions - 0.5
+
+
+def _draw_frames(axs, analysis):
+    "Draw the frames of the last pair, with arrows in the second from where things come."
+    flow = analysis.flow[-1]
+    for ax, frame in zip(axs, analysis.pairs[-1]):
+        ax.imshow(analysis.video[frame].permute(1, 2, 0))
+        ax.set_title(f"frame {frame}", size=8)
+        ax.axis("off")
+    x = _position_centres(analysis.video.shape[-1], flow.shape[-1])
+    y = _position_centres(analysis.video.shape[-2], flow.shape[-2])
+    look = dict(color="white", edgecolor="black", linewidth=0.4, width=0.008)
+    axs[1].quiver(x, y, *flow, angles="xy", scale_units="xy", scale=1, pivot="tip", **look)
+
+
+def _mark_step(ax, analysis):
+    "Mark the suggested step in curves over timesteps, and set out their axes."
+    ax.axvline(analysis.switch_step, color="black", ls=":", lw=1, label=f"t* = {analysis.switch_step:g}")
+    ax.set_xlim(max(analysis.timesteps), 0)
+    ax.set_xlabel("t", size=8)
+    ax.tick_params(labelsize=7)
+    below = dict(loc="upper center", bbox_to_anchor=(0.5, -0.2))  # curves go anywhere above
+    ax.legend(fontsize=7, ncols=3, frameon=False, **below)
+
+
+def draw_analysis(
+    analysis: ClipAnalysis,
+    path,  # .png
+    title: str = "",  # above the picture
+):
+    "Write a picture of an analysis."
+    figure = Figure(figsize=(11, 3.3), layout="constrained")
+    first, last, nmi, error = figure.subplots(1, 4, width_ratios=(3, 3, 4, 4))
+    _draw_frames((first, last), analysis)
+    _draw_pairs(nmi, analysis.timesteps, analysis.nmi, "C0", "NMI with the step before")
+    for name, colour, label in (("step_relative", "C1", "step"), ("surrogate_relative", "C3", "sum")):
+        _draw_pairs(error, analysis.timesteps, analysis.errors[..., ERRORS.index(name)], colour, label)
+    nmi.set_title("mutual information (NMI)", size=8)
+    error.set_title("relative transformation error", size=8)
+    for ax in (nmi, error):
+        _mark_step(ax, analysis)
+    figure.suptitle(f"{title}\n{analysis.how}" if title else analysis.how, size=8)
+    with atomic_path(path) as p:
+        figure.savefig(p, dpi=150, facecolor="white")

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 
 from ..core import UserError, check_range, check_whole
+from ..temporal.adapter import as_written
 
 # %% ../../nbs/reuse/41_matrices.ipynb #a75cc89d
 def _inverse_norm(name, features):
@@ -645,7 +646,8 @@ def decoder_features(
     try:
         for block in blocks:
             hooks.append(modules[block].register_forward_hook(keep_output_of(block)))
-        yield features
+        with as_written(unet):  # compiled code would not see the hooks
+            yield features
     finally:
         for hook in hooks:
             hook.remove()
