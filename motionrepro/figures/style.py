@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ID', 'VERDICTS', 'use_style', 'figures_folder', 'output_path', 'save_figure', 'save_gif', 'table_cell',
-           'markdown_table', 'html_table', 'Table', 'show_table', 'save_table']
+           'markdown_table', 'html_table', 'Table', 'show_table', 'save_table', 'shown_verdict', 'unjudged_row']
 
 # %% ../../nbs/figures/90_style.ipynb #e2e3f52c
 import html
@@ -152,3 +152,19 @@ def save_table(
         seconds=seconds,
     )
     return table
+
+# %% ../../nbs/figures/90_style.ipynb #5b0f3c1e
+def shown_verdict(verdict: str) -> str:
+    """Return the verdict, or `smoke` where the profile computes on too little to judge."""
+    return "smoke" if figure_settings().name == "smoke" else verdict
+
+
+def unjudged_row(
+    what: str,  # what was measured
+    ours,  # number, text, or a list of them
+    n,  # number of samples; None where nothing was sampled
+    seed=None,  # or a list of seeds
+    paper=None,  # the paper's value, if it has one
+) -> dict:  # for `save_table`
+    """Make a row that judges nothing."""
+    return dict(what=what, paper=paper, ours=ours, verdict="no claim", n=n, seed=seed)
