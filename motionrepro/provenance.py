@@ -234,10 +234,17 @@ def _live_definition(thing) -> tuple:
     return statements, vars(sys.modules[thing.__module__])
 
 
+def _own_names(statement) -> set:
+    """Collect the names that a definition binds itself: arguments and local variables."""
+    nodes = list(ast.walk(statement))
+    stored = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    return stored | {n.arg for n in nodes if isinstance(n, ast.arg)}
+
+
 def _live_uses(statements: list, names: dict) -> Iterator:
     """Yield the functions and classes that a live definition uses, and its constants as text."""
     used = set().union(*(_used_names(_Normaliser().visit(copy.deepcopy(s))) for s in statements))
-    for name in sorted(used):
+    for name in sorted(used - set().union(*map(_own_names, statements))):
         value = names.get(name)
         if inspect.isfunction(value) or inspect.isclass(value):
             if value.__module__.split(".")[0] in ("__main__", "motionrepro"):
