@@ -7,7 +7,7 @@ __all__ = ['PROFILES', 'Profile', 'figure_settings', 'checkout', 'results_of']
 
 # %% ../nbs/03_profiles.ipynb #fb58c552
 import os
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .core import UserError, assets_path
@@ -58,7 +58,7 @@ def figure_settings(
             f"the paper profile needs real clips, and MOTIONREPRO_DATA={data!r} is not a folder",
             "set MOTIONREPRO_DATA to a folder of videos, or use the tiny profile",
         )
-    return Profile(**asdict(PROFILES[name]) | dict(data=data))
+    return replace(PROFILES[name], data=data)
 
 # %% ../nbs/03_profiles.ipynb #0e2e4b85
 def checkout() -> Path:

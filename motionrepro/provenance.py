@@ -104,6 +104,7 @@ class _Module:
     """Hold a module's top-level definitions and imports, read from its file."""
 
     name: str
+    is_package: bool = False
     definitions: dict = field(default_factory=dict)  # name -> statements that define it
     imports: dict = field(default_factory=dict)  # name -> (module, name in it, or "" for the module itself)
 
@@ -143,12 +144,12 @@ def _read_module(name: str):
         return None
     if spec is None or not spec.origin or not spec.origin.endswith(".py"):
         return None
-    module = _Module(name)
+    module = _Module(name, is_package=spec.submodule_search_locations is not None)
     tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
     statements = list(tree.body)
     for statement in statements:
         if isinstance(statement, (ast.Import, ast.ImportFrom)):
-            found = _imported(statement, name, is_package=spec.submodule_search_locations is not None)
+            found = _imported(statement, name, module.is_package)
             module.imports |= {bound: (source, there) for bound, source, there in found}
         elif isinstance(statement, (ast.If, ast.Try)):
             statements += [s for s in ast.iter_child_nodes(statement) if isinstance(s, ast.stmt)]
@@ -161,8 +162,10 @@ def _read_module(name: str):
 def _used_names(node) -> set:
     """Collect the names that a tree reads, and `a.b` where `a` is a name."""
     names = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
-    dotted = (n for n in ast.walk(node) if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name))
-    return names | {f"{n.value.id}.{n.attr}" for n in dotted}
+    for attribute in ast.walk(node):
+        if isinstance(attribute, ast.Attribute) and isinstance(attribute.value, ast.Name):
+            names.add(f"{attribute.value.id}.{attribute.attr}")
+    return names
 
 
 def _find(module: str, name: str, package: str):
@@ -179,26 +182,24 @@ def _find(module: str, name: str, package: str):
     return None
 
 
-def _bindings(module: str, statement) -> dict:
+def _bindings(read: _Module, statement) -> dict:
     """Map names to where a module, and the statement itself, import them from."""
-    spec = importlib.util.find_spec(module)
-    found = dict(_read_module(module).imports)
+    found = dict(read.imports)
     for node in ast.walk(statement):
         if isinstance(node, (ast.Import, ast.ImportFrom)):
-            inside = _imported(node, module, is_package=spec.submodule_search_locations is not None)
+            inside = _imported(node, read.name, read.is_package)
             found |= {bound: (source, there) for bound, source, there in inside}
     return found
 
 
-def _uses(statement, normal, module: str) -> Iterator:
+def _uses(statement, normal, read: _Module) -> Iterator:
     """Yield what a definition uses inside its package, each as `_find` gives it."""
-    package = module.split(".")[0]
-    read = _read_module(module)
-    imports = _bindings(module, statement)
+    package = read.name.split(".")[0]
+    imports = _bindings(read, statement)
     for used in _used_names(normal):
         head, _, attribute = used.partition(".")
         if head in read.definitions:
-            yield module, head, read.definitions[head]
+            yield read.name, head, read.definitions[head]
         elif head in imports and imports[head][0].split(".")[0] == package:
             source, there = imports[head]
             whole = f"{source}.{there}" if there else source
@@ -213,10 +214,12 @@ def _uses(statement, normal, module: str) -> Iterator:
 def _analysed(module: str, name: str) -> tuple:
     """Normalise a definition and list what it uses: (text, ((module, name), ...))."""
     texts, uses = [], []
-    for statement in _read_module(module).definitions[name]:
+    read = _read_module(module)
+    assert read is not None  # `_find` has read it
+    for statement in read.definitions[name]:
         normal = _Normaliser().visit(copy.deepcopy(statement))
         texts.append(_spell(normal))
-        uses += [(where, what) for where, what, _ in _uses(statement, normal, module)]
+        uses += [(where, what) for where, what, _ in _uses(statement, normal, read)]
     return "\n".join(texts), tuple(sorted(set(uses)))
 
 # %% ../nbs/02_provenance.ipynb #409842c6
@@ -227,7 +230,7 @@ def _live_definition(thing) -> tuple:
         functions = [f for f in vars(thing).values() if inspect.isfunction(f)]
         fields = getattr(thing, "__dataclass_fields__", {}).values()
         text += repr([(f.name, str(f.type), repr(f.default)) for f in fields])
-    statements = [ast.Expr(ast.Constant(text))]
+    statements: list = [ast.Expr(ast.Constant(text))]
     for function in functions:
         with contextlib.suppress(OSError):  # what `dataclass` made has no source
             statements.append(ast.parse(textwrap.dedent(inspect.getsource(function))).body[0])
@@ -323,7 +326,7 @@ def _feed(digest, thing):
             digest.update(file.name.encode())
             digest.update(file.read_bytes())
     else:
-        value = asdict(thing) if is_dataclass(thing) else thing
+        value = asdict(thing) if is_dataclass(thing) and not isinstance(thing, type) else thing
         digest.update(json.dumps(value, sort_keys=True).encode())
 
 
