@@ -23,14 +23,8 @@ from motionrepro.backbones import CONTEXT, Backbone, load_backbone
 from motionrepro.core import generator
 from motionrepro.provenance import save_result
 from motionrepro.reuse.mtn import MotionTransformationNetwork
-from motionrepro.reuse.pipeline import (
-    DenoisingReuseConfig,
-    DenoisingReusePipeline,
-    RawMotion,
-    ReuseState,
-    nearest_timestep,
-    start_latents,
-)
+from motionrepro.reuse.handover import RawMotion, ReuseState, start_latents
+from motionrepro.reuse.pipeline import DenoisingReuseConfig, DenoisingReusePipeline, nearest_timestep
 from motionrepro.temporal.adapter import sd_unet
 
 TARGET_SHARE = 0.95
@@ -170,10 +164,10 @@ def matrices(network, side, frames, references, steps, device, auto=False):
             chooser = ReuseState()
             for k in range(steps):
                 chooser.observe(network, features, 999 - k, seen, pairs, (latents[0], latents[1]))
-        motion = (
-            state.motion(network) if given else network.predict([*state.motion(network)], frames - references)
-        )
-        return start_latents(motion, latents[0, :, references:], latents[1, :, 0], latents[2, :, 0])
+        matrices = state.motion_matrices(network)
+        if not given:
+            matrices = network.predict([*matrices], frames - references)
+        return start_latents(matrices, latents[0, :, references:], latents[1, :, 0], latents[2, :, 0])
 
     return peak(run, device)
 

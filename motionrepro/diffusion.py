@@ -111,8 +111,16 @@ def set_timesteps(
     device=None,  # of the timesteps
 ):  # the scheduler
     "Set a scheduler's timesteps, refusing schedules that cannot work."
-    check_whole("num_inference_steps", num_inference_steps, 1, scheduler.config.num_train_timesteps)
+    trained = scheduler.config.num_train_timesteps
+    check_whole("num_inference_steps", num_inference_steps, 1, trained)
     scheduler.set_timesteps(num_inference_steps, device=device)
+    highest = scheduler.timesteps.max().item()
+    if highest >= trained:
+        raise UserError(
+            f"num_inference_steps={num_inference_steps} begins at timestep {highest} with this "
+            f"{type(scheduler).__name__}; the base knows 0 to {trained - 1}",
+            "take one step less, or a scheduler with steps_offset=0 or timestep_spacing='trailing'",
+        )
     if scheduler.config.prediction_type == "epsilon" and signal_power(scheduler, 0) == 0:
         raise UserError(
             f"scheduler={type(scheduler).__name__} begins without signal (zero terminal SNR), "

@@ -65,18 +65,7 @@ B19 = Check(
     _show_edits,
     (
         edited_clips,
-        *(
-            f"motionrepro.reuse.pipeline:{name}"
-            for name in (
-                "start_latents",
-                "late_places",
-                "RawMotion",
-                "ReuseState",
-                "_Choices",
-                "_GivenClips",
-                "_Phases",
-            )
-        ),
+        "motionrepro.reuse.pipeline:DenoisingReusePipeline",
     ),
 )
 

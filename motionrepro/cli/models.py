@@ -106,7 +106,8 @@ def describe_reuse(
     chosen = asked == "auto"
     config = replace(pipe.reuse, switch_step=asked if chosen else taken)
     which = ""
-    if chosen and made.timesteps.index(taken) == max(pipe.choices(config, made.timesteps)):
+    looked_at = 0 if made.errors is None else made.errors.shape[1]  # steps down to the last candidate
+    if chosen and made.timesteps.index(taken) == looked_at:
         which = ", the last one that it may choose"
     elif not chosen and asked != taken:
         which = f", the step of this schedule that is nearest to {asked:g}"

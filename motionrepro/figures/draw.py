@@ -18,7 +18,7 @@ from ..core import atomic_path
 from ..data.world import sample_scene
 from .style import unjudged_row
 from ..reuse.analysis import ClipAnalysis
-from ..reuse.pipeline import ERRORS
+from ..reuse.handover import ERRORS
 from ..studies.costs import ABLATIONS, QUALITY, values_of
 from ..studies.statistics import interval_text, mean_interval
 from ..studies.store import MOVES, Ways, average, cell, share

@@ -6,11 +6,15 @@
 __all__ = ['ClipAnalysis', 'analyse_clip']
 
 # %% ../../nbs/reuse/48_analysis.ipynb #baa0e0c8
+import copy
 from dataclasses import dataclass
 
 import torch
 
-from .pipeline import ERRORS, DenoisingReusePipeline, as_clip, late_places
+from ..diffusion import set_timesteps
+from .editing import as_clip, late_places
+from .handover import ERRORS, choose_switch_step, switch_candidates
+from .pipeline import DenoisingReusePipeline
 
 # %% ../../nbs/reuse/48_analysis.ipynb #d464172e
 def _without_nan(numbers):
@@ -66,10 +70,11 @@ def analyse_clip(
     video = as_clip("video", video, 2)
     pairs = [(0, j) for j in range(1, len(video))] if pairs is None else pairs
     config = pipe.adaptive
-    timesteps = pipe.timesteps(num_inference_steps)
-    choices = pipe.choices(config, timesteps)
+    scheduler = set_timesteps(copy.deepcopy(pipe.scheduler), num_inference_steps)
+    timesteps = scheduler.timesteps.tolist()
+    candidates = switch_candidates(config, scheduler, pipe.dss)
     network = pipe.network(config)
-    late = late_places(pipe._schedule(num_inference_steps))
+    late = late_places(scheduler)
     state = pipe.state
     flows = []
     for k, _ in pipe.watch(video, prompt, pairs=pairs, num_inference_steps=num_inference_steps, **options):
@@ -77,11 +82,18 @@ def analyse_clip(
             of_this_step = [network.probabilities(s.like).flow()[0] for s in state.surrogates]
             flows.append(torch.stack(of_this_step))
         if k == len(timesteps) - 1:  # the state is empty when the loop has ended
-            chosen = pipe.chosen(config, timesteps, choices)[0].item()
+            switch_index = choose_switch_step(config, scheduler, candidates, state, pipe.dss).item()
             nmi = torch.stack(state.statistics)[:, 0, :, -1]
             errors = torch.stack(state.errors)[:, 0]
     pixels_per_position = video.shape[-1] / flows[0].shape[-1]
     flow = torch.stack(flows).mean(0) * pixels_per_position
     return ClipAnalysis(
-        video, pairs, timesteps, nmi.cpu(), errors.cpu(), timesteps[chosen], flow.cpu(), pipe.how(config)
+        video,
+        pairs,
+        timesteps,
+        nmi.cpu(),
+        errors.cpu(),
+        timesteps[switch_index],
+        flow.cpu(),
+        pipe.how(config),
     )

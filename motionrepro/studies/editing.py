@@ -29,8 +29,9 @@ from motionrepro.data.world import (
     render_frame,
     sample_scene,
 )
+from ..reuse.editing import LATE
 from ..reuse.mtn import SMALL
-from ..reuse.pipeline import LATE, DenoisingReuseConfig, DenoisingReusePipeline, nearest_timestep
+from ..reuse.pipeline import DenoisingReuseConfig, DenoisingReusePipeline, nearest_timestep
 from .consistency import load_clips
 from .statistics import mean_interval
 from .store import shipped_parts, weights_fingerprint

@@ -35,15 +35,15 @@ from ..profiles import checkout
 from ..provenance import code_hash, fingerprint, save_result
 from ..reuse.dss import DenoisingStepSelector, optimal_switch_step
 from ..reuse.mtn import MotionTransformationNetwork
-from motionrepro.reuse.pipeline import (
+from motionrepro.reuse.handover import (
     ERRORS,
     DenoisingReuseConfig,
-    DenoisingReusePipeline,
     RawMotion,
     ReuseState,
     nearest_timestep,
     start_latents,
 )
+from ..reuse.pipeline import DenoisingReusePipeline
 from .ablations import Judges, real_axes, references, score_clips
 from .store import Ways, load_ways, selects_step, stored_values, ways_file
 from ..temporal.motion import motion_from_prompt, world_normalizer
@@ -292,18 +292,6 @@ class SwitchingStudy:
         return Path(self.checkpoints) / "switching" / self.base / f"{name}-{self.seed}.pt"
 
 # %% ../../nbs/studies/73_switching.ipynb #d55014d0
-_WHOLE = (
-    DenoisingReusePipeline,
-    MotionAdaptivePipeline,
-)  # how they are loaded does not matter, what a call does, does
-_PARTS = (
-    *(
-        c
-        for c in DenoisingReusePipeline.__mro__
-        if c.__module__.startswith("motionrepro") and c not in _WHOLE
-    ),
-    *(c.__call__ for c in _WHOLE),
-)
 MADE_BY = (
     make_clips,
     reuse_scores,
@@ -312,7 +300,8 @@ MADE_BY = (
     references,
     real_axes,
     start_latents,
-    *_PARTS,
+    DenoisingReusePipeline,
+    MotionAdaptivePipeline,
     RawMotion,
     ReuseState,
     MotionTransformationNetwork,
