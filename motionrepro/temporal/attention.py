@@ -47,8 +47,9 @@ def sinusoids(
     channels: int,  # sines first, then cosines
 ) -> torch.Tensor:  # `max_frames c`
     "Make the encoding of frames that a block starts with."
-    frequency = torch.linspace(SLOWEST, FASTEST, (channels + 1) // 2)
-    angle = torch.arange(max_frames)[:, None] * frequency
+    frames = torch.arange(max_frames)
+    frequency = torch.linspace(SLOWEST, FASTEST, (channels + 1) // 2, device=frames.device)
+    angle = frames[:, None] * frequency
     return torch.cat([angle.sin(), angle.cos()], 1)[:, :channels]
 
 # %% ../../nbs/temporal/32_attention.ipynb #c11a710f
