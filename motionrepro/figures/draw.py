@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 import torch
 from matplotlib.figure import Figure
 
-from ..claims.tables import MEASURES
+from ..claims.paper_a import MEASURES
 from ..core import atomic_path
 from ..data.world import sample_scene
 from .style import unjudged_row
