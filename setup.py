@@ -1,4 +1,5 @@
 """Packaging for motionrepro; everything it says is read from settings.ini."""
+
 import configparser
 from pathlib import Path
 

@@ -39,9 +39,12 @@ def main():
     args = parser.parse_args()
     if args.quick:
         args.side, args.repeats = min(args.side, 32), 5
-    draw = lambda key, c: torch.randn(
-        args.batch, c, args.side, args.side, generator=generator("bench matrices", key)
-    ).to(args.device)
+
+    def draw(key, c):
+        return torch.randn(
+            args.batch, c, args.side, args.side, generator=generator("bench matrices", key)
+        ).to(args.device)
+
     src = draw("src", args.channels)
     dst = draw("dst", args.channels)
     residual = draw("residual", 4)

@@ -64,7 +64,10 @@ def main():
     steps = min(args.steps, 60) if args.quick else args.steps
     matrices = sequence(steps, args.size)
     labels = {name: [intervals(m, args.bins).astype(name) for m in matrices] for name in ("int64", "int32")}
-    loop = lambda f, labels: np.array([f(a, b) for a, b in zip(labels, labels[1:])])
+
+    def loop(f, labels):
+        return np.array([f(a, b) for a, b in zip(labels, labels[1:])])
+
     runs = {
         OURS: lambda: nmi_curve(matrices, bins=args.bins).numpy(),
         "scikit-learn, int64": lambda: loop(normalized_mutual_info_score, labels["int64"]),

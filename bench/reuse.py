@@ -111,7 +111,10 @@ def speed(cases, repeats, device):
 
 def summary(case, made, times):
     """One case's numbers; medians of ratios within a turn."""
-    ratios = lambda over, under: [a / b for a, b in zip(times[over], times[under])]
+
+    def ratios(over, under):
+        return [a / b for a, b in zip(times[over], times[under])]
+
     found = ratios("framewise", "reuse")
     ideal = made.ideal_speedup
     measured, reachable, whole = (
@@ -147,7 +150,10 @@ def matrices(network, side, frames, references, steps, device, auto=False):
     at a step that is given or chosen."""
     given = references == 1
     seen = frames if given else references
-    draw = lambda k, c, n: torch.randn(seen, c, n, n, generator=generator("bench reuse", k)).to(device)
+
+    def draw(k, c, n):
+        return torch.randn(seen, c, n, n, generator=generator("bench reuse", k)).to(device)
+
     features = {6: draw(6, 640, side // 2), 8: draw(8, 640, side)}
     latents = torch.randn(3, 1, frames, 4, side, side, generator=generator("latents")).to(device)
     pairs = (
@@ -197,11 +203,15 @@ def main():
         args.steps, args.side, args.repeats = 5, 16, 1
     begin = time.perf_counter()
     tiny = load_backbone("tiny", device=args.device)
-    case = lambda backbone, *numbers: dict(
-        zip(
-            ("backbone", "latent", "clips", "frames", "references", "steps", "guidance"), (backbone, *numbers)
+
+    def case(backbone, *numbers):
+        return dict(
+            zip(
+                ("backbone", "latent", "clips", "frames", "references", "steps", "guidance"),
+                (backbone, *numbers),
+            )
         )
-    )
+
     if args.quick:
         speeds = speed([case(tiny, 8, 2, 4, 2, args.steps, 1.0)], args.repeats, args.device)
     else:

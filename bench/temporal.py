@@ -101,9 +101,10 @@ def measure(name, args):
     gpu = args.device == "cuda"
     clips, frames, side = (2, 8, 64) if gpu else (1, 8, 8) if name == "tiny" else (1, 2, 8)
     unet = base_unet(name, args.device, torch.float16 if gpu else torch.float32)
-    draw = lambda key, *shape: torch.randn(*shape, generator=generator("bench temporal", key)).to(
-        unet.device, unet.dtype
-    )
+
+    def draw(key, *shape):
+        return torch.randn(*shape, generator=generator("bench temporal", key)).to(unet.device, unet.dtype)
+
     given = (
         draw("latents", clips, frames, 4, side, side),
         500,
@@ -143,7 +144,10 @@ def measure(name, args):
 
 def report(name, v):
     """Print one base's numbers; whether each target is met or missed by all of the middle half."""
-    show = lambda r: f"{r['median']:.2f} ({r['lower']:.2f} to {r['upper']:.2f})"
+
+    def show(r):
+        return f"{r['median']:.2f} ({r['lower']:.2f} to {r['upper']:.2f})"
+
     print(
         f"{name}: {v['clips']} clips of {v['frames']} frames, {v['side']} x {v['side']} latents; "
         + ", ".join(f"{m} {n:,} parameters" for m, n in v["parameters"].items())

@@ -22,16 +22,17 @@ def trainers():
     """One function `(folder, steps, pool_length)` for each target, with the recipe's own batches and sizes."""
     tiny = backbones.load_backbone("tiny")
     parts = dict(vae=tiny.vae, text_encoder=tiny.text_encoder, tokenizer=tiny.tokenizer)
-    unet = lambda size, start=None: (
-        lambda folder, steps, pool_length: recipes.train_unet(
+
+    def unet(size, start=None):
+        return lambda folder, steps, pool_length: recipes.train_unet(
             folder, steps=steps, size=size, start=start, pool_length=pool_length, progress=False, **parts
         )
-    )
-    plain = lambda train, *given: (
-        lambda folder, steps, pool_length: train(
+
+    def plain(train, *given):
+        return lambda folder, steps, pool_length: train(
             folder, *given, steps=steps, pool_length=pool_length, progress=False
         )
-    )
+
     return {
         "vae": plain(recipes.train_vae),
         "text": plain(recipes.train_text, tiny.tokenizer),
