@@ -1,6 +1,7 @@
 """The Fréchet distance beside the two formulas in common use, in one process: python bench/frechet.py
 
-Targets at 2,048 dimensions and full rank: at least 8 times as fast as scipy's matrix square root, and equal to 1e-6.
+Targets at 2,048 dimensions and full rank: at least 8 times as fast as scipy's matrix square root, and equal
+to 1e-6.
 """
 
 import argparse
@@ -52,7 +53,10 @@ def moments(n, d, seed):
 
 
 def measure(n, d, repeats, seed):
-    """Values and seconds of every formula; one after the other in each repeat, so that a busy machine slows all of them."""
+    """Measure values and seconds of every formula.
+
+    In each repeat the formulas run one after the other, so that a busy machine slows all of them.
+    """
     given = moments(n, d, seed)
     seconds = {name: [] for name in FORMULAS}
     values = {}
@@ -115,7 +119,8 @@ def main():
         else None
     )
     print(
-        f"target at 2048 dimensions and full rank, {TARGET_RATIO} times as fast and equal to {TARGET_DIFFERENCE:g}: "
+        f"target at 2048 dimensions and full rank, {TARGET_RATIO} times as fast "
+        f"and equal to {TARGET_DIFFERENCE:g}: "
         + {True: "met", False: "missed", None: "not measured at this size"}[met]
     )
     save_result(

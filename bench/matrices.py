@@ -1,7 +1,9 @@
 """Motion matrices in windowed and in dense storage, side by side in one run: memory and time.
 
-    python bench/matrices.py            # 64 x 64 positions, 128 channels, radius 8; writes results/bench/matrices.json
+    python bench/matrices.py            # 64 x 64 positions, 128 channels, radius 8
     python bench/matrices.py --quick    # 32 x 32 positions, writes nothing
+
+Without --quick the results go to results/bench/matrices.json.
 
 Peaks are counted from every allocation that torch makes on the way, the features not included.
 """
@@ -58,26 +60,30 @@ def main():
     start = time.perf_counter()
     values = {}
     for task, run in tasks.items():
-        times = in_turns({name: functools.partial(run, name) for name in storages}, args.repeats, args.device)
-        values[task] = dict(
-            seconds=times, bytes={name: peak(lambda: run(name), args.device) for name in storages}
-        )
+        runs = {name: functools.partial(run, name) for name in storages}
+        times = in_turns(runs, args.repeats, args.device)
+        values[task] = dict(seconds=times, bytes={name: peak(runs[name], args.device) for name in storages})
     values["stored"] = dict(
         bytes={name: m.values.numel() * m.values.element_size() for name, m in carry.items()}
     )
     print(
-        f"motion matrices of {args.side} x {args.side} positions, {args.channels} channels, radius {args.radius}, {args.batch} pairs, {args.device}, "
+        f"motion matrices of {args.side} x {args.side} positions, {args.channels} channels, "
+        f"radius {args.radius}, {args.batch} pairs, {args.device}, "
         f"{torch.get_num_threads()} threads"
     )
     for task, v in values.items():
         v["smaller"] = v["bytes"]["dense"] / v["bytes"]["windowed"]
-        line = f"{task:>14}: {v['bytes']['dense'] / 2**20:7.2f} MB dense, {v['bytes']['windowed'] / 2**20:6.2f} MB windowed, {v['smaller']:5.1f} times smaller"
+        line = (
+            f"{task:>14}: {v['bytes']['dense'] / 2**20:7.2f} MB dense, "
+            f"{v['bytes']['windowed'] / 2**20:6.2f} MB windowed, {v['smaller']:5.1f} times smaller"
+        )
         if "seconds" in v:
             ratios = [d / w for d, w in zip(v["seconds"]["dense"], v["seconds"]["windowed"])]
             v["seconds"] = {name: statistics.median(s) for name, s in v["seconds"].items()}
             v["faster"] = dict(median=statistics.median(ratios), lowest=min(ratios), highest=max(ratios))
             line += (
-                f"; {v['seconds']['dense'] * 1e3:8.2f} ms dense, {v['seconds']['windowed'] * 1e3:7.2f} ms windowed, "
+                f"; {v['seconds']['dense'] * 1e3:8.2f} ms dense, "
+                f"{v['seconds']['windowed'] * 1e3:7.2f} ms windowed, "
                 f"{v['faster']['median']:5.1f} times faster ({min(ratios):.1f} to {max(ratios):.1f})"
             )
         print(line)
@@ -86,7 +92,8 @@ def main():
         v["smaller"] >= TARGET_SMALLER and v["faster"]["median"] >= TARGET_FASTER for v in made
     )
     print(
-        f"target at 64 x 64 positions, 128 channels and radius 8, {TARGET_SMALLER} times smaller and {TARGET_FASTER} times faster to make: "
+        f"target at 64 x 64 positions, 128 channels and radius 8, {TARGET_SMALLER} times smaller "
+        f"and {TARGET_FASTER} times faster to make: "
         + (
             ("met" if met else "missed")
             if (args.side, args.channels, args.radius) == (64, 128, 8)

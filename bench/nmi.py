@@ -1,4 +1,4 @@
-"""NMI along a sequence of motion matrices: this package, scikit-learn, and a plain count, side by side in one run.
+"""NMI along a sequence of motion matrices: this package, scikit-learn and a plain count, in one run.
 
     python bench/nmi.py            # 1000 steps of 256 x 256 entries; writes results/bench/nmi.json
     python bench/nmi.py --quick    # 60 steps, writes nothing
@@ -86,20 +86,22 @@ def main():
     difference = max(float(np.abs(found[OURS] - other).max()) for other in found.values())
     ratios = {name: [theirs / ours for theirs, ours in zip(s, seconds[OURS])] for name, s in seconds.items()}
     print(
-        f"NMI of {steps} matrices of {args.size} x {args.size} and their neighbours, {torch.get_num_threads()} threads, median of {args.repeats}"
+        f"NMI of {steps} matrices of {args.size} x {args.size} and their neighbours, "
+        f"{torch.get_num_threads()} threads, median of {args.repeats}"
     )
     for name, s in seconds.items():
         print(
-            f"{name:>22}: {statistics.median(s):8.3f} s, {statistics.median(s) / (steps - 1) * 1e6:8.1f} us per pair, "
-            f"{statistics.median(ratios[name]):6.1f} times ours ({min(ratios[name]):.1f} to {max(ratios[name]):.1f})"
+            f"{name:>22}: {statistics.median(s):8.3f} s, "
+            f"{statistics.median(s) / (steps - 1) * 1e6:8.1f} us per pair, "
+            f"{statistics.median(ratios[name]):6.1f} times ours "
+            f"({min(ratios[name]):.1f} to {max(ratios[name]):.1f})"
         )
-    ratio = statistics.median(
-        ratios["scikit-learn, int64"]
-    )  # int64 is what numpy.digitize and numpy.searchsorted return
+    # int64 is what numpy.digitize and numpy.searchsorted return
+    ratio = statistics.median(ratios["scikit-learn, int64"])
     met = ratio >= TARGET_RATIO and difference <= TARGET_DIFFERENCE
     print(
-        f"largest difference {difference:.1e}; target, {TARGET_RATIO} times as fast as scikit-learn (int64) and equal to {TARGET_DIFFERENCE:g}: "
-        + ("met" if met else "missed")
+        f"largest difference {difference:.1e}; target, {TARGET_RATIO} times as fast as scikit-learn (int64) "
+        f"and equal to {TARGET_DIFFERENCE:g}: " + ("met" if met else "missed")
     )
     if args.quick:
         return

@@ -1,12 +1,21 @@
-"""Denoising reuse against frame-wise denoising in one run: measured speed-up beside the ideal one, and the memory of the motion matrices.
+"""Denoising reuse against frame-wise denoising in one run: speed-up and memory.
 
-    python bench/reuse.py               # tiny and SD 1.5's size (random weights, small latents); 64 x 64 positions; writes results/bench/reuse.json
+    python bench/reuse.py               # tiny, and Stable Diffusion 1.5's size; 64 x 64 positions
     python bench/reuse.py --quick       # tiny alone, few steps, 16 x 16 positions; writes nothing
 
-Frame-wise denoising takes its frames in the same two batches as reuse does, so that what is compared is steps and not batch sizes; all frames in one batch
-is timed beside it. The ideal formula counts frames, as if a UNet's call cost nothing of its own, and it costs a lot where batches are small: weights are read for a
-few frames. One clip at a time missed the aim for that reason, and that is measured still; beside it several clips are made at a time, as the tables do. The UNet's calls of both are timed
-alone too, without a pipeline around them. Peaks count every allocation that torch makes on the way, the features not included.
+Without --quick the results go to results/bench/reuse.json. At Stable Diffusion 1.5's size the weights are
+random and the latents small.
+
+The measured speed-up stands beside the ideal one. Frame-wise denoising takes its frames in the same two
+batches as reuse does, so that steps are compared and not batch sizes. All frames in one batch are timed too.
+
+The ideal formula counts frames, as if a UNet's call cost nothing of its own. Where batches are small, a call
+costs a lot: the weights are read for a few frames only. One clip at a time misses the target for that reason
+and is measured still; beside it several clips are made at a time, as for the tables. The UNet's calls of
+both methods are also timed alone, without a pipeline around them.
+
+Memory is that of the motion matrices. Peaks count every allocation that torch makes on the way, the features
+not included.
 """
 
 import argparse
@@ -33,7 +42,10 @@ TARGET_SMALLER = 10
 
 
 def random_sd15(device):
-    """Stable Diffusion 1.5's UNet with random weights, and a text encoder of its width; tokenizer and VAE are tiny's."""
+    """Build Stable Diffusion 1.5's UNet and a text encoder of its width, both with random weights.
+
+    Tokenizer and VAE are tiny's.
+    """
     tiny = load_backbone("tiny", device=device)
     text = CLIPTextModel(
         CLIPTextConfig(
@@ -56,7 +68,11 @@ def random_sd15(device):
 
 
 def ways(backbone, latent, clips, frames, references, steps, guidance):
-    """What is timed, `name -> function`: reuse, frame-wise denoising in the same batches, all frames in one batch, and the UNet's calls of the first two alone."""
+    """Return what is timed, `name -> function`.
+
+    That is reuse, frame-wise denoising in the same batches, all frames in one batch, and the UNet's calls of
+    the first two alone.
+    """
     pipe = DenoisingReusePipeline.from_pretrained(backbone, adapter=None, mtn=None, dss=None)
     pipe.set_progress_bar_config(disable=True)
     pipe.scheduler = diffusers.DDIMScheduler.from_config(pipe.scheduler.config)
@@ -97,7 +113,10 @@ def ways(backbone, latent, clips, frames, references, steps, guidance):
 
 
 def speed(cases, repeats, device):
-    """Speed-ups of each case, `dict(backbone, latent, clips, frames, references, steps, guidance)`; all cases and all their ways take turns."""
+    """Measure the speed-ups of each case; all cases and all their ways take turns.
+
+    A case is `dict(backbone, latent, clips, frames, references, steps, guidance)`.
+    """
     tasks = [ways(**case) for case in cases]
     made = [task["reuse"]() for task in tasks]
     times = in_turns(
@@ -136,8 +155,10 @@ def summary(case, made, times):
         seconds={name: statistics.median(t) for name, t in times.items()},
     )
     print(
-        "{backbone}, {latent} x {latent} latents, {clips} clips of {frames} frames, {references} references, {steps} steps: ideal {ideal:.2f}, measured {measured:.2f} "
-        "({lowest:.2f} to {highest:.2f}), {share:.3f} of it; the UNet's calls alone {reachable:.2f}, measured {share_of_reachable:.3f} of that; "
+        "{backbone}, {latent} x {latent} latents, {clips} clips of {frames} frames, {references} references, "
+        "{steps} steps: ideal {ideal:.2f}, measured {measured:.2f} ({lowest:.2f} to {highest:.2f}), "
+        "{share:.3f} of it; the UNet's calls alone {reachable:.2f}, "
+        "measured {share_of_reachable:.3f} of that; "
         "{against_one_batch:.2f} against all frames in one batch".format(**result),
         flush=True,
     )
@@ -146,8 +167,11 @@ def summary(case, made, times):
 
 @torch.no_grad()
 def matrices(network, side, frames, references, steps, device, auto=False):
-    """The matrices' part of a run at SD 1.5's size: all steps of the references, then the start of the later frames; one reference is an edit of a given clip,
-    at a step that is given or chosen."""
+    """Run the matrices' part at Stable Diffusion 1.5's size and return its peak in bytes.
+
+    All steps of the references come first, then the start of the later frames. One reference stands for an
+    edit of a given clip, at a step that is given or chosen.
+    """
     given = references == 1
     seen = frames if given else references
 
@@ -240,14 +264,14 @@ def main():
             ("edit, raw features", raw, 1, False),
             ("edit, raw features, step chosen", raw, 1, True),
         ):
-            steps = min(
-                args.steps, 5 if references > 1 else 2
-            )  # the peak does not grow with them: at most one surrogate and one matrix of a pair are alive
+            # the peak does not grow with the steps: at most one surrogate and one matrix of a pair are alive
+            steps = min(args.steps, 5 if references > 1 else 2)
             memory[f"{name}, {kind}"] = found = matrices(
                 network, args.side, 16, references, steps, args.device, auto
             )
             print(
-                f"{name}, {kind}, {args.side} x {args.side} positions, 16 frames, blocks 6 and 8, {steps} steps: peak {found / 2**20:.0f} MB",
+                f"{name}, {kind}, {args.side} x {args.side} positions, 16 frames, blocks 6 and 8, "
+                f"{steps} steps: peak {found / 2**20:.0f} MB",
                 flush=True,
             )
     smaller = {

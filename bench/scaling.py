@@ -1,10 +1,14 @@
-"""How cost grows: reuse against frame-wise denoising with the number of frames, motion matrices with the number of positions; exponents are fitted.
+"""How cost grows with the number of frames and of positions; exponents are fitted.
 
-    python bench/scaling.py             # tiny with up to 64 frames, matrices with up to 96 x 96 positions; writes results/bench/scaling.json
+    python bench/scaling.py             # up to 64 frames of tiny, matrices of up to 96 x 96 positions
     python bench/scaling.py --quick     # a few small sizes; writes nothing
 
-An exponent is the slope of a line through logarithms of medians. Reuse costs R T + (F - R) t* calls, which is a line in F with an offset, so its exponent lies
-below 1 and tends to it with more frames. All sizes take turns. A dense matrix has N entries for each of N positions, a windowed one (2 r + 1)^2 at most.
+Without --quick the results go to results/bench/scaling.json. Reuse and frame-wise denoising are measured by
+the number of frames, motion matrices by the number of positions.
+
+An exponent is the slope of a line through logarithms of medians. Reuse costs R T + (F - R) t* calls. That is
+a line in F with an offset, so its exponent lies below 1 and tends to it with more frames. All sizes take
+turns. A dense matrix has N entries for each of N positions, a windowed one (2 r + 1)^2 at most.
 """
 
 import argparse
@@ -32,7 +36,10 @@ def exponent(sizes, costs):
 
 @torch.no_grad()
 def positions(sides, repeats, device):
-    """Seconds and bytes to make a matrix between two frames and to carry a latent along it, dense and windowed, by number of positions."""
+    """Measure matrices by number of positions, dense and windowed.
+
+    Seconds and bytes are those of making a matrix between two frames and carrying a latent along it.
+    """
 
     def made(side, window):
         source, target, latent = (

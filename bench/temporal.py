@@ -1,10 +1,13 @@
-"""Paper A's temporal blocks beside AnimateDiff's motion modules on the same frozen base, in one run: time and memory.
+"""Time and memory of paper A's temporal blocks beside AnimateDiff's motion modules, on the same frozen base.
 
-    python bench/temporal.py                 # tiny, and Stable Diffusion 1.5's size with random weights; writes results/bench/temporal.json
+    python bench/temporal.py                 # tiny, and Stable Diffusion 1.5's size with random weights
     python bench/temporal.py --bases tiny --repeats 3 --output /tmp/temporal.json
 
-Targets: our modules add at most a quarter of the forward time that AnimateDiff's add, and at most a tenth to the bare UNet's.
-A frozen UNet alone has no backward pass; beside a training step stands one of the bare UNet with a gradient for its input.
+Without --output the results go to results/bench/temporal.json.
+
+Targets: our modules add at most a quarter of the forward time that AnimateDiff's add, and at most a tenth to
+the bare UNet's. A frozen UNet alone has no backward pass; beside a training step stands one of the bare UNet
+with a gradient for its input.
 """
 
 import argparse
@@ -171,7 +174,8 @@ def report(name, v):
         for name, most in goals.items()
     }
     print(
-        f"   target: adds {show(v['forward']['added'])} of what AnimateDiff adds, at most {TARGET_ADDED}: {aims['added']}; "
+        f"   target: adds {show(v['forward']['added'])} of what AnimateDiff adds, "
+        f"at most {TARGET_ADDED}: {aims['added']}; "
         f"{show(v['forward']['total'])} of the bare time, at most {TARGET_TOTAL:.2f}: {aims['total']}"
     )
     return aims
@@ -186,7 +190,8 @@ def main():
         "--repeats",
         type=int,
         default=41,
-        help="forward passes take turns that often, at least 2, steps a third of it; medians and quartiles count",
+        help="forward passes take turns that often, at least 2, steps a third of it; "
+        "medians and quartiles count",
     )
     parser.add_argument(
         "--device",

@@ -1,7 +1,7 @@
-"""How long the shipped models would take to train on this machine, projected from short runs: python bench/training.py
+"""How long the shipped models would take to train here, from short runs: python bench/training.py
 
-A training's time is linear in its steps and in the scenes it draws beforehand, so three short runs of each recipe tell
-both slopes and the constant. Run it on a machine that does nothing else.
+A training's time is linear in its steps and in the scenes it draws beforehand, so three short runs of each
+recipe tell both slopes and the constant. Run it on a machine that does nothing else.
 """
 
 import argparse
@@ -19,7 +19,7 @@ TARGET_MINUTES = {"tiny": 100, "tiny-128": 180}  # the second comes on top of th
 
 
 def trainers():
-    """One function `(folder, steps, pool_length)` for each target, with the recipe's own batches and sizes."""
+    """Return one function `(folder, steps, pool_length)` for each target, with its own batches and sizes."""
     tiny = backbones.load_backbone("tiny")
     parts = dict(vae=tiny.vae, text_encoder=tiny.text_encoder, tokenizer=tiny.tokenizer)
 
@@ -86,7 +86,8 @@ def main():
             / 60,
         )
         print(
-            f"{name:>10}: {s['per_step']:.3f} s a step x {recipes.STEPS[name]:6}, {1000 * s['per_scene']:.2f} ms a scene x {recipes.SCENES[name]:6}: "
+            f"{name:>10}: {s['per_step']:.3f} s a step x {recipes.STEPS[name]:6}, "
+            f"{1000 * s['per_scene']:.2f} ms a scene x {recipes.SCENES[name]:6}: "
             f"{values[name]['minutes']:5.1f} minutes",
             flush=True,
         )
@@ -97,7 +98,8 @@ def main():
     met = {name: total[name] <= TARGET_MINUTES[name] for name in total}
     for name in total:
         print(
-            f"{name}: {total[name]:.0f} minutes projected; target, {TARGET_MINUTES[name]}: {'met' if met[name] else 'missed'}"
+            f"{name}: {total[name]:.0f} minutes projected; "
+            f"target, {TARGET_MINUTES[name]}: {'met' if met[name] else 'missed'}"
         )
     save_result(
         args.output,

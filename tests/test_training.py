@@ -21,7 +21,8 @@ def loss(model, step, random):
 
 torch.manual_seed(0)
 model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.SiLU(), torch.nn.Linear(8, 1))
-train(model, loss, TrainConfig(steps=200, lr=.01, precision="fp32", checkpoint_seconds=0.), sys.argv[1], device="cpu", progress=False)
+config = TrainConfig(steps=200, lr=.01, precision="fp32", checkpoint_seconds=0.)
+train(model, loss, config, sys.argv[1], device="cpu", progress=False)
 torch.save(model.state_dict(), sys.argv[1] + "/final.pt")
 """
 
