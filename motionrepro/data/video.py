@@ -94,13 +94,14 @@ def check_target(
 def write_video(
     path,  # .gif, .mp4 or .png (frames side by side); replaced if it exists
     frames: torch.Tensor,  # `f c h w`, a floating type, 3 channels, pixels in [0, 1]
-    fps: float = 8,  # frames per second, above 0; at most 50 for GIF, whose clock ticks in hundredths of a second
+    fps: float = 8,  # frames per second, above 0; at most 50 for GIF, whose clock ticks every 10 ms
 ):
     "Write a clip, completely or not at all."
     suffix = check_target(path, fps)
     if frames.ndim != 4 or frames.shape[1] != 3 or not frames.numel() or not frames.is_floating_point():
         raise UserError(
-            f"frames have shape {tuple(frames.shape)} and dtype {frames.dtype}; they must be `f 3 h w` of a floating type"
+            f"frames have shape {tuple(frames.shape)} and dtype {frames.dtype}; "
+            f"they must be `f 3 h w` of a floating type"
         )
     low, high = (x.item() for x in frames.float().aminmax())
     if not (low >= -1e-3 and high <= 1 + 1e-3):
@@ -295,7 +296,8 @@ def read_clip(
         at = f" from frame {first}" if first else ""
         rate = f" at {fps:g} per second" if fps else ""
         raise VideoError(
-            f"{path}: too short, {num_frames} frames at interval {interval}{at} need {first + span} frames{rate}, "
+            f"{path}: too short, {num_frames} frames at interval {interval}{at} "
+            f"need {first + span} frames{rate}, "
             f"it has {len(candidates)}",
             "ask for fewer frames or a smaller interval",
         )
@@ -353,7 +355,10 @@ VIDEO_SUFFIXES = frozenset(
 def list_videos(
     source,  # a folder (searched with all its subfolders), a file, or a list of both
 ) -> dict:  # name -> path; names from a folder are relative to it
-    "The video files of a source: of folders those with a suffix of `VIDEO_SUFFIXES`, sorted; files in any case."
+    """The video files of a source.
+
+    Of folders these are the files with a suffix of `VIDEO_SUFFIXES`, sorted. Files are taken in any case.
+    """
     if isinstance(source, (list, tuple)):
         found = {}
         for one in source:
@@ -396,7 +401,10 @@ def read_clips(
 
 # %% ../../nbs/data/11_video.ipynb #a15acd3c
 class VideoFolder(torch.utils.data.IterableDataset):
-    "One clip of every usable file per epoch: dictionaries of `video` `f c h w` in [0, 1], `path`, `start` and `fps`."
+    """One clip of every usable file per epoch.
+
+    An item is a dictionary of `video` `f c h w` in [0, 1], `path`, `start` and `fps`.
+    """
 
     def __init__(
         self,
@@ -464,7 +472,8 @@ class VideoFolder(torch.utils.data.IterableDataset):
             yield dict(video=clip.video, path=clip.path, start=clip.indices[0], fps=clip.fps)
         if (self._reasons[:, 0] > 0).all():  # the last worker to finish sees all of them
             raise VideoError(
-                f"none of {len(names)} files has a usable clip; the first: {next(iter(self.skipped.values()))}"
+                f"none of {len(names)} files has a usable clip; "
+                f"the first: {next(iter(self.skipped.values()))}"
             )
 
 # %% ../../nbs/data/11_video.ipynb #56ce4f24

@@ -163,7 +163,10 @@ def sample_scene(
     check_whole("seed", seed, 0)
     _check_word("split", split, SPLITS)
     rng = _rng(seed, split, index)
-    pick = lambda options, p=None: options[int(rng.choice(len(options), p=p))]
+
+    def pick(options, p=None):
+        return options[int(rng.choice(len(options), p=p))]
+
     s = dict(
         subject=pick(SHAPES) if rng.random() < 0.75 else f"digit {pick(DIGITS)}",
         colour=pick(tuple(COLOURS)),
@@ -203,7 +206,8 @@ def sample_scene(
     s["digit"] = fixed.get("digit", int(examples[which % len(examples)]))
     if s["digit"] not in examples:
         raise UserError(
-            f"digit={s['digit']!r} is no example of {s['subject']!r} in the {split} split; there are {', '.join(map(str, examples[:5]))}, ..."
+            f"digit={s['digit']!r} is no example of {s['subject']!r} in the {split} split; "
+            f"there are {', '.join(map(str, examples[:5]))}, ..."
         )
     return Scene(num_frames=num_frames, **s)
 
@@ -233,7 +237,10 @@ def unknown_words(
 
 # %% ../../nbs/data/10_world.ipynb #a2c85d04
 def _regular(x, y, corners, outer, inner):
-    "Distance to a star polygon around the origin with alternating radii: the largest over its edges, by folding."
+    """Distance to a star polygon around the origin with alternating radii.
+
+    It is the largest over the polygon's edges, found by folding.
+    """
     angle = np.pi / corners
     a = np.arctan2(x, -y)
     a = np.abs((a + angle) % (2 * angle) - angle)  # fold into one half spike, which points up
@@ -267,7 +274,10 @@ def _shape_distance(
         return _regular(x, y, 5, 1.15 * r, 0.5 * r)
     if name == "ring":
         return np.abs(np.hypot(x, y) - 0.74 * r) - 0.25 * r
-    box = lambda w, h: np.maximum(np.abs(x) - w, np.abs(y) - h)
+
+    def box(w, h):
+        return np.maximum(np.abs(x) - w, np.abs(y) - h)
+
     return np.minimum(box(r, 0.3 * r), box(0.3 * r, r))  # cross
 
 # %% ../../nbs/data/10_world.ipynb #4a1e0f2d
@@ -390,7 +400,10 @@ def render(
     size: int = 64,  # height and width in pixels, a multiple of 8
     with_flow: bool = True,  # flow costs half the time
 ) -> dict:
-    "The whole clip: `video`, `flow`, `valid`, `caption`, `frame_difference` (raw motion score) and the `scene`."
+    """The whole clip: `video`, `flow`, `valid`, `caption`, `frame_difference` and the `scene`.
+
+    `frame_difference` is the raw motion score.
+    """
     _check_size(size)
     frames = range(scene.num_frames)
     video = (
@@ -434,7 +447,10 @@ def _check_index(index, length):
 
 
 class World(torch.utils.data.Dataset):
-    "Clips of the world by index; `video` `f c h w` in [0, 1], `flow`, `valid`, `caption`, `frame_difference`."
+    """Clips of the world by index.
+
+    An item has `video` `f c h w` in [0, 1], `flow`, `valid`, `caption` and `frame_difference`.
+    """
 
     def __init__(
         self,
@@ -531,8 +547,10 @@ def load_all(
             for k in items[0]
         }
 
+    def join(parts):
+        if isinstance(parts[0], torch.Tensor):
+            return torch.cat(parts)
+        return [x for part in parts for x in part]
+
     batches = list(torch.utils.data.DataLoader(dataset, batch_size=64, num_workers=workers, collate_fn=merge))
-    join = lambda parts: (
-        torch.cat(parts) if isinstance(parts[0], torch.Tensor) else [x for part in parts for x in part]
-    )
     return {k: join([b[k] for b in batches]) for k in batches[0]}

@@ -347,7 +347,7 @@ def fastest(
     frames: list,  # numbers
     positions: int,  # along a side
 ) -> int:
-    """Compute how many positions the world's fastest motion covers from the first frame to the last, rounded up."""
+    """Count the positions, rounded up, that the world's fastest motion covers from first to last frame."""
     return math.ceil((frames[-1] - frames[0]) * max(map(max, SPEEDS.values())) * positions)
 
 

@@ -311,7 +311,10 @@ def way_and_seed(file: Path) -> tuple:  # name of a way, seed
 def load_ways(
     folder=None,  # of results; None takes `results_of("switching")`
 ) -> Ways:
-    """Load all ways of the first base that was measured, as far as they agree with the one that reuses nothing."""
+    """Load all ways of the first base that was measured.
+
+    Only those are kept that agree with the one that reuses nothing.
+    """
     base, files = ways_files(folder)
     found = {way_and_seed(file): read_json(file) for file in files}
     found = {key: file for key, file in found.items() if key[1] in SEEDS}
@@ -359,7 +362,10 @@ def average(
 def in_common(
     rows: dict,  # label -> points by seed
 ) -> dict:
-    """Keep only seeds that all rows share which have any: FID and FVD vary more between seeds than between methods."""
+    """Keep only seeds that all rows share which have any.
+
+    FID and FVD vary more between seeds than between methods.
+    """
     seeds = [set(points) for points in rows.values() if points]
     shared = set.intersection(*seeds) if seeds else set()
     return {label: {s: p for s, p in points.items() if s in shared} for label, points in rows.items()}
