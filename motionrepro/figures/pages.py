@@ -30,7 +30,6 @@ from motionrepro.core import (
     write_json,
 )
 from .style import ID, Table, html_table, markdown_table, table_cell
-from .style import save_figure, save_gif, save_table, show_table  # noqa: F401
 from ..profiles import Profile, checkout, figure_settings
 from ..provenance import provenance
 
