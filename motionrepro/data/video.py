@@ -22,22 +22,29 @@ import torch
 from ..core import UserError, atomic_path, check_range, check_whole, generator
 
 # %% ../../nbs/data/11_video.ipynb #a98eed9e
-def _encode(path, pictures, codec, fps, pix_fmt, options=None):
-    "Write `av.VideoFrame`s as a video stream."
-    pictures = list(pictures)
+def _frames(pixels):
+    """Yield bytes `f h w 3` as `av.VideoFrame`s."""
+    for picture in pixels:
+        yield av.VideoFrame.from_ndarray(picture, format="rgb24")
+
+
+def _encode(path, frames, codec, fps, pix_fmt, options=None):
+    """Write `av.VideoFrame`s as a video stream."""
+    frames = list(frames)
+    rate = Fraction(fps).limit_denominator(1001)
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(
-            codec, rate=Fraction(fps).limit_denominator(1001), options=options or {}
-        )
-        stream.width, stream.height, stream.pix_fmt = pictures[0].width, pictures[0].height, pix_fmt
-        for i, picture in enumerate(pictures):
-            picture.pts = i
-            container.mux(stream.encode(picture))
+        stream = container.add_stream(codec, rate=rate, options=options or {})
+        stream.width = frames[0].width
+        stream.height = frames[0].height
+        stream.pix_fmt = pix_fmt
+        for i, frame in enumerate(frames):
+            frame.pts = i
+            container.mux(stream.encode(frame))
         container.mux(stream.encode())
 
-
+# %% ../../nbs/data/11_video.ipynb #f81a064f
 def _write_gif(path, pixels, fps):
-    "One palette for all frames."
+    """Write a GIF with one palette for all frames."""
     from PIL import Image
 
     f, h, w, _ = pixels.shape
@@ -45,30 +52,24 @@ def _write_gif(path, pixels, fps):
     colours = np.array(image.getpalette("RGB"), dtype=np.uint8).reshape(-1, 3)
     palette = np.full((256, 4), 255, dtype=np.uint8)  # alpha, red, green, blue
     palette[: len(colours), 1:] = colours
-    _encode(
-        path,
-        (av.VideoFrame.from_ndarray((i, palette), format="pal8") for i in np.asarray(image).reshape(f, h, w)),
-        "gif",
-        fps,
-        "pal8",
-    )
+    numbers = np.asarray(image).reshape(f, h, w)
+    frames = (av.VideoFrame.from_ndarray((n, palette), format="pal8") for n in numbers)
+    _encode(path, frames, "gif", fps, "pal8")
 
 
 def _write_mp4(path, pixels, fps):
-    "H.264 if this FFmpeg has x264, else MPEG-4."
+    """Write H.264 if this FFmpeg has x264, else MPEG-4."""
     _, h, w, _ = pixels.shape
     if h % 2 or w % 2:
         raise UserError(f"{w} x {h} pixels: MP4 needs an even width and height", "write a GIF, or crop a row")
-    codec, options = (
-        ("libx264", dict(crf="12")) if "libx264" in av.codecs_available else ("mpeg4", dict(qscale="2"))
-    )
-    _encode(
-        path, (av.VideoFrame.from_ndarray(p, format="rgb24") for p in pixels), codec, fps, "yuv420p", options
-    )
+    if "libx264" in av.codecs_available:
+        _encode(path, _frames(pixels), "libx264", fps, "yuv420p", dict(crf="12"))
+    else:
+        _encode(path, _frames(pixels), "mpeg4", fps, "yuv420p", dict(qscale="2"))
 
 
 def _write_png(path, pixels, fps):
-    "All frames side by side; `fps` has no meaning there."
+    """Write all frames side by side; `fps` has no meaning there."""
     from PIL import Image
 
     Image.fromarray(np.concatenate(list(pixels), axis=1)).save(path)
@@ -81,50 +82,41 @@ def check_target(
     path,  # file to be written
     fps: float = 8,  # frames per second it shall play at
 ) -> str:  # its suffix, which decides the format
-    "Stop before anything is computed, if a clip cannot be written like this."
+    """Stop before anything is computed, if a clip cannot be written like this."""
     suffix = Path(path).suffix.lower()
     if suffix not in WRITERS:
-        raise UserError(
-            f"{path}: cannot write {suffix or 'a file without suffix'}", f"use one of {', '.join(WRITERS)}"
-        )
+        found = suffix or "a file without suffix"
+        raise UserError(f"{path}: cannot write {found}", f"use one of {', '.join(WRITERS)}")
     check_range("fps", fps, 0.01, 50 if suffix == ".gif" else 1000)
     return suffix
 
 
 def write_video(
     path,  # .gif, .mp4 or .png (frames side by side); replaced if it exists
-    frames: torch.Tensor,  # `f c h w`, a floating type, 3 channels, pixels in [0, 1]
-    fps: float = 8,  # frames per second, above 0; at most 50 for GIF, whose clock ticks every 10 ms
+    frames: torch.Tensor,  # `f 3 h w`, a floating type, pixels in [0, 1]
+    fps: float = 8,  # frames per second; at most 50 for GIF, whose clock ticks in hundredths of a second
 ):
-    "Write a clip, completely or not at all."
+    """Write a clip, completely or not at all."""
     suffix = check_target(path, fps)
     if frames.ndim != 4 or frames.shape[1] != 3 or not frames.numel() or not frames.is_floating_point():
         raise UserError(
             f"frames have shape {tuple(frames.shape)} and dtype {frames.dtype}; "
-            f"they must be `f 3 h w` of a floating type"
+            "they must be `f 3 h w` of a floating type"
         )
     low, high = (x.item() for x in frames.float().aminmax())
     if not (low >= -1e-3 and high <= 1 + 1e-3):
         raise UserError(f"frames range from {low:.3g} to {high:.3g}; pixels must lie in [0, 1]")
-    pixels = (
-        (frames.detach().float().clamp(0, 1) * 255)
-        .round()
-        .byte()
-        .permute(0, 2, 3, 1)
-        .contiguous()
-        .cpu()
-        .numpy()
-    )
+    pixels = (frames.detach().float().clamp(0, 1) * 255).round().byte()
     with atomic_path(path) as temporary:
-        WRITERS[suffix](temporary, pixels, fps)
+        WRITERS[suffix](temporary, pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy(), fps)
 
 # %% ../../nbs/data/11_video.ipynb #d99a20f9
 class VideoError(UserError):
-    "A file that has no usable clip; the message names the file and the reason."
+    """Say which file has no usable clip, and why."""
 
 
 def _file(path):
-    "The path, if there is a file."
+    """Return the path, if there is a file."""
     path = Path(path)
     if not path.exists():
         raise VideoError(f"{path}: no such file", "check the path")
@@ -138,7 +130,7 @@ COVER = av.stream.Disposition.attached_pic  # cover art is a stream of one pictu
 
 @contextlib.contextmanager
 def _open(path):
-    "Container and first video stream of a file; cover art is none."
+    """Yield container and first video stream of a file; cover art is none."""
     try:
         with av.open(str(_file(path).resolve())) as container:
             streams = [s for s in container.streams.video if not s.disposition & COVER]
@@ -152,7 +144,7 @@ def _open(path):
 def decode_frames(
     path,  # video file
 ):  # yields `av.VideoFrame`s in the order of display
-    "The frames of a file; a `VideoError` at the first damaged one."
+    """Decode the frames of a file; raise a `VideoError` at the first damaged one."""
     n = 0
     with _open(path) as (container, stream):
         try:
@@ -169,14 +161,14 @@ def frame_times(
     path,  # video file
     whole: bool = True,  # decode all of it; False trusts the container
 ) -> np.ndarray:  # `(frames,)` seconds, NaN where the file does not tell
-    "When each frame is shown; the first at the file's own start, usually 0."
+    """Return when each frame is shown; the first at the file's own start, usually 0."""
     stat = _file(path).stat()
     return _frame_times(str(path), whole, (stat.st_size, stat.st_mtime_ns)).copy()
 
 
 @functools.lru_cache(maxsize=10_000)
 def _frame_times(path, whole, version):
-    "`frame_times`, remembered per `version` of the file."
+    """Read the times of frames, remembered per `version` of the file."""
     if whole:
         times = [frame.time for frame in decode_frames(path)]
     else:
@@ -195,7 +187,7 @@ def _frame_times(path, whole, version):
 def mean_rate(
     times: np.ndarray,  # `(frames,)` seconds
 ) -> float:  # frames per second, NaN if unknown
-    "The file's own frame rate, by its time stamps."
+    """Return the file's own frame rate, by its time stamps."""
     span = times[-1] - times[0] if len(times) > 1 else 0.0
     return (len(times) - 1) / span if span > 0 else float("nan")
 
@@ -204,7 +196,7 @@ def resample(
     times: np.ndarray,  # `(frames,)` seconds, ascending
     fps: float,  # frames per second wanted
 ) -> np.ndarray:  # indices into `times`
-    "Indices of the frames nearest to the moments $t_0 + k$ / `fps`."
+    """Return indices of the frames nearest to the moments $t_0 + k$ / `fps`."""
     due = times[0] + np.arange(int((times[-1] - times[0]) * fps + 0.1) + 1) / fps  # time stamps are rounded
     after = np.searchsorted(times, due).clip(1, max(len(times) - 1, 1))
     nearer_before = due - times[after - 1] <= times[after.clip(max=len(times) - 1)] - due
@@ -212,7 +204,7 @@ def resample(
 
 
 def _candidates(path, times, fps):
-    "Indices of the file's frames that a clip is made of, before `start` and `interval`."
+    """Return indices of the file's frames that a clip is made of, before `start` and `interval`."""
     if fps is None or not len(times):
         return np.arange(len(times))
     rate = mean_rate(times)
@@ -224,10 +216,27 @@ def _candidates(path, times, fps):
 
 # %% ../../nbs/data/11_video.ipynb #2b3d5218
 def _picture(frame):
-    "A decoded frame as `c h w` in [0, 1], upright."
-    pixels = torch.from_numpy(frame.to_ndarray(format="rgb24"))
-    turns = round(getattr(frame, "rotation", 0) / 90) % 4  # older PyAV does not know
-    return pixels.rot90(turns).permute(2, 0, 1).float() / 255
+    """Return a decoded frame as `3 h w` in [0, 1], upright."""
+    # The matrix is asked of the converted copy: a frame that was asked refers to itself and would keep its
+    # decoder's buffers until they are garbage; freed in a forked worker, these wait for threads it lacks.
+    frame = frame.reformat(format="rgb24")
+    pixels = torch.from_numpy(frame.to_ndarray())
+    shown = frame.side_data.get("DISPLAYMATRIX")
+    if shown is not None:
+        pixels = _displayed(pixels, np.frombuffer(bytes(shown), dtype=np.int32))
+    return pixels.permute(2, 0, 1).float() / 255
+
+
+def _displayed(pixels, matrix):
+    """Return pixels `h w 3` as a display matrix, `a b u c d v x y w` row by row, says that they are shown."""
+    a, b, _, c, d = matrix[:5].tolist()
+    across, down = a, d
+    if abs(b) > abs(a):  # columns become rows
+        pixels = pixels.transpose(0, 1)
+        across, down = c, b
+    if across < 0:
+        pixels = pixels.flip(1)
+    return pixels.flip(0) if down < 0 else pixels
 
 
 def fit(
@@ -235,20 +244,31 @@ def fit(
     size,  # (height, width) in pixels
     crop="center",  # resize the shorter side and keep the middle; None squeezes the whole picture into `size`
 ) -> torch.Tensor:  # `f c *size`
-    "Pictures at another size."
+    """Return pictures at another size."""
+    height, width = _check_size(size)
     h, w = pictures.shape[-2:]
-    scale = max(size[0] / h, size[1] / w)
-    full = size if crop is None else (max(size[0], round(h * scale)), max(size[1], round(w * scale)))
+    full = (height, width)
+    if crop is not None:
+        scale = max(height / h, width / w)
+        full = (max(height, round(h * scale)), max(width, round(w * scale)))
     if full != (h, w):
         pictures = torch.nn.functional.interpolate(pictures, size=full, mode="bilinear", antialias=True)
-    top = (full[0] - size[0]) // 2
-    left = (full[1] - size[1]) // 2
-    return pictures[..., top : top + size[0], left : left + size[1]]
+    top = (full[0] - height) // 2
+    left = (full[1] - width) // 2
+    return pictures[..., top : top + height, left : left + width]
+
+
+def _check_size(size):
+    """Return (height, width) of a pair, or of a number for both."""
+    sides = size if isinstance(size, (tuple, list)) else (size, size)
+    if len(sides) != 2:
+        raise UserError(f"size={size!r} must be a whole number or a pair (height, width)")
+    return tuple(check_whole("size", side, 1) for side in sides)
 
 # %% ../../nbs/data/11_video.ipynb #42e7250c
 @dataclass(frozen=True)
 class Clip:
-    "Frames of a video file."
+    """Frames of a video file."""
 
     video: torch.Tensor  # `f c h w`, pixels in [0, 1]
     path: str  # the file
@@ -259,7 +279,7 @@ class Clip:
 
 
 def _check_options(num_frames, interval, size, fps, start, crop):
-    "(height, width) or None, if all of these are what `read_clip` says."
+    """Return (height, width) or None, if all of these are what `read_clip` says."""
     check_whole("num_frames", num_frames, 1)
     check_whole("interval", interval, 1)
     if fps is not None:
@@ -268,14 +288,49 @@ def _check_options(num_frames, interval, size, fps, start, crop):
         raise UserError(f"crop={crop!r} must be 'center' or None")
     if not isinstance(start, torch.Generator) and start != "random":
         check_whole("start", start, 0)
-    if size is None:
-        return None
-    sides = size if isinstance(size, (tuple, list)) else (size, size)
-    if len(sides) != 2:
-        raise UserError(f"size={size!r} must be a whole number or a pair (height, width)")
-    return tuple(check_whole("size", side, 1) for side in sides)
+    return None if size is None else _check_size(size)
+
+# %% ../../nbs/data/11_video.ipynb #faa146c4
+def _choose_frames(path, times, num_frames, interval, fps, start):
+    """Return the indices of a clip's frames, or raise a `VideoError` if the file is too short."""
+    candidates = _candidates(path, times, fps)
+    drawn = isinstance(start, (str, torch.Generator))
+    first = 0 if drawn else start
+    span = (num_frames - 1) * interval + 1
+    room = len(candidates) - span - first
+    if room < 0:
+        at = f" from frame {first}" if first else ""
+        rate = f" at {fps:g} per second" if fps else ""
+        raise VideoError(
+            f"{path}: too short, {num_frames} frames at interval {interval}{at} "
+            f"need {first + span} frames{rate}, it has {len(candidates)}",
+            "ask for fewer frames or a smaller interval",
+        )
+    if drawn:
+        source = start if isinstance(start, torch.Generator) else None
+        first = int(torch.randint(room + 1, (), generator=source))
+    return candidates[first : first + span : interval].tolist()
 
 
+def _read_pictures(path, indices, size, crop, promised):
+    """Return the frames of these indices as `f 3 h w`."""
+    wanted = set(indices)
+    pictures = {}
+    for i, frame in enumerate(decode_frames(path)):
+        if i in wanted:
+            pictures[i] = _picture(frame) if size is None else fit(_picture(frame)[None], size, crop)[0]
+            h, w = pictures[indices[0]].shape[1:]
+            height, width = pictures[i].shape[1:]
+            if (height, width) != (h, w):
+                raise VideoError(
+                    f"{path}: its frames change from {w} x {h} to {width} x {height} pixels at frame {i}",
+                    "convert it to one size, or read it at a given size",
+                )
+        if i == indices[-1]:
+            return torch.stack([pictures[i] for i in indices])
+    raise VideoError(f"{path}: ends after {i + 1} frames, its index promises {promised}")
+
+# %% ../../nbs/data/11_video.ipynb #5bda09ed
 def read_clip(
     path,  # video file: anything FFmpeg reads, GIF included
     num_frames: int = 8,  # frames of the clip, at least 1
@@ -286,44 +341,12 @@ def read_clip(
     crop="center",  # resize the shorter side and keep the middle; None squeezes the whole picture into `size`
     whole: bool = True,  # refuse a file that is damaged anywhere; False looks no further than the clip
 ) -> Clip:
-    "A clip from a video file; a `VideoError` if the file has none."
+    """Read a clip from a video file; raise a `VideoError` if the file has none."""
     size = _check_options(num_frames, interval, size, fps, start, crop)
     times = frame_times(path, whole)
-    candidates = _candidates(path, times, fps)
-    first = 0 if isinstance(start, (str, torch.Generator)) else start
-    span = (num_frames - 1) * interval + 1
-    if (room := len(candidates) - span - first) < 0:
-        at = f" from frame {first}" if first else ""
-        rate = f" at {fps:g} per second" if fps else ""
-        raise VideoError(
-            f"{path}: too short, {num_frames} frames at interval {interval}{at} "
-            f"need {first + span} frames{rate}, "
-            f"it has {len(candidates)}",
-            "ask for fewer frames or a smaller interval",
-        )
-    if isinstance(start, (str, torch.Generator)):
-        first = int(
-            torch.randint(room + 1, (), generator=start if isinstance(start, torch.Generator) else None)
-        )
-    indices = candidates[first : first + span : interval].tolist()
-    wanted = set(indices)
-    pictures = {}
-    for i, frame in enumerate(decode_frames(path)):
-        if i in wanted:
-            pictures[i] = _picture(frame) if size is None else fit(_picture(frame)[None], size, crop)[0]
-            if pictures[i].shape != pictures[indices[0]].shape:
-                h, w = pictures[indices[0]].shape[1:]
-                height, width = pictures[i].shape[1:]
-                raise VideoError(
-                    f"{path}: its frames change from {w} x {h} to {width} x {height} pixels at frame {i}",
-                    "convert it to one size, or read it at a given size",
-                )
-        if i == indices[-1]:
-            break
-    else:
-        raise VideoError(f"{path}: ends after {i + 1} frames, its index promises {len(times)}")
+    indices = _choose_frames(path, times, num_frames, interval, fps, start)
     return Clip(
-        torch.stack([pictures[i] for i in indices]),
+        _read_pictures(path, indices, size, crop, len(times)),
         str(path),
         tuple(indices),
         tuple(times[indices].tolist()),
@@ -333,32 +356,15 @@ def read_clip(
 
 # %% ../../nbs/data/11_video.ipynb #5db52896
 VIDEO_SUFFIXES = frozenset(
-    [
-        ".avi",
-        ".flv",
-        ".gif",
-        ".m4v",
-        ".mkv",
-        ".mov",
-        ".mp4",
-        ".mpeg",
-        ".mpg",
-        ".mts",
-        ".ogv",
-        ".ts",
-        ".webm",
-        ".wmv",
-    ]
+    (".avi", ".flv", ".gif", ".m4v", ".mkv", ".mov", ".mp4")
+    + (".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".webm", ".wmv")
 )
 
 
 def list_videos(
     source,  # a folder (searched with all its subfolders), a file, or a list of both
 ) -> dict:  # name -> path; names from a folder are relative to it
-    """The video files of a source.
-
-    Of folders these are the files with a suffix of `VIDEO_SUFFIXES`, sorted. Files are taken in any case.
-    """
+    """List the video files of a source, sorted; in folders those with one of `VIDEO_SUFFIXES`."""
     if isinstance(source, (list, tuple)):
         found = {}
         for one in source:
@@ -382,7 +388,7 @@ def read_clips(
     progress=iter,  # wraps the list of files, as a progress bar does
     **options,  # of `read_clip`
 ) -> tuple:  # `Clip`s, and a list of (error, whether its file or folder was named) of what has none
-    "Read one clip of every file of all sources."
+    """Read one clip of every file of all sources."""
     files = []
     clips = []
     errors = []
@@ -401,9 +407,9 @@ def read_clips(
 
 # %% ../../nbs/data/11_video.ipynb #a15acd3c
 class VideoFolder(torch.utils.data.IterableDataset):
-    """One clip of every usable file per epoch.
+    """Give one clip of every usable file per epoch.
 
-    An item is a dictionary of `video` `f c h w` in [0, 1], `path`, `start` and `fps`.
+    A clip is a dictionary of `video` `f 3 h w` in [0, 1], `path`, `start` and `fps`.
     """
 
     def __init__(
@@ -421,48 +427,54 @@ class VideoFolder(torch.utils.data.IterableDataset):
     ):
         _check_options(num_frames, interval, size, fps, start, crop)
         check_whole("seed", seed, 0)
-        self.files, self.seed, self.start, self.shuffle = list_videos(source), seed, start, shuffle
+        self.files = list_videos(source)
+        self.seed = seed
+        self.start = start
+        self.shuffle = shuffle
         self.options = dict(
             num_frames=num_frames, interval=interval, size=size, fps=fps, crop=crop, whole=whole
         )
-        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # workers that persist see it change
-        self._reasons = torch.zeros(
-            len(self.files), 256, dtype=torch.uint8
-        ).share_memory_()  # one line of text per file
+        # in shared memory: workers that persist see the epoch change, and report one line of text per file
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+        self._reasons = torch.zeros(len(self.files), 256, dtype=torch.uint8).share_memory_()
 
     def set_epoch(
         self,
         epoch: int,  # from 0
     ):
-        "Choose the epoch whose starts and order come next."
+        """Choose the epoch whose starts and order come next."""
         self._epoch.fill_(check_whole("epoch", epoch, 0))
 
     @property
     def skipped(self) -> dict:  # path -> reason
-        "Files that had no usable clip when they were last tried, by any worker."
-        return {
-            str(path): bytes(line[line > 0].tolist()).decode(errors="ignore")
-            for path, line in zip(self.files.values(), self._reasons)
-            if line[0]
-        }
+        """Tell which files had no usable clip when they were last tried, by any worker."""
+        reasons = {}
+        for path, line in zip(self.files.values(), self._reasons):
+            if line[0]:
+                reasons[str(path)] = bytes(line[line > 0].tolist()).decode(errors="ignore")
+        return reasons
 
     def _skip(self, i, reason):
-        "Report file number `i`."
+        """Report file number `i`."""
         text = torch.tensor(list(reason.encode()[: self._reasons.shape[1]]), dtype=torch.uint8)
         self._reasons[i, : len(text)] = text
         logging.getLogger("motionrepro.data.video").warning("skipped %s", reason)
 
+    def _order(self, epoch):
+        """Return the numbers of the files that this worker reads, in the epoch's order."""
+        order = range(len(self.files))
+        if self.shuffle:
+            order = torch.randperm(len(order), generator=generator(self.seed, "order", epoch)).tolist()
+        worker = torch.utils.data.get_worker_info()
+        return order[worker.id :: worker.num_workers] if worker else order
+
     def __iter__(self):
-        info = torch.utils.data.get_worker_info()
         epoch = self._epoch.item()
         names = list(self.files)
-        order = (
-            torch.randperm(len(names), generator=generator(self.seed, "order", epoch)).tolist()
-            if self.shuffle
-            else range(len(names))
-        )
-        for i in order[info.id :: info.num_workers] if info else order:
-            start = generator(self.seed, "start", epoch, names[i]) if self.start == "random" else self.start
+        for i in self._order(epoch):
+            start = self.start
+            if start == "random":
+                start = generator(self.seed, "start", epoch, names[i])
             self._reasons[i] = 0
             try:
                 clip = read_clip(self.files[names[i]], start=start, **self.options)
@@ -471,16 +483,14 @@ class VideoFolder(torch.utils.data.IterableDataset):
                 continue
             yield dict(video=clip.video, path=clip.path, start=clip.indices[0], fps=clip.fps)
         if (self._reasons[:, 0] > 0).all():  # the last worker to finish sees all of them
-            raise VideoError(
-                f"none of {len(names)} files has a usable clip; "
-                f"the first: {next(iter(self.skipped.values()))}"
-            )
+            first = next(iter(self.skipped.values()))
+            raise VideoError(f"none of {len(names)} files has a usable clip; the first: {first}")
 
 # %% ../../nbs/data/11_video.ipynb #56ce4f24
 def read_picture(
     path,  # anything Pillow reads
 ) -> torch.Tensor:  # `3 h w` in [0, 1]
-    "A picture as a viewer shows it."
+    """Read a picture as a viewer shows it."""
     from PIL import Image
 
     try:
@@ -497,7 +507,7 @@ def read_picture(
 
 
 def _shown(image):
-    "Pixels `h w 3` of a Pillow image: upright, 16 bits whole, transparent parts on white."
+    """Return pixels `h w 3` of a Pillow image: upright, 16 bits whole, transparent parts on white."""
     from PIL import Image, ImageOps
 
     image = ImageOps.exif_transpose(image)
