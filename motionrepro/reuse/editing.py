@@ -22,9 +22,9 @@ from motionrepro.reuse.handover import (
     switch_candidates,
 )
 from .matrices import decoder_features
-from .run import begin_run, check_generator, check_tie, finish_run
+from .run import begin_run, check_tie, finish_run
 from ..temporal.adapter import injected
-from ..temporal.noise import SAMPLER_TIES, tied_noise
+from ..temporal.noise import SAMPLER_TIES, check_generator, tied_noise
 from ..temporal.pipeline import OUTPUT_TYPES, check_names, as_texts, clip_pixels
 
 # %% ../../nbs/reuse/46_editing.ipynb #81a3bdd8

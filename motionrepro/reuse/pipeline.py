@@ -36,19 +36,19 @@ from motionrepro.reuse.run import (
     begin_run,
     check_card,
     check_frames,
-    check_generator,
     check_network,
     check_tie,
     finish_run,
 )
 from ..temporal.adapter import TemporalAdapter, injected
-from ..temporal.noise import tied_noise
+from ..temporal.noise import check_generator, tied_noise
 from motionrepro.temporal.pipeline import (
     OUTPUT_TYPES,
     MotionAdaptivePipeline,
     check_loading,
     check_names,
     check_prompts,
+    check_scheduler,
     folder_of_base,
     is_saved_pipeline,
     latent_shape,
@@ -103,8 +103,7 @@ class DenoisingReusePipeline(MotionAdaptivePipeline):
         "Make a pipeline from a base and its networks, or as it was saved."
         dtype = weights_dtype(dtype, torch_dtype)
         check_loading(options)
-        if not (scheduler is None or hasattr(scheduler, "set_timesteps")):
-            raise UserError(f"scheduler={scheduler!r} must be one of diffusers' scheduler objects")
+        check_scheduler(scheduler)
         check_card("mtn", mtn, base)
         check_card("dss", dss, base)
         folder = folder_of_base(base, options.get("assets"))

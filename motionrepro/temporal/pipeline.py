@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['OUTPUT_TYPES', 'LOADING_OPTIONS', 'clip_pixels', 'check_finite', 'as_output', 'MotionAdaptivePipelineOutput',
-           'check_names', 'as_texts', 'check_prompts', 'latent_shape', 'initial_latents', 'load_trained',
-           'resolve_network', 'load_adapter', 'check_loading', 'weights_dtype', 'folder_of_base', 'is_saved_pipeline',
-           'MotionAdaptivePipeline']
+           'check_names', 'as_texts', 'check_prompts', 'check_returned', 'latent_shape', 'initial_latents',
+           'load_trained', 'resolve_network', 'load_adapter', 'check_loading', 'check_scheduler', 'weights_dtype',
+           'folder_of_base', 'is_saved_pipeline', 'MotionAdaptivePipeline']
 
 # %% ../../nbs/temporal/36_pipeline.ipynb #af81db24
 from dataclasses import dataclass
@@ -127,6 +127,29 @@ def check_prompts(
         )
     return prompts
 
+# %% ../../nbs/temporal/36_pipeline.ipynb #7c1f40ab
+def check_returned(
+    returned,  # by a callback
+    tensors: dict,  # that it could have changed
+) -> dict:  # of those tensors that it did
+    "Refuse what a callback returned if it is no dictionary of such tensors."
+    if returned is None:
+        return {}
+    if not isinstance(returned, dict):
+        kind = type(returned).__name__
+        raise UserError(f"callback_on_step_end returned {kind}; needed is a dictionary of tensors, or None")
+    check_names("callback_on_step_end returned a dictionary whose key", returned, tuple(tensors))
+    for name, value in returned.items():
+        if not isinstance(value, torch.Tensor):
+            raise UserError(f"callback_on_step_end returned {name}={value!r}, which is no tensor")
+    latents = returned.get("latents", tensors["latents"])
+    if latents.shape != tensors["latents"].shape:
+        raise UserError(
+            f"callback_on_step_end returned latents of shape {tuple(latents.shape)}; "
+            f"needed is {tuple(tensors['latents'].shape)}"
+        )
+    return returned
+
 # %% ../../nbs/temporal/36_pipeline.ipynb #5a6b7c80
 def _check_latents(latents):
     "Refuse given latents that cannot be noise."
@@ -242,6 +265,17 @@ def check_loading(
         )
 
 
+def check_scheduler(
+    scheduler,  # one of diffusers' scheduler objects, or None
+):
+    "Refuse what is no scheduler, such as the name of one."
+    if scheduler is not None and not hasattr(scheduler, "set_timesteps"):
+        raise UserError(
+            f"scheduler={scheduler!r} must be one of diffusers' scheduler objects",
+            "diffusers.DDIMScheduler.from_config(pipe.scheduler.config) makes one",
+        )
+
+
 def weights_dtype(
     dtype=None,  # a `torch.dtype` or its name; None is float32
     torch_dtype=None,  # the same by diffusers' older name; not both
@@ -323,6 +357,7 @@ class MotionAdaptivePipeline(DiffusionPipeline):
         "Make a pipeline from a base and an adapter, or as it was saved."
         dtype = weights_dtype(dtype, torch_dtype)
         check_loading(options)
+        check_scheduler(scheduler)
         folder = folder_of_base(base, options.get("assets"))
         adapter = resolve_network(TemporalAdapter, "adapter", adapter, folder, dtype)
         chosen = {} if scheduler is None else dict(scheduler=scheduler)
@@ -427,7 +462,7 @@ class MotionAdaptivePipeline(DiffusionPipeline):
                 if callback_on_step_end is not None:
                     tensors = dict(latents=latents, prompt_embeds=prompt_embeds, motion=motion)
                     given = {name: tensors[name] for name in shown}
-                    tensors |= callback_on_step_end(self, step, t, given) or {}
+                    tensors |= check_returned(callback_on_step_end(self, step, t, given), tensors)
                     latents, prompt_embeds, motion = (tensors[k] for k in self._callback_tensor_inputs)
                 bar.update()
 
