@@ -12,6 +12,7 @@ import copy
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -49,11 +50,12 @@ def tiny_vae() -> torch.nn.Module:
     """Make an `AutoencoderKL` with Stable Diffusion's factor 8 and 4 latent channels, at random."""
     from diffusers import AutoencoderKL
 
+    # diffusers annotates tuples of one element
     return AutoencoderKL(
-        down_block_types=["DownEncoderBlock2D"] * 4,
-        up_block_types=["UpDecoderBlock2D"] * 4,
+        down_block_types=["DownEncoderBlock2D"] * 4,  # pyright: ignore[reportArgumentType]
+        up_block_types=["UpDecoderBlock2D"] * 4,  # pyright: ignore[reportArgumentType]
         sample_size=64,
-        block_out_channels=(24, 48, 96, 96),
+        block_out_channels=(24, 48, 96, 96),  # pyright: ignore[reportArgumentType]
         layers_per_block=1,
         latent_channels=4,
         norm_num_groups=8,
@@ -84,7 +86,7 @@ def merge_words(
         for pieces in spelled:
             for pair in zip(pieces, pieces[1:]):
                 counts[pair] = counts.get(pair, 0) + 1
-        best = max(sorted(counts), key=counts.get)
+        best = max(sorted(counts), key=counts.__getitem__)
         merges.append(best)
         for pieces in spelled:
             _merge_pair(pieces, best)
@@ -234,11 +236,11 @@ class Backbone:
     """Hold the parts of a frozen text-to-image model, by diffusers' names."""
 
     name: str
-    vae: torch.nn.Module
-    text_encoder: torch.nn.Module
-    tokenizer: object
-    unet: torch.nn.Module
-    scheduler: object
+    vae: Any  # an `AutoencoderKL`
+    text_encoder: Any  # a `CLIPTextModel`
+    tokenizer: Any  # a `CLIPTokenizer`
+    unet: Any  # a `UNet2DConditionModel`
+    scheduler: Any  # one of diffusers'
     guidance_scale: float = 7.5  # what it is used with unless another is given
 
     def __post_init__(self):
@@ -324,7 +326,7 @@ class Backbone:
         """
         from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
 
-        scheduler = DPMSolverMultistepScheduler.from_config(
+        scheduler: Any = DPMSolverMultistepScheduler.from_config(
             self.scheduler.config, algorithm_type="dpmsolver++", use_karras_sigmas=True
         )
         return StableDiffusionPipeline(
@@ -333,8 +335,8 @@ class Backbone:
             tokenizer=self.tokenizer,
             unet=self.unet,
             scheduler=scheduler,
-            safety_checker=None,
-            feature_extractor=None,
+            safety_checker=None,  # pyright: ignore[reportArgumentType]  # may be None, which diffusers does not say
+            feature_extractor=None,  # pyright: ignore[reportArgumentType]  # the same
             requires_safety_checker=False,
         )
 
@@ -381,7 +383,7 @@ def load_part(
     from transformers import CLIPTextModel, CLIPTokenizer
 
     device = usable_device(device)
-    classes = dict(
+    classes: dict[str, Any] = dict(
         vae=AutoencoderKL,
         text_encoder=CLIPTextModel,
         tokenizer=CLIPTokenizer,
@@ -533,7 +535,7 @@ def sample_images(
                 "one for each prompt"
             )
         height, width = (side * backbone.downsample for side in latents.shape[-2:])
-    pipe = backbone.pipeline()
+    pipe: Any = backbone.pipeline()
     pipe.set_progress_bar_config(disable=not progress)
     return pipe(
         prompts,

@@ -15,6 +15,7 @@ import os
 import tempfile
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -33,7 +34,7 @@ def check_range(
     low: float,  # smallest allowed value
     high: float = math.inf,  # largest allowed value
     include_high: bool = True,  # whether `high` itself is allowed
-):
+) -> Any:
     """Return `value` if it is finite and in the range; otherwise raise a `UserError` that says so."""
     closed = include_high and math.isfinite(high)
     brackets = f"[{low}, {high}{']' if closed else ')'}"

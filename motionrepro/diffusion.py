@@ -12,6 +12,7 @@ __all__ = ['CLEAN', 'signal_power', 'guess_clean', 'guess_noise', 'guided', 'enc
 import copy
 import inspect
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
@@ -132,7 +133,7 @@ def set_timesteps(
 
 def ddpm_scheduler(
     backbone,  # a `Backbone`; its noise levels are kept
-):  # a `DDPMScheduler`
+) -> Any:  # a `DDPMScheduler`
     "Make paper B's sampler: DDPM, whose last step ends at the clean latent for any number of steps."
     from diffusers import DDPMScheduler
 

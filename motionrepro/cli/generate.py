@@ -89,10 +89,10 @@ def generate(
     check_range("steps", steps, 1, 1000)
     check_range("guidance", guidance or 0, 0)
     check_range("seed", seed, 0)
-    motion = parse_motion(motion)
+    score = parse_motion(motion)
     reused = _reuse_options(reuse, references, switch_step, num_frames)
     if num_frames == 1:
-        if adapter not in (None, "none") or motion != "auto":
+        if adapter not in (None, "none") or score != "auto":
             raise UserError(
                 "a single frame has no motion and no use for an adapter",
                 "give --num-frames 8, or leave --adapter and --motion out",
@@ -113,7 +113,7 @@ def generate(
     made = pipe(
         prompt,
         num_frames,
-        motion,
+        score,
         rho,
         num_inference_steps=steps,
         guidance_scale=default_guidance(backbone) if guidance is None else guidance,

@@ -12,6 +12,7 @@ import functools
 import os
 import re
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -78,6 +79,7 @@ class Scene:
         "((x, y) of the subject, (x, y) of the background): what the pixels do, in frame widths per frame."
         if self.motion == "still":
             return (0.0, 0.0), (0.0, 0.0)
+        assert self.direction is not None  # it is None in a still alone
         x, y = (self.velocity * d for d in DIRECTIONS[self.direction])
         return ((x, y), (0.0, 0.0)) if self.motion == "moves" else ((-x, -y), (-x, -y))
 
@@ -86,6 +88,7 @@ class Scene:
         "Where the pixels that move go to: opposite to `direction` in a pan."
         if self.motion != "pans":
             return self.direction
+        assert self.direction is not None
         return dict(left="right", right="left", up="down", down="up")[self.direction]
 
     @property
@@ -113,7 +116,7 @@ def _digits():
     "scikit-learn's digits as `n 8 8` in [0, 1], their labels, and the split each belongs to."
     from sklearn.datasets import load_digits
 
-    data = load_digits()
+    data: Any = load_digits()
     split = np.random.default_rng(0).permutation(len(data.target)) % 5  # 0-2 train, 3 validation, 4 test
     return (data.images / 16).astype(np.float32), data.target, np.clip(split - 2, 0, 2)
 
@@ -167,7 +170,7 @@ def sample_scene(
     def pick(options, p=None):
         return options[int(rng.choice(len(options), p=p))]
 
-    s = dict(
+    s: dict[str, Any] = dict(
         subject=pick(SHAPES) if rng.random() < 0.75 else f"digit {pick(DIGITS)}",
         colour=pick(tuple(COLOURS)),
         background=pick(BACKGROUNDS),
@@ -323,9 +326,9 @@ def _background(scene, x, y, size):
     "Colours `h w 3` of the background at world coordinates (frame widths)."
     tint = np.asarray(scene.tint[3:], dtype=np.float32)
     if scene.background in PLAIN:
-        return np.broadcast_to(np.float32(PLAIN[scene.background]) + tint, (*x.shape, 3))
+        return np.broadcast_to(np.asarray(PLAIN[scene.background], dtype=np.float32) + tint, (*x.shape, 3))
     if scene.background in GRADIENTS:
-        a, b = (np.float32(c) for c in GRADIENTS[scene.background])
+        a, b = (np.asarray(c, dtype=np.float32) for c in GRADIENTS[scene.background])
         t = (y + 0.5 * x + scene.texture[0]) / 1.5
         t = np.abs((t % 2) - 1).astype(np.float32)[..., None]  # up and down again: a pan never leaves it
         return a * t + b * (1 - t) + tint
@@ -361,7 +364,8 @@ def render_frame(
     (bx, by) = scene.screen_velocity[1]
     mid = frame - (scene.num_frames - 1) / 2
     back = _background(scene, x - bx * mid, y - by * mid, size)
-    colour = np.float32(COLOURS[scene.colour]) + np.float32(scene.tint[:3])
+    tint = np.asarray(scene.tint[:3], dtype=np.float32)
+    colour = np.asarray(COLOURS[scene.colour], dtype=np.float32) + tint
     return np.clip(back * (1 - mask[..., None]) + colour * mask[..., None], 0, 1)
 
 
@@ -381,7 +385,9 @@ def render_flow(scene: Scene, frame: int, size: int):
     (sx, sy), (bx, by) = scene.screen_velocity
     x, y, mask = _layers(scene, frame, size)
     subject = mask >= 0.5
-    flow = np.where(subject, np.float64([sx, sy])[:, None, None], np.float64([bx, by])[:, None, None])
+    there = np.asarray([sx, sy], dtype=np.float64)[:, None, None]
+    behind = np.asarray([bx, by], dtype=np.float64)[:, None, None]
+    flow = np.where(subject, there, behind)
     goal_x = x + flow[0]
     goal_y = y + flow[1]
     inside = (np.minimum(goal_x, goal_y) >= 0.5 / size) & (np.maximum(goal_x, goal_y) <= 1 - 0.5 / size)
@@ -535,7 +541,9 @@ def load_all(
 ) -> dict:  # each key's items: tensors stacked, everything else as lists
     "The whole data set in memory."
     if workers is None:
-        workers = min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
+        workers = min(
+            4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        )
     if indices is not None:
         dataset = torch.utils.data.Subset(dataset, indices)
 

@@ -16,6 +16,7 @@ import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -373,7 +374,7 @@ def _tiles(rng, size, palette):
     inner = colours[(ground + motif) % 3][cell]
     image = np.where((diamond & (rng.random(count) < 0.6)[cell])[..., None], inner, image)
     grout = np.minimum(np.minimum(u, 1 - u), np.minimum(v, 1 - v)) < 0.055
-    return np.where(grout[..., None], np.float32([0.20, 0.19, 0.18]), image)
+    return np.where(grout[..., None], np.asarray([0.20, 0.19, 0.18], dtype=np.float32), image)
 
 
 def _bricks(rng, size, palette):
@@ -485,7 +486,7 @@ def photograph(
     _check_word("photograph", name, _FILES)
     package, _, path = _FILES[name].partition("/")
     spec = importlib.util.find_spec(package)
-    if spec is None:
+    if spec is None or spec.submodule_search_locations is None:
         raise UserError(f"photograph={name!r} is shipped with {package}, which is not installed")
     with Image.open(Path(spec.submodule_search_locations[0]) / path) as image:
         return image.convert("RGB")
@@ -533,19 +534,24 @@ class Scene:
         """((x, y) of the subject, (x, y) of the background) on the screen, in frame widths per frame."""
         if self.motion in ("still", "zooms"):
             return (0.0, 0.0), (0.0, 0.0)
+        assert self.direction is not None  # it is None in a still alone
         x, y = (self.velocity * d for d in DIRECTIONS[self.direction])
         return ((x, y), (0.0, 0.0)) if self.motion == "moves" else ((-x, -y), (-x, -y))
 
     @property
     def growth(self) -> float:
         """Logarithm of how much everything grows from one frame to the next; 0 unless the camera zooms."""
-        return self.velocity * ZOOMS[self.direction] if self.motion == "zooms" else 0.0
+        if self.motion != "zooms":
+            return 0.0
+        assert self.direction is not None
+        return self.velocity * ZOOMS[self.direction]
 
     @property
     def roll(self) -> float:
         """Radians by which the subject turns from one frame to the next, clockwise; 0 unless it rolls."""
         if self.facing is not None or self.motion != "moves":
             return 0.0
+        assert self.direction is not None
         return self.velocity / self.radius * sum(DIRECTIONS[self.direction])
 
     @property
@@ -553,6 +559,7 @@ class Scene:
         """Where the pixels that move go to: opposite to `direction` in a pan, "in" or "out" in a zoom."""
         if self.motion != "pans":
             return self.direction
+        assert self.direction is not None
         return dict(left="right", right="left", up="down", down="up")[self.direction]
 
     @property
@@ -628,7 +635,7 @@ def sample_scene(
     def pick(options, shares=None):
         return options[int(rng.choice(len(options), p=shares))]
 
-    drawn = dict(subject=pick(SUBJECTS), colour=pick(tuple(COLOURS)))
+    drawn: dict[str, Any] = dict(subject=pick(SUBJECTS), colour=pick(tuple(COLOURS)))
     drawn |= dict(background=pick(BACKGROUNDS), motion=pick(MOTIONS, SHARES))
     numbers = rng.random(16)
     drawn |= {name: fixed[name] for name in drawn if name in fixed}
@@ -727,7 +734,7 @@ def _sampled(image, x, y):
     grid[..., 0] = x * (2 / width) - 1
     grid[..., 1] = y * (2 / height) - 1
     grid = torch.from_numpy(grid)
-    mode = dict(mode="bilinear", align_corners=False, padding_mode="reflection")
+    mode: dict[str, Any] = dict(mode="bilinear", align_corners=False, padding_mode="reflection")
     flat = F.grid_sample(image, grid.view(1, -1, x.shape[-1], 2), **mode)[0]
     return flat.view(len(image[0]), *x.shape).movedim(0, 1)
 
@@ -834,7 +841,8 @@ def _draw(scene, frames, size):
     if scene.motion == "still" and len(frames) > 1:
         return _draw(scene, frames[:1], size).repeat(len(frames), 1, 1, 1)
     drawn, slices = _subject_exposures(scene, frames, size, SHUTTER)
-    colour = (np.float32(COLOURS[scene.colour]) + np.float32(scene.tint[:3]))[:, None, None]
+    tint = np.asarray(scene.tint[:3], dtype=np.float32)
+    colour = (np.asarray(COLOURS[scene.colour], dtype=np.float32) + tint)[:, None, None]
     colours = drawn[:, :, 1:2] * torch.from_numpy(colour) + drawn[:, :, 2:]
     moving = scene.motion in ("pans", "zooms")
     time = np.asarray(frames if moving else frames[:1]) - (scene.num_frames - 1) / 2
@@ -1021,7 +1029,9 @@ def load_all(
 ) -> dict:  # each key's items: tensors stacked, everything else as lists
     """Return the whole data set in memory."""
     if workers is None:
-        workers = min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
+        workers = min(
+            4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        )
     if indices is not None:
         dataset = torch.utils.data.Subset(dataset, indices)
 

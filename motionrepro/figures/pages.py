@@ -19,6 +19,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from motionrepro.core import (
     UserError,
@@ -101,7 +102,7 @@ def _execute(notebook, copy):
             print(_DONE, file=stdout, flush=True)
 
     os.chdir(Path(notebook).parent)
-    shell = CaptureShell(mpl_format="png")
+    shell: Any = CaptureShell(mpl_format="png")  # its module patches methods in
     try:
         shell.run_all(nb, exc_stop=True, postproc=postproc)
     except Exception:
@@ -137,6 +138,7 @@ def run_notebook(
         )
         try:
             on_start(child)
+            assert child.stdout is not None  # it is a pipe
             for line in child.stdout:
                 if line.strip() == _DONE:
                     on_cell()

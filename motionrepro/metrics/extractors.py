@@ -12,8 +12,10 @@ import contextlib
 import hashlib
 import re
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.nn import functional as F
@@ -73,7 +75,7 @@ def _hub_file(source, **where):
 
 # %% ../../nbs/metrics/53_extractors.ipynb #129304fa
 @contextlib.contextmanager
-def full_precision(device="cpu"):
+def full_precision(device: str | torch.device = "cpu"):
     """Compute without gradients, autocast and TF32, whatever was set before."""
     cudnn = torch.backends.cudnn
     precision = torch.get_float32_matmul_precision()
@@ -99,14 +101,14 @@ class Extractor:
     """Turn videos `b f 3 h w` with pixels in [0, 1] into features, and say what these depend on."""
 
     name: str  # as in `FID[name]`
-    model: object  # callable: frames `n 3 h w` or clips `b f 3 h w`, pixels in [0, 1], to features `n d`
+    model: Callable  # frames `n 3 h w` or clips `b f 3 h w`, pixels in [0, 1], to features `n d`
     takes: str = "clips"  # "frames" or "clips"
     canonical: str = ""  # the metric that goes without a suffix, computed with this
     resize: str = ""  # how frames get to the network's size
     sha256: str = ""  # of the weights
     frames: tuple = (1, None)  # fewest and most frames of a clip
     advice: str = ""  # what to do with clips of another length
-    device: str = None  # where the network is; default: where the pixels are
+    device: str | None = None  # where the network is; default: where the pixels are
     batch_size: int = 32  # frames or clips at a time
 
     def __post_init__(self):
@@ -256,11 +258,11 @@ class ClipExtractor:
     """Embed frames and prompts, for `clip_sim` and `frame_consistency`."""
 
     name: str  # as in `CLIP-SIM[name]`
-    image: object  # callable: `n 3 h w` in [0, 1] to `n d`
-    text: object  # callable: list of strings to `n d`
+    image: Callable  # `n 3 h w` in [0, 1] to `n d`
+    text: Callable  # list of strings to `n d`
     resize: str = ""  # how frames get to the network's size
     sha256: str = ""  # of the weights
-    device: str = None  # where the network is; default: where the pixels are
+    device: str | None = None  # where the network is; default: where the pixels are
 
     label = Extractor.label
 
@@ -298,11 +300,10 @@ def load_open_clip(
     device = usable_device(device)
     path = weights_file(source, sha256, **where)
     try:
-        model, _, preprocess = open_clip.create_model_and_transforms(
-            name, pretrained=str(path), device=device
-        )
+        parts: Any = open_clip.create_model_and_transforms(name, pretrained=str(path), device=device)
     except (RuntimeError, ValueError, OSError) as e:
         raise UserError(f"{path}: not a checkpoint of {name} ({str(e).splitlines()[0]})") from e
+    model, _, preprocess = parts
     model.eval().requires_grad_(False)
     tokenizer = open_clip.get_tokenizer(name)
     config = open_clip.get_model_preprocess_cfg(model)

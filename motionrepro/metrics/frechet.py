@@ -8,6 +8,7 @@ __all__ = ['FeatureStatistics', 'save_statistics', 'load_statistics', 'frechet_d
 
 # %% ../../nbs/metrics/50_frechet.ipynb #f562dc72
 import json
+from typing import Any
 
 import torch
 
@@ -23,8 +24,8 @@ class FeatureStatistics:
     ):
         self.n = 0
         self.clips = 0
-        self.mean = None
-        self.scatter = None
+        self.mean: Any = None  # a tensor `d`, from the first vector on
+        self.scatter: Any = None  # `d d`
         self.tags = tags
 
     def update(

@@ -8,6 +8,7 @@ __all__ = ['MetricResult', 'wilson_interval', 'mean_result', 'feature_statistics
 
 # %% ../../nbs/metrics/54_results.ipynb #add48bfd
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 
@@ -34,14 +35,14 @@ class MetricResult:
     n: int  # clips that were measured; images, where a clip is one frame
     extractor: str = ""  # its name and the start of its weights' checksum
     resize: str = ""  # how frames got to the extractor's size
-    frames: int = None  # of each clip, as they entered
-    stride: int = None  # every how many frames of the given clips one entered
-    ddof: int = None  # of the covariances
-    n_real: int = None  # clips of the reference
-    dimensions: int = None  # of the features that were compared
-    std: float = None  # standard deviation over clips, or over the parts of an inception score
-    interval: tuple = None  # confidence interval (low, high)
-    confidence: float = None  # of the interval
+    frames: int | None = None  # of each clip, as they entered
+    stride: int | None = None  # every how many frames of the given clips one entered
+    ddof: int | None = None  # of the covariances
+    n_real: int | None = None  # clips of the reference
+    dimensions: int | None = None  # of the features that were compared
+    std: float | None = None  # standard deviation over clips, or over the parts of an inception score
+    interval: tuple | None = None  # confidence interval (low, high)
+    confidence: float | None = None  # of the interval
     notes: tuple = ()  # what a reader of the number has to know
 
     def __float__(self):
@@ -329,7 +330,9 @@ def motion_accuracy(
             raise UserError(f"{name} has {len(labels)} labels for {len(found[name])} clips")
         right[name] = found[name] == labels
     right["motion"] = right["direction"] & right["speed"]
-    record = dict(extractor=Extractor("world", encoder, sha256=sha256).label, frames=frames, stride=1)
+    record: dict[str, Any] = dict(
+        extractor=Extractor("world", encoder, sha256=sha256).label, frames=frames, stride=1
+    )
     results = {}
     for name, hits in right.items():
         k, n = hits.sum().item(), len(hits)

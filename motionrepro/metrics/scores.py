@@ -6,6 +6,8 @@
 __all__ = ['check_video', 'embed_frames', 'clip_sim', 'frame_consistency', 'motion_magnitude', 'ssim', 'inception_score']
 
 # %% ../../nbs/metrics/51_scores.ipynb #56d348a5
+from typing import Any
+
 import torch
 from torch.nn import functional as F
 
@@ -134,7 +136,7 @@ def ssim(
     if min(h, w) < 11:
         raise UserError(f"video has {h} x {w} pixels; SSIM needs 11 x 11, the size of its window")
     pairs = (v.flatten(0, 1).float() for v in (video, other))
-    values = structural_similarity_index_measure(*pairs, data_range=1.0, reduction="none")
+    values: Any = structural_similarity_index_measure(*pairs, data_range=1.0, reduction="none")
     return values.unflatten(0, video.shape[:2]).mean(1)
 
 # %% ../../nbs/metrics/51_scores.ipynb #6ab22abe

@@ -12,6 +12,7 @@ import functools
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -64,7 +65,7 @@ _SOFT = 0.8  # pixels by which pictures and drawings are blurred before they are
 _SEEN = 0.55  # share of a drawing that must lie in the picture
 
 
-def _poses(subject):
+def _poses(subject) -> list[dict[str, Any]]:
     """Return the poses that drawings of a subject have, as arguments of `draw_subject`."""
     if subject in FACING:
         return [dict(facing=direction) for direction in DIRECTIONS]
@@ -322,12 +323,12 @@ def damaged(
 KINDS = ("real", "noisy", "blurred", "bent")
 
 
-def _without(scene):
+def _without(scene) -> dict[str, Any]:
     """Return a scene whose subject stands far outside of the picture."""
     return dict(subject=scene.subject, background=scene.background, motion="still", centre=(9.0, 9.0))
 
 
-def _recoloured(scene):
+def _recoloured(scene) -> dict[str, Any]:
     """Return a scene's fields with the next colour."""
     names = tuple(COLOURS)
     colour = names[

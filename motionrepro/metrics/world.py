@@ -8,6 +8,7 @@ __all__ = ['CLIP_CONFIG', 'EVALUATORS', 'FrameClassifier', 'VideoEncoder', 'Worl
 # %% ../../nbs/metrics/52_world.ipynb #a8d16ef2
 import functools
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
@@ -43,6 +44,7 @@ def _resized(images, size):
 class FrameClassifier(ModelMixin, ConfigMixin):
     """Tell subject, colour and background of single frames; `features` are those of `FID[world]`."""
 
+    config: Any  # a `FrozenDict`, with attributes
     classes = dict(subject=SUBJECTS, colour=tuple(COLOURS), background=BACKGROUNDS)
 
     @register_to_config
@@ -78,6 +80,7 @@ class FrameClassifier(ModelMixin, ConfigMixin):
 class VideoEncoder(ModelMixin, ConfigMixin):
     """Tell direction and speed of clips; `features` are those of `FVD[world]`."""
 
+    config: Any  # a `FrozenDict`, with attributes
     classes = dict(direction=DIRECTION_LABELS, speed=SPEED_LABELS)
 
     @register_to_config

@@ -8,6 +8,7 @@ __all__ = ['STATISTICS', 'optimal_switch_step', 'statistics_of', 'statistics_ove
 
 # %% ../../nbs/reuse/44_dss.ipynb #4527ffb0
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -104,6 +105,8 @@ class SwitchStep:
 
 class DenoisingStepSelector(ModelMixin, ConfigMixin):
     "Foresees the best switch step from statistics of some or all steps."
+
+    config: Any  # a `FrozenDict`, with attributes
 
     @register_to_config
     def __init__(

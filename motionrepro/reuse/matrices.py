@@ -188,7 +188,7 @@ def _all_pairs(values, size, r):
 def cell_size(
     fine: tuple,  # (h, w) of finer latents
     size: tuple,  # (h, w) of a matrix
-) -> int:  # None if they do not belong together
+) -> int | None:  # None if they do not belong together
     "Return how many fine positions along each axis a position covers; the last ones may cover fewer."
     ratio = fine[-1] // size[-1]
     if ratio and all(n == ratio * m for n, m in zip(fine, size)):
@@ -407,6 +407,7 @@ def rivals(
     h, w = cosines.size
     near = cosines if cosines.window is not None else cosines.windowed(max(h, w) // 2)
     r = near.window
+    assert r is not None
     inside = near.inside()
     score = (near.values * inside).sum(1) / inside.sum(0)
     best = score.masked_fill(inside.sum(0) * 2 < h * w, -torch.inf).argmax(1)[:, None]
@@ -524,6 +525,7 @@ def motion_product(
     h, w = late.size
     a = late.window
     b = early.window
+    assert b is not None  # stored as `late` is
     largest = max(a, b, max(h, w) - 1) if window is None else window
     r = min(a + b, largest)
     first = late.values.reshape(-1, h, w, 2 * a + 1, 2 * a + 1)

@@ -10,6 +10,7 @@ __all__ = ['SMALL', 'row_motion', 'row_statistics', 'FeatureFilter', 'Surrogate'
 # %% ../../nbs/reuse/43_mtn.ipynb #9ef3507e
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -73,8 +74,8 @@ class FeatureFilter(nn.Module):
             raise UserError(f"layers={layers} is outside [2, inf)")
         sizes = [channels] + [hidden] * (layers - 1) + [channels]
         self.layers = nn.ModuleList(nn.Conv2d(i, o, 3, padding=1) for i, o in zip(sizes, sizes[1:]))
-        nn.init.zeros_(self.layers[-1].weight)
-        nn.init.zeros_(self.layers[-1].bias)
+        for parameter in self.layers[-1].parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, features):  # `b c h w`, result like it
         x = F.group_norm(features, 1)
@@ -172,15 +173,15 @@ class MotionPredictor(nn.Module):
         self.key = nn.Conv2d(channels, channels, 1)
         self.query = _two_convolutions(channels, channels)
         self.change = _two_convolutions(channels, 3)  # g, s and a, before they are squashed
-        nn.init.zeros_(self.change[-1].weight)
-        nn.init.zeros_(self.change[-1].bias)
+        for parameter in self.change[-1].parameters():
+            nn.init.zeros_(parameter)
 
     def tokens(
         self,
         matrices: list,  # transition probabilities between neighbouring references, oldest first
     ) -> torch.Tensor:  # `b c h w`, on the last frame
         "Return what is known about each position of the last frame."
-        tokens = None
+        tokens: Any = None  # until the first matrix
         like = self.key.weight
         for m in matrices:
             new = self.enter(row_motion(m).mT.unflatten(2, m.size).to(like))
@@ -229,19 +230,21 @@ SMALL = dict(
 def _mlp(inputs, hidden, outputs):
     "Return two layers, the second zero at first."
     layers = nn.Sequential(nn.Linear(inputs, hidden), nn.GELU(), nn.Linear(hidden, outputs))
-    nn.init.zeros_(layers[-1].weight)
-    nn.init.zeros_(layers[-1].bias)
+    for parameter in layers[-1].parameters():
+        nn.init.zeros_(parameter)
     return layers
 
 # %% ../../nbs/reuse/43_mtn.ipynb #2775a17a
 class MotionTransformationNetwork(ModelMixin, ConfigMixin):
     "Learned motion matrices; without training, those of the raw features."
 
+    config: Any  # a `FrozenDict`, with attributes
+
     @register_to_config
     def __init__(
         self,
-        blocks: list = (6, 8),  # indices into `decoder_blocks`, *stated*
-        block_channels: list = (640, 640),  # channels of each block's features, *derived* from SD 1.5
+        blocks: list | tuple = (6, 8),  # indices into `decoder_blocks`, *stated*
+        block_channels: list | tuple = (640, 640),  # channels of each block's features, *derived* from SD 1.5
         filter_layers: int = 3,  # convolutions of a filter, *stated*
         filter_channels: int = 128,  # their channels, *stated*
         vote_channels: int = 64,  # hidden size of the networks that merge blocks and steps, *assumed*

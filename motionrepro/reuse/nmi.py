@@ -112,7 +112,7 @@ def _labels(matrix, bins, method, limits):
     if values.ndim == 2:
         values = values[None]
     if method == "histogram":
-        if window is not None:
+        if motion is not None and window is not None:
             values = values[:, motion.inside()]
         return _entry_labels(values, int(bins), limits), int(bins), kind
     if not values.isfinite().all():

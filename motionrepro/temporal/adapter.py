@@ -10,6 +10,7 @@ __all__ = ['PARTS', 'uncompiled', 'find_sites', 'sd_unet', 'TemporalAdapter', 'S
 import warnings
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import torch
 from diffusers import ConfigMixin, ModelMixin, Transformer2DModel, UNet2DConditionModel
@@ -59,7 +60,7 @@ def sd_unet(
         return UNet2DConditionModel(
             sample_size=64,
             cross_attention_dim=1024,
-            attention_head_dim=(5, 10, 20, 20),
+            attention_head_dim=(5, 10, 20, 20),  # pyright: ignore[reportArgumentType]  # annotated as a tuple of one
             use_linear_projection=True,
         )
     raise UserError(f"name={name!r} is neither 'sd15' nor 'sd21'")
@@ -68,6 +69,7 @@ def sd_unet(
 class TemporalAdapter(ModelMixin, ConfigMixin):
     "The temporal blocks for all sites of a UNet, and nothing of the UNet itself."
 
+    config: Any  # a `FrozenDict`, with attributes
     _supports_gradient_checkpointing = True
 
     @register_to_config
@@ -96,10 +98,10 @@ class TemporalAdapter(ModelMixin, ConfigMixin):
         for part, mode in modes.items():
             if mode not in ("global", "adaptive"):
                 raise UserError(f"{part}={mode!r} is neither 'global' nor 'adaptive'")
-        sizes = dict(
+        sizes: dict[str, Any] = dict(
             num_heads=num_heads, head_dim=head_dim, ff_dim=ff_dim, max_frames=max_frames, position=position
         )
-        options = dict(
+        options: dict[str, Any] = dict(
             bias=bias,
             gate=gate,
             beta_min=beta_min,
@@ -243,7 +245,7 @@ class MotionAdaptiveUNet(nn.Module):
             raise UserError("unet already carries a temporal adapter; remove() that one first")
         if adapter is not None:
             adapter.check(unet)
-        self.unet = unet
+        self.unet: Any = unet
         self.adapter = adapter
         self.clip = None  # (num_frames, motion) during a call
         flags = [(p, p.requires_grad) for p in unet.parameters()]
@@ -313,10 +315,10 @@ class MotionAdaptiveUNet(nn.Module):
         if timestep.shape not in ((), (1,), (b,)):
             needed = f"a number or ({b},), one for each clip"
             raise UserError(f"timestep has shape {tuple(timestep.shape)}; needed is {needed}")
-        differ = self.adapter is not None and self.adapter.dtype != self.unet.dtype
-        if differ and not torch.is_autocast_enabled(sample.device.type):
+        dtype = self.unet.dtype if self.adapter is None else self.adapter.dtype
+        if dtype != self.unet.dtype and not torch.is_autocast_enabled(sample.device.type):
             raise UserError(
-                f"the adapter is {self.adapter.dtype} and the UNet {self.unet.dtype}; "
+                f"the adapter is {dtype} and the UNet {self.unet.dtype}; "
                 "convert one of them or work under torch.autocast"
             )
         return timestep.expand(b).repeat_interleave(f)
@@ -363,6 +365,7 @@ def attention_by_site(
     *inputs,  # of the model: sample, timestep, text, motion
 ) -> dict:  # site -> `(b, f, f)`
     "Return the attention weights of every temporal block in a call, averaged over heads and positions."
+    assert model.adapter is not None
     weights = {}
 
     def record(path, block, args):

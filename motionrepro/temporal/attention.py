@@ -8,6 +8,7 @@ __all__ = ['POSITIONS', 'SLOWEST', 'FASTEST', 'motion_bias', 'sinusoids', 'Globa
 
 # %% ../../nbs/temporal/32_attention.ipynb #6c089d6c
 import math
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -62,6 +63,7 @@ def _strides_as(x, like):
 class GlobalTemporalBlock(nn.Module):
     "Attention over the frames at each position, and a feed-forward network; the identity at first (eq. 1-2)."
 
+    _gradient_checkpointing_func: Callable  # diffusers sets it
     max_sequences = 65535  # sequences per kernel: CUDA's limit for the second dimension of a grid
 
     def __init__(
@@ -183,9 +185,11 @@ class AdaptiveTemporalBlock(GlobalTemporalBlock):
             self.beta = nn.Parameter(torch.tensor(beta)) if learned_beta else beta
         self.gate = None
         if gate:
-            self.gate = nn.Sequential(nn.Linear(1, gate_dim), nn.SiLU(), nn.Linear(gate_dim, 1))
-            nn.init.zeros_(self.gate[2].weight)
-            nn.init.constant_(self.gate[2].bias, math.log(gate_init / (1 - gate_init)))
+            first = nn.Linear(1, gate_dim)
+            last = nn.Linear(gate_dim, 1)
+            self.gate = nn.Sequential(first, nn.SiLU(), last)
+            nn.init.zeros_(last.weight)
+            nn.init.constant_(last.bias, math.log(gate_init / (1 - gate_init)))
 
     def _strength(self, motion):
         "Evaluate the gate on checked scores `(b,)`."

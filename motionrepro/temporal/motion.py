@@ -11,6 +11,7 @@ __all__ = ['ACTIONS', 'SCENERY', 'MANNERS', 'frame_difference', 'MotionNormalize
 import functools
 import re
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -197,7 +198,7 @@ def _keywords():
 
 def motion_from_prompt(
     prompt,  # a prompt, or a list of prompts
-):  # a number in [0, 1]; for a list a tensor `(b,)`
+) -> Any:  # a number in [0, 1]; for a list a tensor `(b,)`
     "Guess the motion score that the words of a prompt suggest."
     if isinstance(prompt, (list, tuple)):
         return torch.tensor([motion_from_prompt(p) for p in prompt])
@@ -206,7 +207,7 @@ def motion_from_prompt(
     table, pattern = _keywords()
     found = {re.sub(r"[\s-]+", " ", w.lower()) for w in pattern.findall(prompt)}
     values = dict(action=[], scenery=[], manner=[])
-    for kind, value in map(table.get, found):
+    for kind, value in map(table.__getitem__, found):
         values[kind].append(value)
     level = np.mean(values["action"] or values["scenery"] or [0.5])
     return float(np.clip(level * np.mean(values["manner"] or [1.0]), 0, 1))

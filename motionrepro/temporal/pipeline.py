@@ -11,6 +11,7 @@ __all__ = ['OUTPUT_TYPES', 'LOADING_OPTIONS', 'clip_pixels', 'check_finite', 'as
 # %% ../../nbs/temporal/36_pipeline.ipynb #af81db24
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -74,7 +75,7 @@ def as_output(
 class MotionAdaptivePipelineOutput(BaseOutput):
     "Clips, and how much they were asked to move."
 
-    frames: object  # "pt", "latent": `b f c h w`; "np": `b f h w c`; "pil": a list of images for each clip
+    frames: Any  # "pt", "latent": `b f c h w`; "np": `b f h w c`; "pil": a list of images for each clip
     motion: torch.Tensor  # `(b,)`
 
     def save(
@@ -232,7 +233,7 @@ def resolve_network(
     value,  # a network or its folder; None for none; "saved": the one in the base's folder, if there is one
     base_folder: Path = None,  # of the base; None if it has none
     dtype: torch.dtype = torch.float32,  # of weights that are loaded
-):  # the network, or None
+) -> Any:  # the network, or None
     "Return a network that is given, lies in a folder, or was saved beside its base."
     if isinstance(value, str) and value == "saved":
         beside = base_folder and base_folder / name
@@ -346,7 +347,7 @@ class MotionAdaptivePipeline(DiffusionPipeline):
     def from_pretrained(
         cls,
         base="tiny",  # name or folder of a base, a `Backbone`, or a folder that `save_pretrained` wrote
-        adapter="saved",  # a `TemporalAdapter` or its folder; None for none; "saved": the base's own, if any
+        adapter: Any = "saved",  # a `TemporalAdapter` or its folder; None; "saved": the base's own, if any
         *,
         scheduler=None,  # default: DPM-Solver++ on Karras' noise levels, or the saved one
         device=None,  # default: cuda where there is one; a `Backbone` stays where it is
@@ -361,7 +362,7 @@ class MotionAdaptivePipeline(DiffusionPipeline):
         folder = folder_of_base(base, options.get("assets"))
         adapter = resolve_network(TemporalAdapter, "adapter", adapter, folder, dtype)
         chosen = {} if scheduler is None else dict(scheduler=scheduler)
-        if is_saved_pipeline(folder, cls):
+        if folder is not None and is_saved_pipeline(folder, cls):
             whole = super().from_pretrained(
                 folder, adapter=adapter, **chosen, torch_dtype=dtype, local_files_only=True
             )
@@ -408,14 +409,14 @@ class MotionAdaptivePipeline(DiffusionPipeline):
         height: int = None,  # pixels; default: those of given `latents`, or what the base was trained on
         width: int = None,  # pixels
         generator=None,  # a `torch.Generator`, or a list with one for each clip
-        latents: torch.Tensor = None,  # noise of variance 1 to start from, `b f c h w`
+        latents: Any = None,  # a tensor, noise of variance 1 to start from, `b f c h w`
         # `(pipeline, step, timestep, tensors)`, may return a dictionary of tensors to go on with
         callback_on_step_end=None,
         # what it gets: "latents", "prompt_embeds", "motion" (these two as the UNet sees them)
         callback_on_step_end_tensor_inputs=("latents",),
         output_type: str = "pil",  # or "pt", "np", "latent"
         return_dict: bool = True,  # False returns `(frames,)`
-    ) -> MotionAdaptivePipelineOutput:
+    ) -> Any:  # a `MotionAdaptivePipelineOutput`, or a tuple
         "Make clips for prompts."
         # 1. Check inputs
         prompts = check_prompts(prompt)
@@ -449,7 +450,11 @@ class MotionAdaptivePipeline(DiffusionPipeline):
         latents = latents.to(device, torch.float32) * self.scheduler.init_noise_sigma
 
         # 5. Denoise
-        with injected(self.unet, self.adapter) as model, self.progress_bar(total=self._num_timesteps) as bar:
+        with (
+            injected(self.unet, self.adapter) as model,
+            # a decorator of torch hides the signature of diffusers' method
+            self.progress_bar(total=self._num_timesteps) as bar,  # pyright: ignore[reportCallIssue]
+        ):
             for step, t in enumerate(self.scheduler.timesteps):
                 if self.interrupt:
                     break
@@ -460,7 +465,9 @@ class MotionAdaptivePipeline(DiffusionPipeline):
                 latents = scheduler_step(self.scheduler, output, t, latents, generator)
 
                 if callback_on_step_end is not None:
-                    tensors = dict(latents=latents, prompt_embeds=prompt_embeds, motion=motion)
+                    tensors: dict[str, Any] = dict(
+                        latents=latents, prompt_embeds=prompt_embeds, motion=motion
+                    )
                     given = {name: tensors[name] for name in shown}
                     tensors |= check_returned(callback_on_step_end(self, step, t, given), tensors)
                     latents, prompt_embeds, motion = (tensors[k] for k in self._callback_tensor_inputs)

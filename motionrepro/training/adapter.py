@@ -13,6 +13,7 @@ import hashlib
 import inspect
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import AnimateDiffPipeline, MotionAdapter, UNetMotionModel
@@ -75,7 +76,7 @@ def snr_weight(
 
 def rising_gamma(
     gamma: float,  # at the first step
-    gamma_end: float,  # after the last one; None keeps the first
+    gamma_end: float | None,  # after the last one; None keeps the first
     progress: float,  # share of the steps that are taken, 0 to 1
 ) -> float:
     "Return gamma at this point of a training."
@@ -185,7 +186,7 @@ RECIPES = {
 }
 
 # %% ../../nbs/training/63_adapter.ipynb #f47ca6db
-def _motion_unet(unet, adapter):
+def _motion_unet(unet, adapter) -> Any:
     "Return diffusers' own combination, without its notice that it casts nothing."
     level = logging.get_verbosity()
     logging.set_verbosity_error()
@@ -261,7 +262,7 @@ def make_adapter(recipe: AdapterRecipe, unet) -> nn.Module:  # `TemporalAdapter`
 def attach(
     unet,
     adapter=None,  # of either kind; None denoises each frame for itself
-) -> nn.Module:  # `model(latents, timestep, text, motion).sample`, and a context manager
+) -> MotionAdaptiveUNet | AnimateDiffUNet:  # called `model(latents, timestep, text, motion)`
     "Return a base with an adapter in it."
     if isinstance(adapter, MotionAdapter):
         return AnimateDiffUNet(unet, adapter)
@@ -352,7 +353,7 @@ def sampler(
     "Return a function that draws clips from noise `b f c h w` of variance 1."
     is_ours = not isinstance(adapter, MotionAdapter)
     if is_ours:
-        pipe = MotionAdaptivePipeline.from_pretrained(backbone, adapter)
+        pipe: Any = MotionAdaptivePipeline.from_pretrained(backbone, adapter)
     else:
         usual = backbone.pipeline()
         parts = {part: getattr(usual, part) for part in ("vae", "text_encoder", "tokenizer", "scheduler")}

@@ -554,7 +554,7 @@ def choose_guidance(
 ) -> float:
     "Return the scale with the smallest FID[world] among those whose success is as good as the best."
     success = {g: t["found_shape"] + t["found_colour"] for g, t in tried.items()}
-    best = max(success, key=success.get)
+    best = max(success, key=success.__getitem__)
     top = tried[best]
     shapes = _variance(top["found_shape"], top["n_shapes"])
     colours = _variance(top["found_colour"], top["n"])

@@ -10,6 +10,7 @@ __all__ = ['SOURCES', 'ERRORS', 'REUSE_TARGETS', 'SelectorRecipe', 'captions_of'
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import DDIMScheduler
@@ -133,7 +134,7 @@ def made_steps(
 ) -> Iterator:  # (timestep, features, residuals) for all steps, as `reuse_steps` yields them
     "Yield features and residuals of clips while they are made; features are those of the prompt."
     guidance = backbone.guidance_scale if guidance is None else guidance
-    scheduler = DDIMScheduler.from_config(backbone.scheduler.config, timestep_spacing="trailing")
+    scheduler: Any = DDIMScheduler.from_config(backbone.scheduler.config, timestep_spacing="trailing")
     scheduler.set_timesteps(steps)
     b, f = noise.shape[:2]
     frames = list(range(f) if frames is None else frames)
@@ -392,7 +393,7 @@ def dss_command(
         base, backbone, out, checkpoints, motion, recipe, n, pool_length, progress, world
     )
     folder = checkpoints / f"dss-{base}"
-    common = dict(motion=motion, recipe=recipe, progress=progress)
+    common: dict[str, Any] = dict(motion=motion, recipe=recipe, progress=progress)
     data = selector_data(network, backbone, clips, file=folder / "data.pt", seed=seed, **common)
     unseen = selector_data(network, backbone, others, file=folder / "validation.pt", seed=seed + 1, **common)
     device = backbone.device.type

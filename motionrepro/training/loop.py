@@ -12,6 +12,7 @@ import os
 import time
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -293,7 +294,7 @@ def train(
 # %% ../../nbs/training/61_loop.ipynb #fd05a60e
 def _progress_bar(first, last, total, description, shown):
     "Return a bar over the steps that are left."
-    options = dict(initial=first, total=total, desc=description, disable=not shown)
+    options: dict[str, Any] = dict(initial=first, total=total, desc=description, disable=not shown)
     return tqdm(range(first, last), mininterval=1, maxinterval=30, **options)
 
 

@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -190,7 +191,7 @@ def reuse_steps(
         raise UserError(
             "tie='flow' needs clips whose true flow is known", "take clips of the world, or another tie"
         )
-    moving = dict(origins=origins.long()) if tie == "flow" else {}
+    moving = dict(origins=origins.long()) if tie == "flow" and origins is not None else {}
     rho = recipe.rho if tie == "ar" else None
 
     def draw_noise():
@@ -473,7 +474,7 @@ def mtn_command(
     world=shapes_world,  # module of the world
 ):
     "Train, score and write the motion network of a base, as far as that has not been done."
-    shape = dict(size=recipe.size, num_frames=recipe.num_frames, interval=recipe.interval)
+    shape: dict[str, Any] = dict(size=recipe.size, num_frames=recipe.num_frames, interval=recipe.interval)
     file = checkpoints / f"clips-{base}.pt"
     cache = clip_cache(backbone, file, length=pool_length, progress=progress, world=world, **shape)
     cache = with_origins(cache, recipe, checkpoints / f"clips-{base}-flow.pt", progress, world)

@@ -13,8 +13,9 @@ import itertools
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm.auto import tqdm
@@ -73,7 +74,7 @@ def folder_clips(
     size: int,  # pixels
     num_frames: int,  # of a clip
     interval: int,  # every how many frames
-    length: int,  # None: one clip of each file
+    length: int | None,  # None: one clip of each file
     seed: int,  # of the clips' first frames
 ) -> Iterator:  # (`1 f c h w` in [0, 1], caption, name), for ever unless `length` is None
     "Yield clips of videos one by one: each file once in an epoch, from a random frame on."
@@ -157,7 +158,9 @@ def clip_cache(
     is_world = data == "world"
     if is_world and length is None:
         length = 4000
-    options = dict(size=size, num_frames=num_frames, interval=interval, length=length, seed=seed)
+    options: dict[str, Any] = dict(
+        size=size, num_frames=num_frames, interval=interval, length=length, seed=seed
+    )
     networks = dict(vae=fingerprint(backbone.vae), text_encoder=fingerprint(backbone.text_encoder))
     if is_world:
         contents = dict(world=code_hash(world.World), split=split)
@@ -277,7 +280,7 @@ def training_stamp(
     start=None,  # network whose weights are the first ones
 ) -> dict:  # JSON values
     "Return what the weights of a training depend on."
-    settings = asdict(recipe) if is_dataclass(recipe) else dict(recipe)
+    settings = dict(recipe) if isinstance(recipe, dict) else asdict(recipe)
     settings.pop("checkpoint_seconds", None)  # how often it is kept changes nothing
     stamp = dict(
         recipe=settings,
