@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from ..backbones import EMBEDDED
-from ..core import UserError, check_range, check_whole, read_json
+from ..core import UserError, check_range, read_json
 from ..diffusion import begin_at, guided, latent_scale, scheduler_step, set_timesteps
 from motionrepro.reuse.handover import (
     DenoisingReuseConfig,
