@@ -45,7 +45,7 @@ def tiny_unet(
         cross_attention_dim=96,
     )
 
-
+# %% ../nbs/20_backbones.ipynb #95d5cad9
 def tiny_vae() -> torch.nn.Module:
     """Make an `AutoencoderKL` with Stable Diffusion's factor 8 and 4 latent channels, at random."""
     from diffusers import AutoencoderKL
@@ -92,7 +92,7 @@ def merge_words(
             _merge_pair(pieces, best)
     return merges
 
-
+# %% ../nbs/20_backbones.ipynb #40bc8d04
 def _merge_pair(pieces, pair):
     """Replace every occurrence of two neighbouring pieces by their union, in place."""
     i = 0
@@ -158,7 +158,7 @@ def tiny_text_encoder(tokenizer) -> torch.nn.Module:
     )
     return CLIPTextModel(config)
 
-
+# %% ../nbs/20_backbones.ipynb #761738b5
 def noise_schedule():
     """Make Stable Diffusion 1.5's noise schedule: 1000 steps, square roots of the betas linear."""
     from diffusers import DDIMScheduler
@@ -215,7 +215,7 @@ def check_unet(unet, vae, text_encoder):
             f"{text_encoder.config.hidden_size}: they do not belong together"
         )
 
-
+# %% ../nbs/20_backbones.ipynb #d44f7a2f
 def check_tokenizer(tokenizer, text_encoder):
     """Refuse a tokenizer whose tokens are not those of the text encoder."""
     config = text_encoder.config
@@ -411,7 +411,7 @@ def _load_embedded(name, device, dtype, assets):
         parts[part] = load_part(source, part, device, dtype, local_files_only=True)
     return Backbone(name, **parts, guidance_scale=default_guidance(name, assets))
 
-
+# %% ../nbs/20_backbones.ipynb #47861995
 def _load_from_hub(name, device, dtype, revision, local_files_only):
     """Load a backbone of the hub at a pinned revision."""
     repository, pinned = HUB[name]
@@ -429,7 +429,7 @@ def _load_from_hub(name, device, dtype, revision, local_files_only):
         ) from e
     return Backbone(name, **parts)
 
-
+# %% ../nbs/20_backbones.ipynb #4918131d
 def _load_folder(name, device, dtype):
     """Load a backbone from a folder in diffusers' layout."""
     folder = Path(name)
@@ -480,7 +480,7 @@ def network_folder(
     is_its_own = not inner.is_dir() and (Path(base) / "config.json").is_file()
     return Path(base) if is_its_own else inner
 
-
+# %% ../nbs/20_backbones.ipynb #a3649d20
 def load_network(
     cls,  # class of the network, a `ModelMixin`
     base,  # an embedded backbone, a folder in diffusers' layout, or the network's own folder

@@ -99,7 +99,7 @@ def _spelled(value, indent: str = "") -> str:
         return "[\n" + ",\n".join(lines) + f"\n{indent}]"
     return json.dumps(value)
 
-
+# %% ../nbs/00_core.ipynb #9095100c
 def write_json(path, value):
     """Write `value` as indented JSON, atomically; innermost lists stand on one line."""
     plain = json.loads(json.dumps(value, allow_nan=False))  # tuples are lists, and keys are strings
@@ -145,7 +145,7 @@ def check_writable(
         hint = "name a file in a folder that you may write to"
         raise UserError(f"{path}: cannot be written there ({e.strerror})", hint) from e
 
-
+# %% ../nbs/00_core.ipynb #db260ba5
 def check_folders(
     *folders,  # that shall be made later; None is left alone
 ):
@@ -185,7 +185,7 @@ def default_device() -> str:
     """Return `cuda` where there is one, else `cpu`."""
     return "cuda" if torch.cuda.is_available() else "cpu"
 
-
+# %% ../nbs/00_core.ipynb #c67a0338
 def usable_device(
     device=None,  # anything that torch takes; None for `default_device`
 ):  # a device that can compute

@@ -52,7 +52,7 @@ def guess_clean(
         return output
     raise UserError(f"prediction_type={prediction_type!r} is not one of epsilon, v_prediction, sample")
 
-
+# %% ../nbs/04_diffusion.ipynb #2a7baf86
 def guess_noise(
     latents: torch.Tensor,  # `b ...`, of variance about 1
     output: torch.Tensor,  # `b ...`, what the denoiser says
@@ -87,7 +87,7 @@ def encode_prompts(
         return text
     return torch.cat([backbone.encode_text([""] * len(prompts)), text])
 
-
+# %% ../nbs/04_diffusion.ipynb #94544e1f
 @torch.no_grad()
 def predict(
     backbone,  # a `Backbone`
@@ -130,7 +130,7 @@ def set_timesteps(
         )
     return scheduler
 
-
+# %% ../nbs/04_diffusion.ipynb #3ab6c3b7
 def ddpm_scheduler(
     backbone,  # a `Backbone`; its noise levels are kept
 ) -> Any:  # a `DDPMScheduler`
@@ -141,7 +141,7 @@ def ddpm_scheduler(
     config = {k: v for k, v in backbone.scheduler.config.items() if k in known}
     return DDPMScheduler.from_config(config | dict(timestep_spacing="trailing"))
 
-
+# %% ../nbs/04_diffusion.ipynb #12f9896b
 def spaced_timesteps(
     backbone,  # a `Backbone`
     steps: int,  # of the whole schedule's, evenly spaced
@@ -185,7 +185,7 @@ def begin_at(
         scheduler.set_begin_index(k)
     return scheduler
 
-
+# %% ../nbs/04_diffusion.ipynb #28cd0e5c
 def latent_scale(
     scheduler,  # with its timesteps set
     k: int,  # place in the schedule; their number for the clean latents
@@ -382,7 +382,7 @@ def noisy_levels(
 
     return level
 
-
+# %% ../nbs/04_diffusion.ipynb #673c6165
 @torch.no_grad()
 def inverted_levels(
     scheduler,  # with its timesteps set
@@ -405,7 +405,7 @@ def inverted_levels(
         seen = at.scale_model_input(z, t)
     return levels[::-1].__getitem__
 
-
+# %% ../nbs/04_diffusion.ipynb #4aadc4a8
 @torch.no_grad()
 def inverted_trajectory(
     backbone,  # a `Backbone`

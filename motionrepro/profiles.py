@@ -71,7 +71,7 @@ def checkout() -> Path:
         "clone the repository and run `make figures` there",
     )
 
-
+# %% ../nbs/03_profiles.ipynb #ba2cc8e5
 def results_of(
     kind: str,  # "ablations", "switching", "bench", ...
 ) -> Path:

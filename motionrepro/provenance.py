@@ -40,7 +40,7 @@ def _is_text(statement) -> bool:
         and isinstance(statement.value.value, str)
     )
 
-
+# %% ../nbs/02_provenance.ipynb #ce879d38
 class _Normaliser(ast.NodeTransformer):
     """Take out of a syntax tree what does not change what it computes."""
 
@@ -84,7 +84,7 @@ class _Normaliser(ast.NodeTransformer):
             node.exc = node.exc.func
         return node
 
-
+# %% ../nbs/02_provenance.ipynb #edb0803e
 def _spell(node) -> str:
     """Write a normalised tree as text, the same for every Python version."""
     if isinstance(node, ast.AST):
@@ -108,7 +108,7 @@ class _Module:
     definitions: dict = field(default_factory=dict)  # name -> statements that define it
     imports: dict = field(default_factory=dict)  # name -> (module, name in it, or "" for the module itself)
 
-
+# %% ../nbs/02_provenance.ipynb #2b6dabf3
 def _imported(node, module: str, is_package: bool) -> Iterator:
     """Yield (name, module, name there) for each name that an import statement binds."""
     if isinstance(node, ast.Import):
@@ -127,14 +127,14 @@ def _imported(node, module: str, is_package: bool) -> Iterator:
     for alias in node.names:
         yield alias.asname or alias.name, source, alias.name
 
-
+# %% ../nbs/02_provenance.ipynb #45dae521
 def _bound_names(statement) -> list:
     """List the names that a top-level statement binds."""
     if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         return [statement.name]
     return [n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
 
-
+# %% ../nbs/02_provenance.ipynb #75b48482
 @functools.cache
 def _read_module(name: str):
     """Read the top level of a module without importing it; None where there is no source."""
@@ -181,7 +181,7 @@ def _find(module: str, name: str, package: str):
         module, name = read.imports[name]
     return None
 
-
+# %% ../nbs/02_provenance.ipynb #40337f6d
 def _bindings(read: _Module, statement) -> dict:
     """Map names to where a module, and the statement itself, import them from."""
     found = dict(read.imports)
@@ -191,7 +191,7 @@ def _bindings(read: _Module, statement) -> dict:
             found |= {bound: (source, there) for bound, source, there in inside}
     return found
 
-
+# %% ../nbs/02_provenance.ipynb #f9639ae0
 def _uses(statement, normal, read: _Module) -> Iterator:
     """Yield what a definition uses inside its package, each as `_find` gives it."""
     package = read.name.split(".")[0]
@@ -209,7 +209,7 @@ def _uses(statement, normal, read: _Module) -> Iterator:
             if found:
                 yield found
 
-
+# %% ../nbs/02_provenance.ipynb #fac44767
 @functools.cache
 def _analysed(module: str, name: str) -> tuple:
     """Normalise a definition and list what it uses: (text, ((module, name), ...))."""
@@ -236,7 +236,7 @@ def _live_definition(thing) -> tuple:
             statements.append(ast.parse(textwrap.dedent(inspect.getsource(function))).body[0])
     return statements, vars(sys.modules[thing.__module__])
 
-
+# %% ../nbs/02_provenance.ipynb #da254f9b
 def _own_names(statement) -> set:
     """Collect the names that a definition binds itself: arguments and local variables."""
     nodes = list(ast.walk(statement))
@@ -255,7 +255,7 @@ def _live_uses(statements: list, names: dict) -> Iterator:
         elif isinstance(value, (bool, int, float, str, tuple, list, dict)) and not name.startswith("__"):
             yield f"{name}={value!r}"
 
-
+# %% ../nbs/02_provenance.ipynb #7f865a29
 def _start(thing) -> tuple:
     """Find where a thing is defined: (module, name)."""
     module, name = thing.split(":") if isinstance(thing, str) else (thing.__module__, thing.__qualname__)
@@ -264,7 +264,7 @@ def _start(thing) -> tuple:
         raise ValueError(f"{module} has no function, class or constant {name!r} at its top level")
     return found[:2]
 
-
+# %% ../nbs/02_provenance.ipynb #ed8bead1
 def definitions_used(
     *things,  # functions, classes, or strings "module:name", which spare importing the module
 ) -> dict:  # (module, name) -> normalised text
@@ -294,7 +294,7 @@ def definitions_used(
             waiting += uses
     return found
 
-
+# %% ../nbs/02_provenance.ipynb #d475e73d
 def code_hash(
     *things,  # functions, classes, or strings "module:name"
 ) -> str:  # 12 hex digits
@@ -329,7 +329,7 @@ def _feed(digest, thing):
         value = asdict(thing) if is_dataclass(thing) and not isinstance(thing, type) else thing
         digest.update(json.dumps(value, sort_keys=True).encode())
 
-
+# %% ../nbs/02_provenance.ipynb #e2c38cb0
 def fingerprint(
     *things,  # modules, tensors, paths of files and folders, dataclasses, or what JSON can hold
 ) -> str:  # 12 hex digits
@@ -366,7 +366,7 @@ def git_commit(
     except (OSError, subprocess.SubprocessError):
         return ""
 
-
+# %% ../nbs/02_provenance.ipynb #dda1d39b
 def provenance() -> dict:
     """Tell commit, versions, device and time, for the side of every stored result."""
     versions = {}
@@ -381,7 +381,7 @@ def provenance() -> dict:
         commit=git_commit(), python=platform.python_version(), versions=versions, device=device, time=now
     )
 
-
+# %% ../nbs/02_provenance.ipynb #aa8e51c0
 def save_result(
     path,  # JSON file to write
     values: dict,  # the numbers

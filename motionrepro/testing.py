@@ -30,7 +30,7 @@ def assert_close(
         raise AssertionError(f"comparing nothing: shapes {tuple(actual.shape)} and {tuple(expected.shape)}")
     torch.testing.assert_close(actual, expected, rtol=rtol, atol=atol)
 
-
+# %% ../nbs/01_testing.ipynb #09e355f2
 def assert_equal(
     actual,  # tensor, array or number
     expected,  # the same shape and dtype as `actual`

@@ -33,7 +33,7 @@ def __getattr__(name):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.ledger"), name)
 
-
+# %% ../../nbs/claims/89_init.ipynb #2413d568
 def __dir__():
     return sorted([*globals(), *_OFFERED])
 

@@ -62,7 +62,7 @@ class Claim:
         "Tell the paper: A or B; X for questions that neither paper answers."
         return self.id[0]
 
-
+# %% ../../nbs/claims/80_check.ipynb #484978ff
 def by_id(
     module: dict,  # a module's globals
 ) -> dict:  # id -> claim, in the order of the ids
@@ -85,7 +85,7 @@ def together(
         return "fails"
     return "holds" if states == {"holds"} else "undecided"
 
-
+# %% ../../nbs/claims/80_check.ipynb #e10f1a2c
 def combine(
     states,  # of `STATES`, one for each statement of a claim
     holds: str = "trend",  # the verdict if all of them hold

@@ -50,7 +50,7 @@ def results_folder(
         return results_of(f"claims-{profile}")
     return shipped_results() if in_checkout else Path.cwd() / "results" / "claims"
 
-
+# %% ../../nbs/claims/84_ledger.ipynb #228e8baa
 def stored_result(
     id: str,  # of a claim
     profile: str = "tiny",  # whose result
@@ -104,7 +104,7 @@ def _evidence(stored: dict) -> dict:
         commit=stored.get("provenance", {}).get("commit", ""),
     )
 
-
+# %% ../../nbs/claims/84_ledger.ipynb #9247a9bb
 def _row(
     claim: Claim,
     profile: str = "tiny",
@@ -158,7 +158,7 @@ def _fresh_result(claim: Claim, profile: str, numbers: dict | None = None) -> di
         seconds=round(time.time() - start, 1),
     )
 
-
+# %% ../../nbs/claims/84_ledger.ipynb #f6a86fa0
 def _decided(claim: Claim, profile: str, again: bool, folder) -> dict | None:
     "Bring the result of one claim up to date; None if it has no check."
     if claim.check is None:
@@ -218,7 +218,7 @@ def _counts(rows: list) -> str:
     verb = "is" if stale == 1 else "are"
     return f"{text}; {stale} more {verb} stale, marked with *: decided earlier, and not counted as current"
 
-
+# %% ../../nbs/claims/84_ledger.ipynb #52d63f67
 def _footnotes(rows: list) -> list:
     "Say what a reader has to know beside the table: counts, what is stale, what no commit describes."
     lines = [_counts(rows)]
@@ -228,7 +228,7 @@ def _footnotes(rows: list) -> list:
         lines.append(f"computed with uncommitted changes in the checkout: {', '.join(unclean)}")
     return lines
 
-
+# %% ../../nbs/claims/84_ledger.ipynb #b44a1857
 def _marked(row: dict) -> str:
     "Write a verdict, with a star where it is stale."
     return row["verdict"] + "*" * row["stale"]
@@ -250,7 +250,7 @@ def _markdown(rows: list) -> str:
         lines.append(_markdown_line([*said, *numbers]))
     return "\n\n".join(["\n".join(lines), *_footnotes(rows)])
 
-
+# %% ../../nbs/claims/84_ledger.ipynb #f0320110
 def format_rows(
     rows: list,  # what `ledger` or `decide` returned
     style: str = "text",  # "text" for terminals or "markdown"
@@ -267,7 +267,7 @@ def format_rows(
     footnotes = [textwrap.fill(line, width) for line in _footnotes(rows)]
     return "\n".join([_columns(head, body, width), "", *footnotes])
 
-
+# %% ../../nbs/claims/84_ledger.ipynb #3ae60cdb
 def table(
     ids=None,  # a claim's id or a list of them; None takes all
     profile: str = "tiny",  # whose results
@@ -302,7 +302,7 @@ def tell(
     ]
     return "\n".join([id, *texts])
 
-
+# %% ../../nbs/claims/84_ledger.ipynb #5cd8e8f6
 def _origin(stored: dict | None) -> dict:  # name -> text; empty where nothing is stored
     "Say what a stored result rests on, and where it came from."
     if stored is None:

@@ -81,7 +81,7 @@ def _judge_a01(x):
     "Compare millions, rounded to 0.1M."
     return "exact" if round(x["sd15"]["adapter"] / 1e6, 1) == 25.8 else "contradicted"
 
-
+# %% ../../nbs/claims/81_paper_a.ipynb #49c93a69
 def _say_a01(x):
     return f"{x['sd15']['adapter']:,}"
 
@@ -111,7 +111,7 @@ def _share(x, of_both: bool = False) -> float:
 def _judge_share(share):
     return "exact" if round(100 * share, 1) == 2.9 else "contradicted"
 
-
+# %% ../../nbs/claims/81_paper_a.ipynb #0fd4660e
 def _judge_a02(x):
     "Judge the literal reading."
     return _judge_share(_share(x))
@@ -122,7 +122,7 @@ def _say_a02(x):
     both = _share(x, of_both=True)
     return f"{literal}; {both:.2%} of base and adapter together, read otherwise: {_judge_share(both)}"
 
-
+# %% ../../nbs/claims/81_paper_a.ipynb #ac536813
 A02 = Claim(
     "A02",
     "which is 2.9% of the base UNet's 860M",
@@ -155,7 +155,7 @@ def _say_a03(x):
         words.append(f"{name}: {sum(sites)} = {' + '.join(map(str, sites))}")
     return "; ".join(words)
 
-
+# %% ../../nbs/claims/81_paper_a.ipynb #7df4fe86
 A03 = Claim(
     "A03",
     "modules are injected into 16 blocks: 6 down, 1 middle, 9 up",
@@ -205,7 +205,7 @@ def _say_a05(x):
     ours = x["sd15"]["adapter"]
     return f"{x['animatediff'] / ours:.1f} times as many as {ours:,}; 417M over 25.8M is {417 / 25.8:.1f}"
 
-
+# %% ../../nbs/claims/81_paper_a.ipynb #a6d51eef
 A05 = Claim(
     "A05",
     "so the modules are many times smaller than AnimateDiff's",
@@ -239,7 +239,7 @@ def _measure_a06(config):
         del unet  # the next one needs its memory
     return dict(n=len(found), found=found)
 
-
+# %% ../../nbs/claims/81_paper_a.ipynb #88e4d7b2
 def _judge_a06(x):
     "Exact if every output is the same in every bit, provided that the test can fail."
     rows = x["found"].values()
@@ -247,7 +247,7 @@ def _judge_a06(x):
         return "open"
     return "exact" if all(row["equal"] for row in rows) else "contradicted"
 
-
+# %% ../../nbs/claims/81_paper_a.ipynb #41d56042
 def _say_a06(x):
     rows = x["found"].values()
     largest = max(row["initial"] for row in rows)
@@ -286,7 +286,7 @@ def _measure_a07(config):
     trained = gate_curves(shipped_adapter()) if config["adapter"] else None
     return dict(n=len(start) - 1, least=min(values), most=max(values), trained=trained)
 
-
+# %% ../../nbs/claims/81_paper_a.ipynb #44b433ba
 def _gates_alike(x) -> bool:
     return x["most"] - x["least"] < 1e-4
 
@@ -332,7 +332,7 @@ def _configure_a08(profile):
     adapter = network_fingerprint("tiny", "adapter")
     return dict(adapter=adapter, clips=clips, motions=[0.0, 0.25, 0.5, 0.75, 1.0], seeds=[0])
 
-
+# %% ../../nbs/claims/81_paper_a.ipynb #84bd6ccb
 def _measure_a08(config):
     "Measure attended distances at the start and of the shipped adapter."
     from scipy.stats import spearmanr
@@ -375,7 +375,7 @@ def _judge_a08(x):
     falls = state_of_all([d["interval"]])
     return combine([falls, state_of_all([everywhere]), _state_of_rank(d["rank"], d["p"])])
 
-
+# %% ../../nbs/claims/81_paper_a.ipynb #174ebb4c
 def _say_a08(x):
     words = []
     for name, label in dict(start="untrained, by the bias alone", trained="trained").items():
@@ -417,7 +417,7 @@ def _configure_a09(profile):
         seeds=list(range(profile.seeds)),
     )
 
-
+# %% ../../nbs/claims/81_paper_a.ipynb #3d1ef382
 def _noise_row(config, rho: float) -> dict:
     "Measure deviations of noise from the closed form for one rho: the worst of all seeds."
     from scipy.stats import kstest
@@ -439,7 +439,7 @@ def _noise_row(config, rho: float) -> dict:
         expected=[rho**k for k in lags],
     )
 
-
+# %% ../../nbs/claims/81_paper_a.ipynb #0782964d
 def _measure_a09(config):
     "Measure deviations of correlated noise from the closed form, for every rho."
     rows = {str(rho): _noise_row(config, rho) for rho in config["rhos"]}
@@ -461,7 +461,7 @@ def _say_a09(x):
     n = f"n: positions of the latents of {x['clips']} clips x {len(x['seeds'])} seeds"
     return f"rho^k within {off:.4f}, worst {worst:.1f} standard errors ({n})"
 
-
+# %% ../../nbs/claims/81_paper_a.ipynb #c82dcd4a
 A09 = Claim(
     "A09",
     "the noise of each frame is standard normal, and neighbouring frames share structure",
@@ -489,7 +489,7 @@ def _measure_a10(config):
     found = train_and_compare(config["steps"], config["clips"], config["seeds"][0])
     return dict(n=config["steps"], **found)
 
-
+# %% ../../nbs/claims/81_paper_a.ipynb #65ca6a36
 def _judge_a10(x):
     "Compare fingerprints, provided that something was trained."
     if not x["adapter_changed"]:
@@ -502,7 +502,7 @@ def _say_a10(x):
     adapter = "yes" if x["adapter_changed"] else "no"
     return f"weights of {', '.join(x['before'])} {state} after {x['n']} steps; adapter changed: {adapter}"
 
-
+# %% ../../nbs/claims/81_paper_a.ipynb #7a588147
 A10 = Claim(
     "A10",
     "only the temporal parameters are trained; UNet, VAE and text encoder stay frozen",
@@ -532,7 +532,7 @@ def ablation_settings(profile) -> dict:
     "seeds."
     return dict(results=results_fingerprint(ablation_files()) or None, seeds=[])
 
-
+# %% ../../nbs/claims/81_paper_a.ipynb #cd02bde9
 def contrasts(
     results: Results,
     *statements,  # of `Contrast`
@@ -540,7 +540,7 @@ def contrasts(
     "Measure several contrasts."
     return {c.what: contrast(results, c) for c in statements}
 
-
+# %% ../../nbs/claims/81_paper_a.ipynb #7612572d
 def _untrained(results: Results, names: list) -> list:
     "List the runs among these that do not count as trained by the study's own criterion."
     runs = {name: results.runs[name]["values"] for name in names if name in results.runs}
@@ -580,7 +580,7 @@ def measure_trainings(
         more=further(results) if further else {},
     )
 
-
+# %% ../../nbs/claims/81_paper_a.ipynb #f64abb1c
 def judge_trainings(x: dict) -> str:
     "All statements must hold; one that fails contradicts."
     return combine(part["state"] for part in x["parts"].values())
@@ -597,7 +597,7 @@ def bounds_text(part: dict) -> str:
     mean = f"{part['mean']:+.3g}"
     return f"{mean} [{bounds[0]:.3g}, {bounds[1]:.3g}]" if bounds else mean
 
-
+# %% ../../nbs/claims/81_paper_a.ipynb #af288203
 def say_trainings(x: dict, judge=judge_trainings) -> str:
     "Write the statements with their states, and what a reader has to know beside them."
     parts = {words: part for words, part in x["parts"].items() if part["state"] != "missing"}
@@ -645,7 +645,7 @@ def _find_a11(results):
         versus("FVD", "FVD[world]", STRICT, OURS),
     )
 
-
+# %% ../../nbs/claims/81_paper_a.ipynb #c281faa3
 def _beside_a11(results):
     "Say what the claim says nothing certain about, and how far from real motion both trainings are."
     found = means_text(results, ("CLIP", "FC", "MM"), STRICT, OURS)
@@ -655,7 +655,7 @@ def _beside_a11(results):
     assumed = "the weights in the loss (eq. 8) are assumed"
     return dict(beside=f"lambda 2 and 0: {found} (real clips {sum(real) / len(real):.3g}); {assumed}")
 
-
+# %% ../../nbs/claims/81_paper_a.ipynb #3a3f7ca4
 def _measure_a11(config, results=None):
     return measure_trainings(results, training_command("ours", "lambda-2"), _find_a11, _beside_a11)
 
@@ -693,7 +693,7 @@ def _find_a12(results):
         *MOTION_FALLS,
     )
 
-
+# %% ../../nbs/claims/81_paper_a.ipynb #32712ce2
 def _beside_a12(results):
     "Say what the noise alone does to the bare base, and what the other columns of Table 3 do."
     keys = [rho_key(rho) for rho in (0.4, 0.6, 0.85)]
@@ -703,7 +703,7 @@ def _beside_a12(results):
     words += [f"ours {ours}"] if ours else []
     return dict(beside="; ".join(words)) if words else {}
 
-
+# %% ../../nbs/claims/81_paper_a.ipynb #0d332385
 def _measure_a12(config, results=None):
     return measure_trainings(results, training_command("ours"), _find_a12, _beside_a12)
 
@@ -747,7 +747,7 @@ def _find_a13(results):
     part = dict(state=state_of_all(clips), clips=clips, text=text, seeds=list(there), n=ours["n"])
     return {"less than slow clips": part}
 
-
+# %% ../../nbs/claims/81_paper_a.ipynb #3feb2ab1
 def _measure_a13(config, results=None):
     return measure_trainings(results, training_command("ours"), _find_a13)
 
@@ -781,7 +781,7 @@ def _find_a14(results):
 def _measure_a14(config, results=None):
     return measure_trainings(results, training_command("base", "ours"), _find_a14)
 
-
+# %% ../../nbs/claims/81_paper_a.ipynb #f4674fcf
 A14 = Claim(
     "A14",
     "rho can be changed at inference without training again",
@@ -812,7 +812,7 @@ def _measure_a15(config, results=None):
     on_tiny = training_command("base", "ours", seeds=(0,))
     return measure_trainings(results, f"{on_tiny} base-0-on-tiny-40 ours-0-on-tiny-40", _find_a15)
 
-
+# %% ../../nbs/claims/81_paper_a.ipynb #9d05d7a9
 def _judge_a15(x):
     "The world can contradict the claim; the rest needs weights."
     return "contradicted" if judge_trainings(x) == "contradicted" else "needs weights"
@@ -823,7 +823,7 @@ def _say_a15(x):
     found = say_trainings(x, _judge_a15)
     return f"{needed}; {found}" if found else needed
 
-
+# %% ../../nbs/claims/81_paper_a.ipynb #2189d828
 A15 = Claim(
     "A15",
     "both base models benefit; 1.5 has the slightly better FID and FVD, and more motion",
@@ -851,7 +851,7 @@ def _find_a16(results):
         versus("FVD", "FVD[world]", BARE, OURS),
     )
 
-
+# %% ../../nbs/claims/81_paper_a.ipynb #6cb1b06d
 def _beside_a16(results):
     "Contrast CLIP-SIM, which the paper has larger with the modules."
     c = contrast(results, versus("CLIP", "CLIP-SIM[world]", OURS, BARE))
@@ -859,7 +859,7 @@ def _beside_a16(results):
         return {}
     return dict(beside=f"CLIP-SIM of ours less that of the bare base {bounds_text(c)} {c['state']}")
 
-
+# %% ../../nbs/claims/81_paper_a.ipynb #fe767a0b
 def _measure_a16(config, results=None):
     return measure_trainings(results, training_command("base", "ours"), _find_a16, _beside_a16)
 
@@ -901,7 +901,7 @@ def _beside_rival(results):
     alike = f"both with what was found on our blocks: {found}"
     return dict(beside=f"{alike}; AnimateDiff has {ratio:.1f} times our parameters")
 
-
+# %% ../../nbs/claims/81_paper_a.ipynb #936e80fc
 RIVAL_IS_NEARER = (
     versus("FID", "FID[world]", OURS, RIVAL),
     versus("FVD", "FVD[world]", OURS, RIVAL),
@@ -912,7 +912,7 @@ def _find_a17(results):
     "Contrast AnimateDiff with ours."
     return contrasts(results, versus("CLIP", "CLIP-SIM[world]", RIVAL, OURS), *RIVAL_IS_NEARER)
 
-
+# %% ../../nbs/claims/81_paper_a.ipynb #e34a1819
 def _measure_a17(config, results=None):
     return measure_trainings(results, training_command("ours", "animatediff"), _find_a17, _beside_rival)
 
@@ -947,7 +947,7 @@ def _find_a18(results):
     "Contrast distances, and compare sizes."
     return contrasts(results, *RIVAL_IS_NEARER) | {"fewer parameters": _fewer_parameters(results)}
 
-
+# %% ../../nbs/claims/81_paper_a.ipynb #4079b56c
 def _further_a18(results):
     "Add the seconds that the trainings took."
     seconds = {
@@ -955,7 +955,7 @@ def _further_a18(results):
     }
     return _beside_rival(results) | {"seconds of training, by the clock and beside other work": seconds}
 
-
+# %% ../../nbs/claims/81_paper_a.ipynb #cb170b21
 def _measure_a18(config, results=None):
     return measure_trainings(results, training_command("ours", "animatediff"), _find_a18, _further_a18)
 
@@ -984,7 +984,7 @@ def _less_than(share: float) -> Contrast:
     terms = ((-1, "rho-0", zero), (1 - share, "base", zero), (share, *OURS))
     return Contrast(f"less than {share:g}", "FC[world]", terms)
 
-
+# %% ../../nbs/claims/81_paper_a.ipynb #1fbf71ca
 def _find_a19(results):
     "Compare the share of consistency that is won back with a tenth and a half."
     few, half = (contrast(results, _less_than(share)) for share in (0.1, 0.5))
@@ -1003,7 +1003,7 @@ def _find_a19(results):
         state = "fails"
     return {"share won back": few | dict(state=state, text=f"{share:.0%} ({levels})")}
 
-
+# %% ../../nbs/claims/81_paper_a.ipynb #f6850382
 def _measure_a19(config, results=None):
     return measure_trainings(results, training_command("base", "ours", "rho-0"), _find_a19)
 
@@ -1038,7 +1038,7 @@ def _configure_a20(profile):
         seeds=[0],
     )
 
-
+# %% ../../nbs/claims/81_paper_a.ipynb #1efc7855
 def _measure_a20(config):
     "Measure how far clean motion scores move because of outliers, with percentiles and with min-max."
     from motionrepro.temporal.motion import normalizer_robustness, world_scores
@@ -1063,7 +1063,7 @@ def _shifts_at(size: dict, i: int) -> list:
     "List the shifts of percentiles and of min-max in every fold, at one share of outliers."
     return [(percentile[i], minmax[i]) for percentile, minmax in zip(size["percentile"], size["minmax"])]
 
-
+# %% ../../nbs/claims/81_paper_a.ipynb #f7a7cdbe
 def _state_of_size(size: dict, shares: list, few: float) -> str:
     "Tell whether few outliers of a size do no harm in every fold, or no less than under min-max on"
     "average."
@@ -1072,7 +1072,7 @@ def _state_of_size(size: dict, shares: list, few: float) -> str:
         return "holds"
     return "fails" if sum(p - m for p, m in pairs) >= 0 else "undecided"
 
-
+# %% ../../nbs/claims/81_paper_a.ipynb #f2b91f68
 def _judge_a20(x):
     "Outliers of every size are a statement."
     return combine(_state_of_size(size, x["shares"], x["few"]) for size in x["sizes"].values())
@@ -1137,7 +1137,7 @@ def _words_and_motion(results) -> dict:
         state = "fails"
     return dict(state=state, text=f"rank correlation {sum(r) / len(r):.2f}", r=r, p=p, seeds=list(there))
 
-
+# %% ../../nbs/claims/81_paper_a.ipynb #999f77a7
 def _find_a21(results):
     "Contrast motion 1 with motion 0, and correlate words with motion."
     one, zero = (("ours", f"rho=0.6,motion={motion}") for motion in (1, 0))
@@ -1150,7 +1150,7 @@ def _further_a21(results):
     ranks = [_rank(point) for point in results.points("base").values()]
     return {"of the bare base": [float(rank.statistic) for rank in ranks]}
 
-
+# %% ../../nbs/claims/81_paper_a.ipynb #2cf82bb7
 def _measure_a21(config, results=None):
     return measure_trainings(results, training_command("ours"), _find_a21, _further_a21)
 
@@ -1195,7 +1195,7 @@ def _measure_a22(config):
             peaks[str(pixels)] = measured_step_bytes(unet, **size)
     return dict(n=config["clips"], gpu=config["gpu"], estimated=estimated, measured=peaks)
 
-
+# %% ../../nbs/claims/81_paper_a.ipynb #9772c4c6
 def _judge_a22(x):
     "Only a measured step decides; 256 pixels are assumed."
     if "256" not in x["measured"]:
@@ -1205,7 +1205,7 @@ def _judge_a22(x):
         return "contradicted"
     return "trend" if peak < 40e9 else "unspecified"
 
-
+# %% ../../nbs/claims/81_paper_a.ipynb #347c7a91
 def _say_a22(x):
     guesses = [f"{v['peak'] / 1e9:.0f} GB at {k} pixels" for k, v in x["estimated"].items()]
     text = f"estimated by counting, not measured: {', '.join(guesses)}"
@@ -1250,7 +1250,7 @@ def _configure_a23(profile):
     steps = [2, 4] if smoke else [25, 50, 100]
     return dict(clips=2 if smoke else 16, steps=steps, guidance=default_guidance("tiny"), seeds=[0])
 
-
+# %% ../../nbs/claims/81_paper_a.ipynb #2fbddaa1
 def _measure_a23(config):
     "Read the settings, and measure the distance of latents from those of many steps."
     from motionrepro.data.world import sample_scene
@@ -1263,7 +1263,7 @@ def _measure_a23(config):
     off = distances_from_most_steps(pipe, prompts, config["steps"], config["guidance"], noise)
     return dict(n=len(prompts), settings=sampler_settings(pipe), off=off, most=config["steps"][-1])
 
-
+# %% ../../nbs/claims/81_paper_a.ipynb #4015f5ac
 def _judge_a23(x):
     return "exact" if x["settings"] == STATED_SAMPLER else "contradicted"
 
@@ -1302,7 +1302,7 @@ def _further_a24(results):
     found["real"] = [values["first-last[world]"]["value"] for values in results.twins("ours").values()]
     return {"first and last frame": found}
 
-
+# %% ../../nbs/claims/81_paper_a.ipynb #40ade735
 def _measure_a24(config, results=None):
     return measure_trainings(results, training_command("base", "ours"), _find_a24, _further_a24)
 
@@ -1335,7 +1335,7 @@ def _colours(frames: torch.Tensor) -> torch.Tensor:
     "Average each channel of frames `n c h w`."
     return frames.mean((2, 3))
 
-
+# %% ../../nbs/claims/81_paper_a.ipynb #862fdbd3
 def _unit(v: torch.Tensor) -> torch.Tensor:
     return v / v.norm()
 
@@ -1374,7 +1374,7 @@ def _fvd_refusal(videos: torch.Tensor) -> str:
         return str(error)
     return ""
 
-
+# %% ../../nbs/claims/81_paper_a.ipynb #1b948cc0
 def _measure_a25(config):
     "Measure differences between the metrics and the paper's sentences, and try FVD with 8 frames."
     from motionrepro.metrics import ClipExtractor, clip_scores
@@ -1408,7 +1408,7 @@ def _say_a25(x):
     fvd = f"FVD: {x['refused']}" if x["refused"] else "FVD takes 8 frames"
     return f"CLIP-SIM, FC, MM, FID agree within {max(x['off'].values()):.0e}; {fvd}"
 
-
+# %% ../../nbs/claims/81_paper_a.ipynb #5f6d5e9b
 A25 = Claim(
     "A25",
     "evaluation: 400 captions; CLIP-SIM, frame consistency, motion magnitude, FID, FVD",

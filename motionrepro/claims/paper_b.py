@@ -84,7 +84,7 @@ def _trajectory_settings(profile) -> dict:
         steps=profile.steps,
     )
 
-
+# %% ../../nbs/claims/82_paper_b.ipynb #3e4df683
 def _configure_b01(profile):
     "Look at nine steps, and decode a few images."
     places = dict(cutoff=0.25, timesteps=list(range(900, 0, -100)), decoded=min(16, profile.clips))
@@ -100,7 +100,7 @@ def judge_rise(
         return "trend"
     return "contradicted" if all(rise["high"] <= 0 for rise in rises) else "open"
 
-
+# %% ../../nbs/claims/82_paper_b.ipynb #1d86554d
 def judge_reading(
     x: dict,  # numbers of B01
     reading: str,  # of `studies.spectrum.READINGS`
@@ -126,12 +126,12 @@ def _say_reading(x, reading: str) -> str:
     numbers = f"energy of high frequencies {', '.join(energy)}, their share {', '.join(share)}"
     return f"{judge_reading(x, reading)}; {numbers}"
 
-
+# %% ../../nbs/claims/82_paper_b.ipynb #d020cbac
 def _say_b01(x):
     literal, guess = (_say_reading(x, reading) for reading in ("latent", "guess"))
     return f"noisy latent, the literal reading: {literal}. Guess of the clean latent: {guess}"
 
-
+# %% ../../nbs/claims/82_paper_b.ipynb #c1f16f61
 B01 = Claim(
     "B01",
     "high-frequency signals increase during denoising from step 900 to step 100",
@@ -170,7 +170,7 @@ def say_ties(x: dict, say) -> str:
     frames = next(iter(first.values()))[0]
     return f"{name}, frames {frames}: " + "; ".join(f"{tie}: {say(m)}" for tie, (_, m) in first.items())
 
-
+# %% ../../nbs/claims/82_paper_b.ipynb #24a9207e
 def number_text(value, form: str = ".3f") -> str:
     "Write a number, or a dash where there is none."
     return "-" if value is None else format(value, form)
@@ -190,7 +190,7 @@ def _say_range(m):
     rest, chance = (number_text(m[k]["mean"], "+.3f") for k in ("above_rest", "above_chance"))
     return f"NMI {level}, {rest} against other steps, {chance} against other clips"
 
-
+# %% ../../nbs/claims/82_paper_b.ipynb #bb5c12f1
 def _say_b02(x):
     return say_ties(x, _say_range)
 
@@ -224,7 +224,7 @@ def _state_of_cut(cut: dict) -> str:
         return "fails"
     return "holds" if cut["falls"] > 0.99 and cut["low"] >= 100 and cut["high"] <= 300 else "undecided"
 
-
+# %% ../../nbs/claims/82_paper_b.ipynb #fbee98f2
 def _judge_b03(x):
     "Fall and cut must hold in all cases."
     return agree(together([state_of(m["fall"]), _state_of_cut(m["cut"])]) for m in deciding(x))
@@ -238,7 +238,7 @@ def _say_fall(m):
         f"NMI {fall} down to step 200 against below; {place}, from {cut['before']:.2f} to {cut['after']:.2f}"
     )
 
-
+# %% ../../nbs/claims/82_paper_b.ipynb #04c5d02d
 def _say_b03(x):
     return say_ties(x, _say_fall)
 
@@ -275,7 +275,7 @@ def _judge_b04(x):
     "Judge the raw error."
     return _judge_decline(x, "raw")
 
-
+# %% ../../nbs/claims/82_paper_b.ipynb #b2f3cf1c
 def _times_text(interval: dict) -> str:
     "Write how many times as large something is at the end."
     return "-" if interval["mean"] is None else f"x {math.exp(-interval['mean']):.2f}"
@@ -286,7 +286,7 @@ def _say_decline(m):
     ends = f"from {m['relative_early']:.2f} to {m['relative_late']:.2f}"
     return f"raw error {raw}, size of the residual {size}, relative error {relative} ({ends})"
 
-
+# %% ../../nbs/claims/82_paper_b.ipynb #1aa907cc
 def _say_b04(x):
     return f"{say_ties(x, _say_decline)}; read as the relative error: {_judge_decline(x, 'relative')}"
 
@@ -323,7 +323,7 @@ def _judge_b05(x):
         return "contradicted"
     return "exact" if x["control"] > 1 else "open"
 
-
+# %% ../../nbs/claims/82_paper_b.ipynb #a5b48471
 def _say_b05(x):
     error = (
         f"largest error {x['largest']:.0e} after {x['steps']} steps, {x['worst']:.2f} of what rounding allows"
@@ -331,7 +331,7 @@ def _say_b05(x):
     runs = f"n: runs of one image, half of them sampled, {len(x['seeds'])} seeds"
     return f"{error} ({x['control']:.0f} with one residual wrong), in {x['elements']:,} numbers ({runs})"
 
-
+# %% ../../nbs/claims/82_paper_b.ipynb #96debdac
 B05 = Claim(
     "B05",
     "a latent is the first latent plus the residuals of the steps before it",
@@ -370,7 +370,7 @@ def _say_b06(x):
         words.append(f"{kind}: {apart}; frames {frames}")
     return "; ".join(words)
 
-
+# %% ../../nbs/claims/82_paper_b.ipynb #666acbba
 B06 = Claim(
     "B06",
     "the best number of steps to reuse depends on the frame",
@@ -403,7 +403,7 @@ def say_truth(x: dict, words) -> str:
     ties = "; ".join(f"{tie}: {words(m)}" for tie, m in x["ties"].items())
     return f"end-point error in pixels: {ties}"
 
-
+# %% ../../nbs/claims/82_paper_b.ipynb #836b5583
 def _state_of_blocks(m: dict) -> str:
     "Tell whether 6 and 8 are the best, certainly not the best, or neither."
     beaten = [{b for b in ("6", "8") if state_of(d[b]) == "fails"} for d in m["others"].values()]
@@ -412,7 +412,7 @@ def _state_of_blocks(m: dict) -> str:
     better = all(state_of(interval) == "holds" for interval in m["average"].values())
     return "holds" if better and not any(beaten) else "undecided"
 
-
+# %% ../../nbs/claims/82_paper_b.ipynb #b0ca5815
 def _judge_b07(x):
     return judge_truth(x, _state_of_blocks)
 
@@ -425,7 +425,7 @@ def _say_blocks(m):
     best = ", ".join(text[block] for block in order[:5])
     return f"{best} (then {', '.join(rest) or 'others'}; copy {error_in(m, RAW, 'copy'):.1f})"
 
-
+# %% ../../nbs/claims/82_paper_b.ipynb #d9f54ca6
 def _say_b07(x):
     ties = "; ".join(f"{tie}: {_say_blocks(m)}" for tie, m in x["ties"].items())
     return f"end-point error in pixels, best blocks first: {ties}"
@@ -461,7 +461,7 @@ def _state_of_scales(m: dict) -> str:
 def _judge_b08(x):
     return judge_truth(x, _state_of_scales)
 
-
+# %% ../../nbs/claims/82_paper_b.ipynb #78578b42
 def _say_scales(m):
     return ", ".join(f"{match} {error_in(m, match):.2f}" for match in (m["together"], "6", "8", "all"))
 
@@ -469,7 +469,7 @@ def _say_scales(m):
 def _say_b08(x):
     return say_truth(x, _say_scales)
 
-
+# %% ../../nbs/claims/82_paper_b.ipynb #d5fb2f8a
 B08 = Claim(
     "B08",
     "matrices from blocks of several scales are better than those from one",
@@ -504,7 +504,7 @@ def way_settings(*ways) -> dict:
         return dict.fromkeys(settings)
     return settings
 
-
+# %% ../../nbs/claims/82_paper_b.ipynb #f9a6c137
 def measure_ways(
     stored: Ways | None,  # None takes those that are stored
     needed: tuple,  # ways
@@ -521,7 +521,7 @@ def measure_ways(
     rows = {way: [stored.rows[way][seed] for seed in seeds] for way in there}
     return dict(n=count_clips(rows[needed[0]]), seeds=seeds, base=stored.base) | find(rows)
 
-
+# %% ../../nbs/claims/82_paper_b.ipynb #e36d54b2
 def missing_ways(x: dict) -> str:
     "Write the command that makes what is missing."
     base = f" --base {x['base']}" if x["base"] not in ("", BASES[0]) else ""
@@ -561,7 +561,7 @@ def _judge_b09(x):
         return "open"
     return combine([state_of(negated(x["auto"]))])
 
-
+# %% ../../nbs/claims/82_paper_b.ipynb #349de093
 def _say_b09(x):
     if not x["n"]:
         return missing_ways(x)
@@ -572,7 +572,7 @@ def _say_b09(x):
         words.append(f"eq. 12 itself, on the errors between the references: {say_halves(x['equation'])}")
     return f"{x['base']}: {'; '.join(words)}"
 
-
+# %% ../../nbs/claims/82_paper_b.ipynb #29af21c5
 B09 = Claim(
     "B09",
     "low motion consistency needs a larger switch step, high consistency a smaller one",
@@ -602,7 +602,7 @@ def _judge_b10(x):
         return "contradicted"
     return "trend" if fall and not rise else "open"
 
-
+# %% ../../nbs/claims/82_paper_b.ipynb #f13f18f9
 def _say_b10(x):
     words = []
     for kind, m in x["curves"].items():
@@ -611,7 +611,7 @@ def _say_b10(x):
     betas = f"beta {x['betas'][0]:g} to {x['betas'][-1]:g}"
     return f"eq. 12 as log(beta t) e, for which it is a theorem; {'; '.join(words)} ({betas})"
 
-
+# %% ../../nbs/claims/82_paper_b.ipynb #72edc666
 B10 = Claim(
     "B10",
     "a higher beta favours efficiency",
@@ -640,7 +640,7 @@ def _judge_b11(x):
         return "open"
     return agree([state_of(x["saves"]["25%"])])
 
-
+# %% ../../nbs/claims/82_paper_b.ipynb #ef62a9e6
 def _say_b11(x):
     if not x["n"]:
         return "not measured yet: motionrepro train dss"
@@ -676,7 +676,7 @@ def beats(
         return "holds"
     return "fails" if "fails" in sure and "holds" not in alone else "undecided"
 
-
+# %% ../../nbs/claims/82_paper_b.ipynb #eca8df61
 def judge_quality(x: dict) -> str:
     "Judge whether step 200 beats every rival, whatever it costs."
     return combine(beats(measures) for measures in x["better"].values())
@@ -685,7 +685,7 @@ def judge_quality(x: dict) -> str:
 def _configure_b12(profile):
     return way_settings("full", "200", *RIVAL_STEPS)
 
-
+# %% ../../nbs/claims/82_paper_b.ipynb #6cabe5e6
 def _measure_b12(config, stored=None):
     return measure_ways(stored, ("full", "200", *RIVAL_STEPS), find_best)
 
@@ -715,7 +715,7 @@ def _say_b12(x):
     quality = f"best quality, whatever it costs: {judge_quality(x)} ({rivals}; MM {moves})"
     return f"{x['base']}: {balance}; {quality}"
 
-
+# %% ../../nbs/claims/82_paper_b.ipynb #02492620
 B12 = Claim(
     "B12",
     "of the switch steps 900, 600, 400, 200 and 1, step 200 is best",
@@ -752,7 +752,7 @@ def _judge_b13(x):
     slowest = min(run[clock] for run in runs for clock in ("measured", "clock"))
     return "contradicted" if slowest <= 1 else "needs weights"
 
-
+# %% ../../nbs/claims/82_paper_b.ipynb #6fbbf0ed
 def _say_speed(way: str, runs: list) -> str:
     "Write the mean speed-ups of a way."
     mean = {k: sum(run[k] for run in runs) / len(runs) for k in ("measured", "ideal", "clock")}
@@ -820,7 +820,7 @@ def _measure_b14(config):
     }
     return dict(n=1, ratios=ratios, videolcm=10 / mine["seconds_256"])
 
-
+# %% ../../nbs/claims/82_paper_b.ipynb #b1dd3b72
 def _state_of_ratio(stated, found) -> str:
     "Tell whether the table's ratio rounds to the stated digits."
     if found is None:
@@ -828,7 +828,7 @@ def _state_of_ratio(stated, found) -> str:
     digits = 0 if isinstance(stated, int) else 1
     return "holds" if round(found, digits) == stated else "fails"
 
-
+# %% ../../nbs/claims/82_paper_b.ipynb #badf6e89
 def _judge_b14(x):
     "Each ratio to its stated digits; one that the table lacks is unspecified."
     state = combine([_state_of_ratio(*ratio) for ratio in x["ratios"].values()], "exact")
@@ -842,7 +842,7 @@ def _say_b14(x):
     ]
     return f"{', '.join(words)} (rounded); VideoLCM's 10 s: {x['videolcm']:.2f}x"
 
-
+# %% ../../nbs/claims/82_paper_b.ipynb #70de311d
 B14 = Claim(
     "B14",
     "4 times as fast as Latent-Shift, 1.5 times as fast as SimDA and LaVie",
@@ -869,7 +869,7 @@ def _judge_b15(x):
     "96%, cut or rounded down."
     return "exact" if 0.96 <= x["ratio"] < 0.97 else "contradicted"
 
-
+# %% ../../nbs/claims/82_paper_b.ipynb #b9fc20f1
 def _say_b15(x):
     return f"{x['ratio']:.2%}, cut to whole percent; rounded {x['ratio']:.0%}"
 
@@ -898,7 +898,7 @@ def _judge_b16(x):
     "A count that differs says nothing, since not all sizes are stated."
     return "exact" if round(sum(x["ours"].values()) / 1e6) == 266 else "unspecified"
 
-
+# %% ../../nbs/claims/82_paper_b.ipynb #b3c22eb7
 def _say_b16(x):
     ours, base = (sum(x[part].values()) for part in ("ours", "base"))
     parts = ", ".join(f"{name} {count / 1e6:.1f}M" for name, count in x["ours"].items())
@@ -906,7 +906,7 @@ def _say_b16(x):
     left = f"1.35B - 0.266B = 1.084B; Stable Diffusion 1.5 has {base / 1e9:.3f}B"
     return f"{counted}; what makes up the rest is not said. {left}"
 
-
+# %% ../../nbs/claims/82_paper_b.ipynb #9b2ce3fd
 B16 = Claim(
     "B16",
     "266M of 1.35B parameters are tuned",
@@ -931,7 +931,7 @@ def _place(table: dict, column: str) -> list:
     order = sorted(values, reverse=_BEST[column] is max)
     return [order.index(table["Dr. Mo"][column]) + 1, len(values)]
 
-
+# %% ../../nbs/claims/82_paper_b.ipynb #2143bca4
 def _measure_b17(config):
     "Find the place of Dr. Mo in each column of the table."
     return dict(n=1, places={column: _place(config["table"], column) for column in _BEST})
@@ -942,7 +942,7 @@ def _judge_b17(x):
     first = all(x["places"][column][0] == 1 for column in ("FVD", "FID", "CLIPSIM"))
     return "needs weights" if first else "contradicted"
 
-
+# %% ../../nbs/claims/82_paper_b.ipynb #d4c4a6b9
 def _say_b17(x):
     places = ", ".join(f"{column} {place} of {n}" for column, (place, n) in x["places"].items())
     return f"within the table, place of {places}; the values need the authors' weights, UCF-101 and MSR-VTT"
@@ -979,7 +979,7 @@ def _judge_b18(x):
     verdict = combine([together(copy)])
     return "open" if verdict == "trend" and "fails" in composed else verdict
 
-
+# %% ../../nbs/claims/82_paper_b.ipynb #f6958ba4
 def _ends_text(values: list) -> str:
     "Write the first and the last value of a horizon."
     return "-" if None in (values[0], values[-1]) else f"{values[0]:.2f} to {values[-1]:.2f}"
@@ -994,7 +994,7 @@ def _say_b18(x):
         words.append(f"{what} error {', '.join(f'{kind} {_ends_text(v)}' for kind, v in kinds.items())}")
     return f"{'; '.join(words)} (1 to 12 frames ahead)"
 
-
+# %% ../../nbs/claims/82_paper_b.ipynb #d5c0e633
 B18 = Claim(
     "B18",
     "motion of later frames can be predicted from 4 reference frames, up to 16",
@@ -1027,7 +1027,7 @@ def _judge_b19(x):
     verdict = combine([states["motion"], states["look"]])
     return "open" if verdict == "trend" and states["right"] != "holds" else verdict
 
-
+# %% ../../nbs/claims/82_paper_b.ipynb #addc1490
 def _say_edits(x: dict) -> str:
     "Write the three statements with their states."
     agreement, colours, error = (x["means"][k] for k in ("agreement", "colours", "error"))
@@ -1041,7 +1041,7 @@ def _say_edits(x: dict) -> str:
     steps = f"switch steps {min(x['switch_steps'])} to {max(x['switch_steps'])}"
     return "; ".join([*(f"{text}: {states[name]}" for name, text in said.items()), steps])
 
-
+# %% ../../nbs/claims/82_paper_b.ipynb #338e3714
 def _say_b19(x):
     if "reused" not in x:
         return _say_edits(x)
@@ -1087,7 +1087,7 @@ def _judge_b20(x):
         return "open"
     return combine(state_of(x["200"][name]) for name in ("blur", "fall", "motion", "asked"))
 
-
+# %% ../../nbs/claims/82_paper_b.ipynb #870bb74c
 def _say_b20(x):
     if not x["n"]:
         return missing_ways(x)
@@ -1099,7 +1099,7 @@ def _say_b20(x):
     rank = f"rank correlation of the loss with motion {motion}, with motion asked for {asked}"
     return f"{x['base']}: at 200, {sharp}; {loss}; {rank}"
 
-
+# %% ../../nbs/claims/82_paper_b.ipynb #cb3e965f
 B20 = Claim(
     "B20",
     "large motion and long clips come out blurred",
@@ -1128,7 +1128,7 @@ def _judge_b21(x):
         return "open"
     return "exact" if x["begun"] == 0 and x["moved"] > 0 else "contradicted"
 
-
+# %% ../../nbs/claims/82_paper_b.ipynb #1ff52c67
 def _say_b21(x):
     sizes, shrunk = (" then ".join(map(str, x[name])) for name in ("sizes", "trained_at"))
     recipes = f"{sizes} pixels, recipes differ in {', '.join(x['differ'])}"
@@ -1137,7 +1137,7 @@ def _say_b21(x):
     moved = f"(a new network {x['alone']:.2g}), and moves by {x['moved']:.2g}"
     return f"{recipes}; {run}: {begun} {moved}; whether two stages train better is not tested"
 
-
+# %% ../../nbs/claims/82_paper_b.ipynb #33cdb00a
 B21 = Claim(
     "B21",
     "training goes from low resolution to high",
@@ -1206,7 +1206,7 @@ def _measure_b22(config):
     rows = {name: [stated, [low[name], high[name]]] for name, stated in TABLE_2.items()}
     return dict(n=len(TABLE_2), rows=rows)
 
-
+# %% ../../nbs/claims/82_paper_b.ipynb #9b98e682
 def _judge_b22(x):
     "Exact if every row is met."
     return "exact" if all(ours == stated for stated, ours in x["rows"].values()) else "open"
@@ -1217,7 +1217,7 @@ def _say_b22(x):
     met = f"{len(x['rows']) - len(off)} of {len(x['rows'])} rows met"
     return "; ".join([met, *off])
 
-
+# %% ../../nbs/claims/82_paper_b.ipynb #28280d76
 B22 = Claim(
     "B22",
     "the hyper-parameters",
@@ -1250,11 +1250,11 @@ def numbered_video(
     write_video(path, video, rate)
     return shades
 
-
+# %% ../../nbs/claims/82_paper_b.ipynb #da53fd93
 def _configure_b23(profile):
     return dict(size=64 if profile.name == "smoke" else 512, seeds=[])
 
-
+# %% ../../nbs/claims/82_paper_b.ipynb #b3dc9ba3
 def _measure_b23(config):
     "Measure which moments a clip of 20 frames at 4 per second shows, and what is left of the borders."
     import tempfile
@@ -1294,7 +1294,7 @@ def _say_b23(x):
         f'{done}; but {section}, and the "four-second clip" of Appendix A has {x["frames_in_four_seconds"]}'
     )
 
-
+# %% ../../nbs/claims/82_paper_b.ipynb #48e8d765
 B23 = Claim(
     "B23",
     "training clips: 20 consecutive frames at 4 per second, cropped to 512 pixels",
@@ -1325,7 +1325,7 @@ def _measure_b24(config):
         templates=1,
     )
 
-
+# %% ../../nbs/claims/82_paper_b.ipynb #9ea64bb8
 def _judge_b24(x):
     "The scores must be possible; the sentences must be there."
     if max(x["scores"].values()) > x["most"]:
@@ -1338,7 +1338,7 @@ def _say_b24(x):
     samples = f"10,000 samples are {x['per_class']:.1f} per class"
     return f"{x['templates']} of 101 sentences is printed; {most}; {samples}"
 
-
+# %% ../../nbs/claims/82_paper_b.ipynb #d061bca2
 B24 = Claim(
     "B24",
     "evaluation: UCF-101 by templates of its classes, 10,000 samples; MSR-VTT by 2,990 captions",

@@ -94,7 +94,7 @@ def motion_responses(
             found[variant] = (f"{gap.mean():+.4f}", mean_bounds(gap, 0.99))
     return found
 
-
+# %% ../../nbs/claims/83_questions.ipynb #6b6a3d1a
 def _beside_design(results, variants) -> dict:
     "Say how designs respond to the motion asked for, and how much ours moves."
     found = motion_responses(results, variants)
@@ -121,7 +121,7 @@ _DESIGN = (
 def _find_x01(results):
     return {variant: _against(results, variant) for variant in ALTERNATIVES["X01"]}
 
-
+# %% ../../nbs/claims/83_questions.ipynb #711e0781
 def _beside_x01(results):
     return _beside_design(results, ALTERNATIVES["X01"])
 
@@ -130,7 +130,7 @@ def _measure_x01(config, results=None):
     needs = training_command("ours", *ALTERNATIVES["X01"], seeds=(0,))
     return measure_trainings(results, needs, _find_x01, _beside_x01)
 
-
+# %% ../../nbs/claims/83_questions.ipynb #7166e700
 X01 = Claim(
     "X01",
     "does the cascade of global and adaptive blocks matter, against all global, all adaptive, or reversed?",
@@ -152,7 +152,7 @@ def _measure_x02(config, results=None):
     needs = training_command("ours", *ALTERNATIVES["X02"], seeds=(0,))
     return measure_trainings(results, needs, _find_x02, _beside_x02)
 
-
+# %% ../../nbs/claims/83_questions.ipynb #ca6bda7b
 X02 = Claim(
     "X02",
     "what do attention bias and gate each add, and does a learned beta?",
@@ -173,7 +173,7 @@ def _certainly_apart(interval: dict) -> bool:
     "Tell whether a difference certainly exceeds the margin, up or down."
     return state_of(interval, MARGIN) == "holds" or state_of(interval, -MARGIN) == "fails"
 
-
+# %% ../../nbs/claims/83_questions.ipynb #e3ae807b
 def _certainly_near(interval: dict) -> bool:
     "Tell whether a difference certainly stays within the margin."
     return state_of(interval, -MARGIN) == "holds" and state_of(interval, MARGIN) == "fails"
@@ -188,7 +188,7 @@ def _judge_x03(x):
     near = all(_certainly_near(change[q]) for change in changes for q in quantities)
     return "contradicted" if near else "open"
 
-
+# %% ../../nbs/claims/83_questions.ipynb #f6caeda3
 def _say_x03(x):
     words = []
     for tie, m in x["ties"].items():
@@ -234,7 +234,7 @@ def _judge_x04(x):
     scores = x["scores"]
     return combine(state_of(scores[name]) if name in scores else "missing" for name in SCORES)
 
-
+# %% ../../nbs/claims/83_questions.ipynb #98557752
 def _say_x04(x):
     if not x["n"]:
         return missing_ways(x)
@@ -243,7 +243,7 @@ def _say_x04(x):
     consistency = f"with consistency {interval_text(x['consistency'])}"
     return f"{x['base']}: {say_picks(x)}; with the score {'; '.join(halves)}; {consistency}"
 
-
+# %% ../../nbs/claims/83_questions.ipynb #ef4882df
 X04 = Claim(
     "X04",
     "does paper A's motion score predict paper B's switch step?",
@@ -272,7 +272,7 @@ def _configure_x05(profile):
 def _measure_x05(config, stored=None):
     return measure_ways(stored, COMPOSED, find_composed, ("auto", "auto-fast"))
 
-
+# %% ../../nbs/claims/83_questions.ipynb #9ef9ffd2
 def _judge_x05(x):
     "Time in every seed, quality and the blocks' part over clips."
     if not x["n"]:
@@ -283,7 +283,7 @@ def _judge_x05(x):
     blocks = state_of(x["blocks"]["200"]) if x["adapter"] else "missing"
     return combine([time, *quality, blocks])
 
-
+# %% ../../nbs/claims/83_questions.ipynb #8f4f155c
 def _say_x05(x):
     if not x["n"]:
         return missing_ways(x)
@@ -331,7 +331,7 @@ def _state_of_rivals(m: dict) -> str:
 def _judge_x06(x):
     return judge_truth(x, _state_of_rivals)
 
-
+# %% ../../nbs/claims/83_questions.ipynb #91febf0a
 def _say_rivals(m):
     words = [f"{method} {error_in(m, RAW, method):.1f}" for method in ("matrix", *RIVALS)]
     return ", ".join([*words, f"matrix where nothing moves {error_in(m, RAW, quantity='epe still'):.1f}"])
@@ -340,7 +340,7 @@ def _say_rivals(m):
 def _say_x06(x):
     return say_truth(x, _say_rivals)
 
-
+# %% ../../nbs/claims/83_questions.ipynb #b27f5128
 X06 = Claim(
     "X06",
     "are motion matrices right, measured against true flow, plain copy, constant warp and hard matching?",
@@ -370,7 +370,7 @@ def _measure_x07(config):
 def _state_of_storage(m: dict) -> str:
     return together([state_of(m["epe"]), state_of(m["content"])])
 
-
+# %% ../../nbs/claims/83_questions.ipynb #a46313ae
 def _judge_x07(x):
     "Less error for both ties, and the aims of the benchmark."
     bench = {True: "holds", False: "fails", None: "undecided"}[x["bench"].get("met")]
@@ -379,7 +379,7 @@ def _judge_x07(x):
     ]
     return combine([error, bench])
 
-
+# %% ../../nbs/claims/83_questions.ipynb #28576fdf
 def _say_errors(m, match: str) -> str:
     content = error_in(m, match, quantity="content")
     return f"end-point error {error_in(m, match):.1f} pixels, content {content:.2f} of a copy's error"
@@ -426,14 +426,14 @@ def _states_of_gain(x: dict) -> list:
     "Tell for each mixture of fixed steps whether the selector beats it."
     return [beats({measure: gain[measure] for measure in GAIN_MEASURES}) for gain in x["gain"]]
 
-
+# %% ../../nbs/claims/83_questions.ipynb #6707a2c7
 def _judge_x08(x):
     "Judge against every mixture; one step for all is a fixed step, and no choice to be judged."
     if not x["n"] or not picked_by_selector(x) or len(x["counts"]) == 1:
         return "open"
     return combine(_states_of_gain(x))
 
-
+# %% ../../nbs/claims/83_questions.ipynb #798e0be0
 def _say_x08(x):
     "Write the gain over neighbours, where it comes from, and which mixtures are certainly worse or better."
     if not x["n"]:
@@ -486,7 +486,7 @@ def _judge_x09(x):
     "Independent columns are contradicted by chance alone being unlikely; nothing else is decided."
     return "contradicted" if x["p"] < 0.01 and x["low"] > 0 else "open"
 
-
+# %% ../../nbs/claims/83_questions.ipynb #5cb0185a
 def _say_x09(x):
     interval = f"[{x['low']:.3f}, {x['high']:.4f}]"
     chance = f"exact p = {x['p']:.1g} over {x['n']} different rows"

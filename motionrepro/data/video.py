@@ -56,7 +56,7 @@ def _write_gif(path, pixels, fps):
     frames = (av.VideoFrame.from_ndarray((n, palette), format="pal8") for n in numbers)
     _encode(path, frames, "gif", fps, "pal8")
 
-
+# %% ../../nbs/data/11_video.ipynb #eb74708d
 def _write_mp4(path, pixels, fps):
     """Write H.264 if this FFmpeg has x264, else MPEG-4."""
     _, h, w, _ = pixels.shape
@@ -67,7 +67,7 @@ def _write_mp4(path, pixels, fps):
     else:
         _encode(path, _frames(pixels), "mpeg4", fps, "yuv420p", dict(qscale="2"))
 
-
+# %% ../../nbs/data/11_video.ipynb #f850308b
 def _write_png(path, pixels, fps):
     """Write all frames side by side; `fps` has no meaning there."""
     from PIL import Image
@@ -90,7 +90,7 @@ def check_target(
     check_range("fps", fps, 0.01, 50 if suffix == ".gif" else 1000)
     return suffix
 
-
+# %% ../../nbs/data/11_video.ipynb #5f857554
 def write_video(
     path,  # .gif, .mp4 or .png (frames side by side); replaced if it exists
     frames: torch.Tensor,  # `f 3 h w`, a floating type, pixels in [0, 1]
@@ -124,7 +124,7 @@ def _file(path):
         raise VideoError(f"{path}: not a file")
     return path
 
-
+# %% ../../nbs/data/11_video.ipynb #4226ad0a
 COVER = av.stream.Disposition.attached_pic  # cover art is a stream of one picture, often the first
 
 
@@ -140,7 +140,7 @@ def _open(path):
     except av.FFmpegError as e:
         raise VideoError(f"{path}: not a video, or one whose header is damaged ({e.strerror})") from e
 
-
+# %% ../../nbs/data/11_video.ipynb #c26b1748
 def decode_frames(
     path,  # video file
 ):  # yields `av.VideoFrame`s in the order of display
@@ -165,7 +165,7 @@ def frame_times(
     stat = _file(path).stat()
     return _frame_times(str(path), whole, (stat.st_size, stat.st_mtime_ns)).copy()
 
-
+# %% ../../nbs/data/11_video.ipynb #ac1a3199
 @functools.lru_cache(maxsize=10_000)
 def _frame_times(path, whole, version):
     """Read the times of frames, remembered per `version` of the file."""
@@ -183,7 +183,7 @@ def _frame_times(path, whole, version):
     times.sort()  # packets come in the order of decoding
     return times
 
-
+# %% ../../nbs/data/11_video.ipynb #7f6ec703
 def mean_rate(
     times: np.ndarray,  # `(frames,)` seconds
 ) -> float:  # frames per second, NaN if unknown
@@ -202,7 +202,7 @@ def resample(
     nearer_before = due - times[after - 1] <= times[after.clip(max=len(times) - 1)] - due
     return after - nearer_before
 
-
+# %% ../../nbs/data/11_video.ipynb #c46f8d4a
 def _candidates(path, times, fps):
     """Return indices of the file's frames that a clip is made of, before `start` and `interval`."""
     if fps is None or not len(times):
@@ -226,7 +226,7 @@ def _picture(frame):
         pixels = _displayed(pixels, np.frombuffer(bytes(shown), dtype=np.int32))
     return pixels.permute(2, 0, 1).float() / 255
 
-
+# %% ../../nbs/data/11_video.ipynb #0d191324
 def _displayed(pixels, matrix):
     """Return pixels `h w 3` as a display matrix, `a b u c d v x y w` row by row, says that they are shown."""
     a, b, _, c, d = matrix[:5].tolist()
@@ -238,7 +238,7 @@ def _displayed(pixels, matrix):
         pixels = pixels.flip(1)
     return pixels.flip(0) if down < 0 else pixels
 
-
+# %% ../../nbs/data/11_video.ipynb #70f0d5ea
 def fit(
     pictures: torch.Tensor,  # `f c h w`
     size,  # (height, width) in pixels
@@ -257,7 +257,7 @@ def fit(
     left = (full[1] - width) // 2
     return pictures[..., top : top + height, left : left + width]
 
-
+# %% ../../nbs/data/11_video.ipynb #a8892a59
 def _check_size(size):
     """Return (height, width) of a pair, or of a number for both."""
     sides = size if isinstance(size, (tuple, list)) else (size, size)
@@ -277,7 +277,7 @@ class Clip:
     fps: float  # mean frame rate of the file; NaN if unknown
     available: int  # frames in the file
 
-
+# %% ../../nbs/data/11_video.ipynb #0fc9cd59
 def _check_options(num_frames, interval, size, fps, start, crop):
     """Return (height, width) or None, if all of these are what `read_clip` says."""
     check_whole("num_frames", num_frames, 1)
@@ -311,7 +311,7 @@ def _choose_frames(path, times, num_frames, interval, fps, start):
         first = int(torch.randint(room + 1, (), generator=source))
     return candidates[first : first + span : interval].tolist()
 
-
+# %% ../../nbs/data/11_video.ipynb #7f042809
 def _read_pictures(path, indices, size, crop, promised):
     """Return the frames of these indices as `f 3 h w`."""
     wanted = set(indices)
@@ -505,7 +505,7 @@ def read_picture(
         raise UserError(f"{path}: pixels range from {low:.3g} to {high:.3g}; they must lie in [0, 1]")
     return torch.from_numpy(pixels.copy()).permute(2, 0, 1)
 
-
+# %% ../../nbs/data/11_video.ipynb #83a72fbc
 def _shown(image):
     """Return pixels `h w 3` of a Pillow image: upright, 16 bits whole, transparent parts on white."""
     from PIL import Image, ImageOps

@@ -120,7 +120,7 @@ def _digits():
     split = np.random.default_rng(0).permutation(len(data.target)) % 5  # 0-2 train, 3 validation, 4 test
     return (data.images / 16).astype(np.float32), data.target, np.clip(split - 2, 0, 2)
 
-
+# %% ../../nbs/data/10_world.ipynb #a4cb7d74
 def _rng(seed, split, index):
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, SPLITS.index(split), index])))
 
@@ -132,7 +132,7 @@ def _examples(subject, split):
     _, labels, splits = _digits()
     return np.flatnonzero((labels == DIGITS.index(subject.split()[1])) & (splits == SPLITS.index(split)))
 
-
+# %% ../../nbs/data/10_world.ipynb #c4be9798
 def _check_word(name, value, allowed):
     if value not in tuple(allowed):
         raise UserError(f"{name}={value!r} is not one of {', '.join(allowed)}")
@@ -231,7 +231,7 @@ def caption_words() -> frozenset:  # of strings in lower case
     ]
     return frozenset(w for scene in looks + moves for w in scene.caption.replace(",", " ,").split())
 
-
+# %% ../../nbs/data/10_world.ipynb #3f490f80
 def unknown_words(
     text: str,  # a prompt
 ) -> list:  # of strings in lower case, each once
@@ -259,7 +259,7 @@ def _regular(x, y, corners, outer, inner):
     distance = np.hypot(px - t * dx, py - outer - t * dy)
     return np.where(px * dy - (py - outer) * dx > 0, -distance, distance)
 
-
+# %% ../../nbs/data/10_world.ipynb #8c8fc1a4
 def _shape_distance(
     name: str,  # one of `SHAPES`
     x,
@@ -289,7 +289,7 @@ def _mirror(i, n):
     i = np.mod(i, 2 * n)
     return np.where(i < n, i, 2 * n - 1 - i)
 
-
+# %% ../../nbs/data/10_world.ipynb #3a6da549
 def _bilinear(
     image,  # `h w ...`
     x,
@@ -321,7 +321,7 @@ def _photo(name, span, size):
     shape = [round(n * size / span) for n in image.size]
     return np.asarray(image.resize(shape, Image.Resampling.LANCZOS), dtype=np.float32) / 255
 
-
+# %% ../../nbs/data/10_world.ipynb #4831a1e6
 def _background(scene, x, y, size):
     "Colours `h w 3` of the background at world coordinates (frame widths)."
     tint = np.asarray(scene.tint[3:], dtype=np.float32)
@@ -339,7 +339,7 @@ def _background(scene, x, y, size):
         0.75 * _bilinear(photo, -u if scene.flip else u, v) + tint
     )  # dimmed: the temple's sky is as white as a white subject
 
-
+# %% ../../nbs/data/10_world.ipynb #392274dc
 def _coverage(scene, x, y, size):
     "How much of each pixel the subject covers, for pixel offsets from its centre in frame widths."
     if scene.subject in SHAPES:
@@ -368,7 +368,7 @@ def render_frame(
     colour = np.asarray(COLOURS[scene.colour], dtype=np.float32) + tint
     return np.clip(back * (1 - mask[..., None]) + colour * mask[..., None], 0, 1)
 
-
+# %% ../../nbs/data/10_world.ipynb #5d9ce019
 def _layers(scene, frame, size, shift=(0.0, 0.0)):
     "Pixel centres and the subject's coverage there, `shift` (frame widths) further on."
     (sx, sy) = scene.screen_velocity[0]
@@ -379,7 +379,7 @@ def _layers(scene, frame, size, shift=(0.0, 0.0)):
     cy = scene.centre[1] + sy * mid
     return x, y, _coverage(scene, x + shift[0] - cx, y + shift[1] - cy, size)
 
-
+# %% ../../nbs/data/10_world.ipynb #ec8384d4
 def render_flow(scene: Scene, frame: int, size: int):
     "Flow `2 h w` in pixels from `frame` to the next, and where it is `valid` (`1 h w`)."
     (sx, sy), (bx, by) = scene.screen_velocity
@@ -395,12 +395,12 @@ def render_flow(scene: Scene, frame: int, size: int):
     valid = inside & np.where(subject, mask == 1, (mask == 0) & (ahead == 0))
     return (flow * size).astype(np.float32), valid[None]
 
-
+# %% ../../nbs/data/10_world.ipynb #fa7d65ce
 def _check_size(size):
     if check_whole("size", size, 16) % 8:
         raise UserError(f"size={size} must be a multiple of 8, at least 16")
 
-
+# %% ../../nbs/data/10_world.ipynb #0b2edf28
 def render(
     scene: Scene,
     size: int = 64,  # height and width in pixels, a multiple of 8
@@ -451,7 +451,7 @@ def _check_index(index, length):
     if not 0 <= index < length:
         raise IndexError(f"index={index} is outside [0, {length})")
 
-
+# %% ../../nbs/data/10_world.ipynb #df56ed9b
 class World(torch.utils.data.Dataset):
     """Clips of the world by index.
 
@@ -533,7 +533,7 @@ class WorldFrames(torch.utils.data.Dataset):
             **_labels(scene),
         )
 
-
+# %% ../../nbs/data/10_world.ipynb #a12b4f54
 def load_all(
     dataset,  # a map-style data set whose items are dictionaries
     workers: int = None,  # processes that render; default: up to 4, one for each free processor

@@ -79,7 +79,7 @@ def _ellipse(x, y, rx, ry=None):
     angle = np.arange(48) * 2 * np.pi / 48
     return np.stack([x + rx * np.cos(angle), y + (rx if ry is None else ry) * np.sin(angle)], 1)
 
-
+# %% ../../nbs/data/13_world2.ipynb #1656f064
 def _box(left, top, right, bottom):
     """Return a rectangle's four corners."""
     return np.array([(left, top), (right, top), (right, bottom), (left, bottom)])
@@ -93,7 +93,7 @@ def _smooth(*points):
     curve = 2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3
     return curve.reshape(-1, 2) / 2
 
-
+# %% ../../nbs/data/13_world2.ipynb #7bf38234
 def _both(*points):
     """Return the polygon whose upper half runs through the points, mirrored at the axis of flight."""
     p = np.array(points, dtype=float)
@@ -120,7 +120,7 @@ def _fish():
         ("black", _ellipse(0.73, -0.12, 0.11)),
     ]
 
-
+# %% ../../nbs/data/13_world2.ipynb #25b7c874
 def _bird():
     """Return the outlines of a flying bird seen from its side, one wing raised."""
     return [
@@ -134,7 +134,7 @@ def _bird():
         ("black", _ellipse(0.77, -0.18, 0.09)),
     ]
 
-
+# %% ../../nbs/data/13_world2.ipynb #ff1fc41a
 def _car():
     """Return the outlines of a car seen from above."""
     wheels = [
@@ -149,7 +149,7 @@ def _car():
         ("yellow", _ellipse(1.08, 0.36, 0.13)),
     ]
 
-
+# %% ../../nbs/data/13_world2.ipynb #252d4f58
 def _boat():
     """Return the outlines of a boat seen from above."""
     return [
@@ -175,7 +175,7 @@ def _plane():
         ("white", _box(-0.7, -0.06, 0.7, 0.06)),
     ]
 
-
+# %% ../../nbs/data/13_world2.ipynb #0a3bd072
 def _rocket():
     """Return the outlines of a rocket with its flame."""
     return [
@@ -189,7 +189,7 @@ def _rocket():
         ("glass", _ellipse(0.15, 0, 0.14)),
     ]
 
-
+# %% ../../nbs/data/13_world2.ipynb #b5b0709c
 def _arrow():
     """Return the outlines of an arrow."""
     return [
@@ -197,7 +197,7 @@ def _arrow():
         ("light", _both((-1.0, -0.11), (0.34, -0.11), (0.34, -0.42), (0.9, 0))),
     ]
 
-
+# %% ../../nbs/data/13_world2.ipynb #8008ea7e
 def _dart():
     """Return the outlines of a folded paper dart, one half in shadow."""
     return [
@@ -206,7 +206,7 @@ def _dart():
         ("light", np.array([(1.25, 0), (-0.85, -0.22), (-0.85, 0.22)])),
     ]
 
-
+# %% ../../nbs/data/13_world2.ipynb #e4ebe121
 def _ball():
     """Return the outlines of a beach ball: six sectors with seams between them."""
     layers = [("body", _ellipse(0, 0, 1.0))]
@@ -219,7 +219,7 @@ def _ball():
         layers.append(("rim", np.array([across - along, -across - along, along - across, along + across])))
     return layers + [("rim", _ellipse(0, 0, 0.27)), ("body", _ellipse(0, 0, 0.19))]
 
-
+# %% ../../nbs/data/13_world2.ipynb #432ea1d9
 def _wheel():
     """Return the outlines of a tyre with five spokes and a hub."""
     layers = [
@@ -269,7 +269,7 @@ def _filled(subject):
         draw.polygon(points, fill=fill)
     return np.asarray(image)
 
-
+# %% ../../nbs/data/13_world2.ipynb #581b75f7
 @functools.cache
 def _sprite(
     subject: str,  # one of `SUBJECTS`
@@ -331,7 +331,7 @@ def _noise(rng, size, exponent, finest=None):
     field = np.fft.irfft2(spectrum, s=(size, size))
     return ((field - field.mean()) / field.std()).astype(np.float32)
 
-
+# %% ../../nbs/data/13_world2.ipynb #6ceae302
 def _mix(palette, level):
     """Return colours `h w 3` between the palette's three, for levels in [0, 1]."""
     colours = np.asarray(palette, dtype=np.float32) / 255
@@ -352,7 +352,7 @@ def _waves(rng, size, palette):
     foam = 0.5 * np.clip(3 * (height + 0.4 * _noise(rng, size, 1.4, 40) - 1.4), 0, 1)
     return _mix(palette, crest + foam)
 
-
+# %% ../../nbs/data/13_world2.ipynb #8c508e94
 def _cells(rng, rows, columns, size, shift):
     """Return each texel's cell number and its offsets (0 to 1) inside it; every second row is shifted."""
     y, x = (np.mgrid[:size, :size].astype(np.float32) + 0.5) / size
@@ -360,7 +360,7 @@ def _cells(rng, rows, columns, size, shift):
     u = x * columns + shift * (row % 2)
     return (row * (columns + 1) + np.floor(u)).astype(np.int64), u % 1, (y * rows) % 1
 
-
+# %% ../../nbs/data/13_world2.ipynb #7d7cfbf9
 def _tiles(rng, size, palette):
     """Return square tiles in three colours, each with a shade and a motif of its own."""
     n = 8
@@ -376,7 +376,7 @@ def _tiles(rng, size, palette):
     grout = np.minimum(np.minimum(u, 1 - u), np.minimum(v, 1 - v)) < 0.055
     return np.where(grout[..., None], np.asarray([0.20, 0.19, 0.18], dtype=np.float32), image)
 
-
+# %% ../../nbs/data/13_world2.ipynb #4bb90756
 def _bricks(rng, size, palette):
     """Return a brick wall; mortar first in the palette."""
     rows, columns = 13, 5
@@ -390,7 +390,7 @@ def _bricks(rng, size, palette):
     ground = np.float32(palette[0]) / 255 * (1 + 0.05 * _noise(rng, size, 1.0, 60)[..., None])
     return np.where(mortar[..., None], ground, image)
 
-
+# %% ../../nbs/data/13_world2.ipynb #af6a1bb1
 def _grass(rng, size, palette):
     """Return blades over blades, the lighter ones on top, with patches of light and shadow."""
     count = 2600
@@ -408,7 +408,7 @@ def _grass(rng, size, palette):
         draw.polygon([(x - 3.6, y), (x + 3.6, y), tip], fill=int(25 + 225 * shade))
     return _mix(palette, np.asarray(image, dtype=np.float32) / 255 + 0.17 * patch - 0.05)
 
-
+# %% ../../nbs/data/13_world2.ipynb #81dcdb3f
 def _sand(rng, size, palette):
     """Return wind ripples with grains and pebbles."""
     y, x = np.mgrid[:size, :size].astype(np.float32) / size
@@ -424,7 +424,7 @@ def _sand(rng, size, palette):
         draw.ellipse((px - r, py - 0.75 * r, px + r, py + 0.75 * r), fill=int(shade))
     return _mix(palette, np.asarray(image, dtype=np.float32) / 255 * 1.12 - 0.12)
 
-
+# %% ../../nbs/data/13_world2.ipynb #c5950a41
 def _clouds(rng, size, palette):
     """Return billows before the sky."""
     base = _noise(rng, size, 1.9, 60) - 0.6 * _noise(rng, size, 3.0, 3)
@@ -491,7 +491,7 @@ def photograph(
     with Image.open(Path(spec.submodule_search_locations[0]) / path) as image:
         return image.convert("RGB")
 
-
+# %% ../../nbs/data/13_world2.ipynb #8f420cdc
 @functools.cache
 def _photo(name, texels):
     """Return a photograph as `1 3 h w` in [0, 1] with so many texels in a frame's width."""
@@ -500,7 +500,7 @@ def _photo(name, texels):
     image = image.resize([round(n * scale) for n in image.size], Image.Resampling.LANCZOS)
     return torch.from_numpy(np.asarray(image, dtype=np.float32) / 255).permute(2, 0, 1)[None].contiguous()
 
-
+# %% ../../nbs/data/13_world2.ipynb #e028e23d
 def _check_word(name, value, allowed):
     """Refuse a value that is not one of the allowed words."""
     if value not in tuple(allowed):
@@ -588,7 +588,7 @@ def _directions(motion):
     """Return the words for where something of this motion goes."""
     return dict(still=(), moves=tuple(DIRECTIONS), pans=tuple(DIRECTIONS), zooms=tuple(ZOOMS))[motion]
 
-
+# %% ../../nbs/data/13_world2.ipynb #65b574bc
 def _check_scene(scene, split):
     """Refuse words and numbers that a scene cannot have."""
     words = dict(subject=SUBJECTS, colour=COLOURS, background=BACKGROUNDS + HELD_OUT[split], motion=MOTIONS)
@@ -678,7 +678,7 @@ def _place_subject(scene, where):
     room = np.maximum(0.5 / grown - _REACH * scene.radius - path, 0)
     return tuple((0.5 + room * (2 * where - 1)).tolist())
 
-
+# %% ../../nbs/data/13_world2.ipynb #b8c25e16
 def _place_background(scene, where):
     """Return a place on the texture from two numbers in [0, 1); the camera sees no border, if it can."""
     half = (scene.num_frames - 1) / 2 + SHUTTER / 2
@@ -738,7 +738,7 @@ def _sampled(image, x, y):
     flat = F.grid_sample(image, grid.view(1, -1, x.shape[-1], 2), **mode)[0]
     return flat.view(len(image[0]), *x.shape).movedim(0, 1)
 
-
+# %% ../../nbs/data/13_world2.ipynb #f7818874
 def _background(
     scene: Scene,
     time: np.ndarray,  # of each exposure, in frames from the middle of the clip, `n`
@@ -773,7 +773,7 @@ def _axes(scene, time):
     forward = np.stack([np.cos(angle), np.sin(angle)], 1)
     return forward, np.stack([-forward[:, 1], forward[:, 0]], 1)
 
-
+# %% ../../nbs/data/13_world2.ipynb #490cde43
 def _subject(
     scene: Scene,
     time: np.ndarray,  # of each exposure, in frames from the middle of the clip, `n`
@@ -821,7 +821,7 @@ def _subject_exposures(scene, frames, size, shutter, channels=5):
         slices.append((inside, window))
     return drawn.unflatten(0, (len(frames), _EXPOSURES)), slices
 
-
+# %% ../../nbs/data/13_world2.ipynb #d5368787
 def _coverage(
     scene: Scene,
     frames: list,  # their numbers
@@ -859,7 +859,7 @@ def _draw(scene, frames, size):
         part.mul_(1 - cover).add_(colours[f, :, :, window_rows, window_columns])
     return back.mean(1).clamp(0, 1)
 
-
+# %% ../../nbs/data/13_world2.ipynb #a20231b3
 def render_frame(
     scene: Scene,
     frame: int,  # from 0
@@ -912,7 +912,7 @@ def _flows(scene, size):
     occluded = ~on_subject & (middle[1:] >= 0.5) & (scene.motion == "moves")
     return dict(flow=flow.float(), valid=valid[:, None], occluded=occluded[:, None])
 
-
+# %% ../../nbs/data/13_world2.ipynb #29a79891
 def render_flow(
     scene: Scene,
     frame: int,  # from 0
@@ -952,7 +952,7 @@ def _labels(scene):
         facing=FACING_LABELS.index(scene.facing),
     )
 
-
+# %% ../../nbs/data/13_world2.ipynb #1c85308d
 class _Scenes(torch.utils.data.Dataset):
     """Scenes by index; what is drawn of them is the subclass's."""
 
@@ -976,7 +976,7 @@ class _Scenes(torch.utils.data.Dataset):
             raise IndexError(f"index={index} is outside [0, {self.length})")
         return self.scene(index)
 
-
+# %% ../../nbs/data/13_world2.ipynb #b0b1eb22
 class World(_Scenes):
     """Clips by index: what `render` returns but the scene, and labels; `video` `f c h w` in [0, 1]."""
 
@@ -1002,7 +1002,7 @@ class World(_Scenes):
         )
         return clip | _labels(scene) | motion
 
-
+# %% ../../nbs/data/13_world2.ipynb #1ffcda4e
 class WorldFrames(_Scenes):
     """Single frames of the world by index: `image` `c h w` as uint8, `caption`, and the labels."""
 
@@ -1021,7 +1021,7 @@ class WorldFrames(_Scenes):
         image = (_draw(scene, [index % 8], self.size)[0] * 255).round().to(torch.uint8)
         return dict(image=image, caption=scene.caption, **_labels(scene))
 
-
+# %% ../../nbs/data/13_world2.ipynb #27836787
 def load_all(
     dataset,  # a map-style data set whose items are dictionaries
     workers: int | None = None,  # processes that render; default: up to 4, one for each free processor
@@ -1055,7 +1055,7 @@ def _image_rng(kind, index, split, seed):
         np.random.PCG64(np.random.SeedSequence([3, kind, seed, SPLITS.index(split), index]))
     )
 
-
+# %% ../../nbs/data/13_world2.ipynb #70c3b866
 def dead_leaves(
     index: int,  # which image
     split: str = "train",  # one of `SPLITS`
@@ -1094,7 +1094,7 @@ def dead_leaves(
     picture = torch.from_numpy(np.array(image, dtype=np.float32) / 255).permute(2, 0, 1)[None]
     return F.avg_pool2d(picture, 2)[0].contiguous()
 
-
+# %% ../../nbs/data/13_world2.ipynb #78919dfd
 def noise_image(
     index: int,  # which image
     split: str = "train",  # one of `SPLITS`
@@ -1111,7 +1111,7 @@ def noise_image(
     picture = rng.uniform(0.3, 0.7, (3, 1, 1)) + np.einsum("ij,jhw->ihw", mixing, fields)
     return torch.from_numpy(picture.clip(0, 1).astype(np.float32))
 
-
+# %% ../../nbs/data/13_world2.ipynb #f41f061d
 def photo_crop(
     index: int,  # which image
     split: str = "train",  # one of `SPLITS`: its photographs
@@ -1177,7 +1177,7 @@ def _front_matter():
         lines += [f"          '{i}': {word or 'none'}" for i, word in enumerate(words)]
     return "\n".join(["---", *lines, "---"])
 
-
+# %% ../../nbs/data/13_world2.ipynb #a3016434
 def card_text(
     count: int = 2000,  # training scenes that are counted
 ) -> str:
@@ -1205,7 +1205,7 @@ def card_text(
     )
     return "\n\n".join([_front_matter(), "# World 2", about, table, splits, source]) + "\n"
 
-
+# %% ../../nbs/data/13_world2.ipynb #7ed446f1
 def write_card(
     folder,  # written anew, as a whole
     count: int = 2000,  # training scenes that are counted

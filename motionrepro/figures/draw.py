@@ -112,7 +112,7 @@ def draw_shares(
     fig.suptitle(title, size=10)
     return fig
 
-
+# %% ../../nbs/figures/91_draw.ipynb #3dfa754d
 def constant_answer(
     seeds,  # of the captions
     n: int = 100,  # captions for each
@@ -140,7 +140,7 @@ def share_row(
         list(points),
     )
 
-
+# %% ../../nbs/figures/91_draw.ipynb #9ebe7f51
 def value_row(
     what: str,  # which clips
     paper,  # row of `PAPER`, or None
@@ -172,7 +172,7 @@ def show_frames(ax, frames, label: str = ""):
     ax.spines[:].set_visible(False)
     ax.set_ylabel(label, rotation=0, ha="right", va="center", size=9)
 
-
+# %% ../../nbs/figures/91_draw.ipynb #9c325aee
 def draw_strips(
     rows: dict,  # label -> clip, `f 3 h w` in [0, 1]
     references: int = 4,  # frames left of the line; 0 for no line
@@ -193,7 +193,7 @@ def draw_strips(
     fig.suptitle(title, size=10)
     return fig
 
-
+# %% ../../nbs/figures/91_draw.ipynb #54423deb
 def draw_interval(ax, x, interval, **style):
     """Draw a mean with its interval as a bar: `interval` has `low`, `mean`, `high`."""
     low, mean, high = (interval[name] for name in ("low", "mean", "high"))
@@ -221,7 +221,7 @@ def _way_text(points, rows):
             words.append(f"{kind} speed-up {mean:.2f}")
     return ", ".join(words)
 
-
+# %% ../../nbs/figures/91_draw.ipynb #259fa44c
 def value_rows(
     source: Ways,
     ways,  # names; those that are not there are left out
@@ -238,7 +238,7 @@ def value_rows(
         table.append(unjudged_row(f"{way} ({label})", _way_text(points, rows), n, list(points)))
     return table
 
-
+# %% ../../nbs/figures/91_draw.ipynb #7c558a7d
 def _change_text(rows, usual):
     """Write by how much measures differ between the same clips made in two ways."""
     words = []
@@ -247,7 +247,7 @@ def _change_text(rows, usual):
         words.append(f"{measure} {interval_text(interval, '+.3f')}")
     return ", ".join(words).replace("ssim_to_full", "SSIM to full")
 
-
+# %% ../../nbs/figures/91_draw.ipynb #c2316406
 def ablation_rows(stored: Ways) -> list:  # for `save_table`
     """Write what single choices change; no claim is decided by them."""
     table = []
@@ -272,7 +272,7 @@ def _position_centres(pixels, positions):
     """Return the pixel coordinates of the centres of positions along one axis."""
     return (torch.arange(positions) + 0.5) * pixels / positions - 0.5
 
-
+# %% ../../nbs/figures/91_draw.ipynb #d61617a6
 def _draw_frames(axs, analysis):
     """Draw the frames of the last pair, with arrows in the second from where things come."""
     flow = analysis.flow[-1]
@@ -285,7 +285,7 @@ def _draw_frames(axs, analysis):
     look = dict(color="white", edgecolor="black", linewidth=0.4, width=0.008)
     axs[1].quiver(x, y, *flow, angles="xy", scale_units="xy", scale=1, pivot="tip", **look)
 
-
+# %% ../../nbs/figures/91_draw.ipynb #670c86e6
 def _mark_step(ax, analysis):
     """Mark the suggested step in curves over timesteps, and set out their axes."""
     ax.axvline(analysis.switch_step, color="black", ls=":", lw=1, label=f"t* = {analysis.switch_step:g}")
@@ -295,7 +295,7 @@ def _mark_step(ax, analysis):
     below = dict(loc="upper center", bbox_to_anchor=(0.5, -0.2))  # curves go anywhere above
     ax.legend(fontsize=7, ncols=3, frameon=False, **below)
 
-
+# %% ../../nbs/figures/91_draw.ipynb #6677054e
 def draw_analysis(
     analysis: ClipAnalysis,
     path,  # .png

@@ -63,7 +63,7 @@ def _fault(entry, seen):
         return f"cost={entry['cost']!r} is not one of {', '.join(_COSTS)}"
     return ""
 
-
+# %% ../../nbs/figures/92_pages.ipynb #da8f2906
 def _notebooks(folder):
     """Return the folder with manifest and notebooks: the one given, or the checkout's."""
     return checkout() / "paper_figures" if folder is None else Path(folder)
@@ -111,7 +111,7 @@ def _execute(notebook, copy):
         with atomic_path(copy) as p:
             write_nb(nb, p)
 
-
+# %% ../../nbs/figures/92_pages.ipynb #8890f059
 def _count_cells(notebook):
     """Count code cells; 0 where the notebook is missing or unreadable: running it will say why."""
     try:
@@ -176,7 +176,7 @@ def _rows(out, run):
     paths = [Path(out) / name for name in run.get("files", []) if name.endswith(".json")]
     return [row for p in paths if p.exists() for row in read_json(p)["values"]["rows"]]
 
-
+# %% ../../nbs/figures/92_pages.ipynb #bd4dca24
 def _failure(figure, drawn):
     """Say that a run failed, above its traceback, and whether something older stands below."""
     if drawn:
@@ -193,7 +193,7 @@ def _about(figure):
         parts.append(f"from {', '.join(figure.inputs)}")
     return " · ".join(parts) or "computed from nothing else"
 
-
+# %% ../../nbs/figures/92_pages.ipynb #06d362f9
 def _state(run, rows):
     """Say a figure's verdicts in a few words, or that there are none."""
     if run.get("error"):
@@ -224,7 +224,7 @@ def _section_html(figure, run, out):
         text.append(Table(rows)._repr_html_())
     return "\n".join(text)
 
-
+# %% ../../nbs/figures/92_pages.ipynb #bf89f2e2
 def _section_markdown(figure, run, out):
     """Write one figure as markdown, with links to its pictures."""
     pictures = _pictures(out, run)
@@ -252,7 +252,7 @@ def _note(profile):
         f"{worth} Written {now['time']}, commit {commit}, torch {now['versions']['torch']}, {now['device']}."
     )
 
-
+# %% ../../nbs/figures/92_pages.ipynb #762fa1ea
 _CONTENTS = ("figure", "place", "verdicts", "seconds")
 
 
@@ -307,7 +307,7 @@ def _files(folder):
         if not any(part.startswith(".") or part == "__pycache__" for part in name.parts)
     }
 
-
+# %% ../../nbs/figures/92_pages.ipynb #ae42a526
 def _surroundings(
     profile: Profile,
     folder,  # with the notebooks; results and checkpoints lie beside it
@@ -325,7 +325,7 @@ def _surroundings(
             digest.update(f"\0{p} {p.stat().st_size} {p.stat().st_mtime_ns}".encode())
     return digest.hexdigest()
 
-
+# %% ../../nbs/figures/92_pages.ipynb #9f83980b
 def _key(figure, folder, surroundings):
     """Hash everything that a figure may depend on."""
     notebook = folder / figure.notebook
@@ -349,7 +349,7 @@ def _read_record(out):
         "choose another folder for the figures",
     )
 
-
+# %% ../../nbs/figures/92_pages.ipynb #459a6b76
 def _up_to_date(run, key, out):
     """Say whether a recorded run succeeded on the same inputs and all its files are still there."""
     return run.get("key") == key and not run["error"] and all((out / name).exists() for name in run["files"])
@@ -484,7 +484,7 @@ def _choose(figures, only):
         raise UserError(f"no figure {', '.join(unknown)}", f"there are: {', '.join(ids)}")
     return [f for f in figures if f.id in wanted]
 
-
+# %% ../../nbs/figures/92_pages.ipynb #9d63c447
 def run_figures(
     profile: str = "tiny",  # "smoke", "tiny" or "paper"
     only=None,  # a figure's id or a list of them; None runs all

@@ -57,7 +57,7 @@ def save_figure(
         fig.savefig(p, dpi=150, bbox_inches="tight", facecolor="white")
     return path
 
-
+# %% ../../nbs/figures/90_style.ipynb #25b5b4c5
 def save_gif(
     video,  # tensor `f 3 h w`, pixels in [0, 1]
     id: str,  # of the figure, as in the manifest
@@ -85,7 +85,7 @@ def table_cell(value):
         return f"{value:.4g}"
     return ", ".join(map(table_cell, value)) if isinstance(value, (list, tuple)) else str(value)
 
-
+# %% ../../nbs/figures/90_style.ipynb #82431344
 def markdown_table(head, rows):
     """Write strings as a markdown table."""
     lines = [head, ["---"] * len(head), *([c.replace("|", "\\|") for c in row] for row in rows)]

@@ -35,7 +35,7 @@ def file_sha256(path) -> str:
             digest.update(block)
     return digest.hexdigest()
 
-
+# %% ../../nbs/metrics/53_extractors.ipynb #fb5df4d2
 def weights_file(
     source,  # path of a file, or owner/repository/file@commit on the hub, with the commit's 40 hex digits
     sha256: str,  # of the file's content
@@ -55,7 +55,7 @@ def weights_file(
         raise UserError(f"{path}: sha256 is {found}, expected {sha256}: another file, or a damaged one")
     return path
 
-
+# %% ../../nbs/metrics/53_extractors.ipynb #31aba3ef
 def _hub_file(source, **where):
     """Return the path of a hub file in the local cache, fetching it if need be."""
     hub = HUB_FILE.fullmatch(str(source))
@@ -95,7 +95,7 @@ def full_precision(device: str | torch.device = "cpu"):
     finally:
         torch.set_float32_matmul_precision(precision)
 
-
+# %% ../../nbs/metrics/53_extractors.ipynb #235e7829
 @dataclass(frozen=True)
 class Extractor:
     """Turn videos `b f 3 h w` with pixels in [0, 1] into features, and say what these depend on."""
@@ -167,12 +167,12 @@ def _torchscript(path, device):
     except RuntimeError as e:
         raise UserError(f"{path}: not a TorchScript file") from e
 
-
+# %% ../../nbs/metrics/53_extractors.ipynb #d161240d
 def _bytes(pixels):
     """Return pixels in [0, 1] as the numbers 0 to 255 that a file would hold; still floating."""
     return (pixels.float() * 255).round().clamp(0, 255)
 
-
+# %% ../../nbs/metrics/53_extractors.ipynb #f9f5e181
 def load_inception(
     source,  # local path of inception-2015-12-05.pt, or owner/repository/file@commit
     sha256: str = INCEPTION_SHA256,  # another file is possible, and not canonical
@@ -284,7 +284,7 @@ class ClipExtractor:
         with full_precision(self.device or "cpu"):
             return self.text(list(prompts))
 
-
+# %% ../../nbs/metrics/53_extractors.ipynb #5338d97b
 def load_open_clip(
     name: str,  # architecture, such as "ViT-B-32": one of `open_clip.list_models()`
     source,  # its checkpoint: a local path, or owner/repository/file@commit
@@ -332,7 +332,7 @@ def world_model(
     weights = next((assets_path() / "evaluators" / name).glob("*.safetensors"))
     return model, file_sha256(weights), device
 
-
+# %% ../../nbs/metrics/53_extractors.ipynb #3d7ff8d0
 def world_extractor(
     metric: str,  # "FID": the frame classifier's features; "FVD": the video encoder's
     model=None,  # a `FrameClassifier` or `VideoEncoder` in place of the shipped one
@@ -354,7 +354,7 @@ def world_extractor(
         device=device,
     )
 
-
+# %% ../../nbs/metrics/53_extractors.ipynb #781de9f5
 def world_clip(
     model=None,  # a `WorldClip` in place of the shipped one
     device=None,  # default: that of `model`; or cuda where there is one

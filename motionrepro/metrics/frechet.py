@@ -100,7 +100,7 @@ def save_statistics(
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata=metadata)
 
-
+# %% ../../nbs/metrics/50_frechet.ipynb #758e31be
 def load_statistics(
     path,  # as `save_statistics` wrote it
 ) -> FeatureStatistics:
@@ -137,7 +137,7 @@ def _check_covariance(name, cov):
     if cov.diag().min() < -tolerance:
         raise UserError(f"{name} has a variance of {cov.diag().min():.3g}, so it is no covariance")
 
-
+# %% ../../nbs/metrics/50_frechet.ipynb #3a542a1e
 def frechet_distance(
     mu1,  # mean `d` of one set of features: tensor or array
     cov1,  # its covariance `d d`
@@ -191,7 +191,7 @@ def principal_axes(
     check_whole("k", k, 1, len(reference.mean))
     return torch.linalg.eigh(reference.scatter).eigenvectors[:, -k:].flip(1)
 
-
+# %% ../../nbs/metrics/50_frechet.ipynb #09e8b812
 def project(
     statistics: FeatureStatistics,  # of features of dimension d
     axes,  # `d k`, orthonormal

@@ -81,7 +81,7 @@ def wilson_interval(
     interval = binomtest(successes, n).proportion_ci(confidence, method="wilson")
     return float(interval.low), float(interval.high)
 
-
+# %% ../../nbs/metrics/54_results.ipynb #66a56390
 def mean_result(
     name: str,  # of the metric
     values,  # one for each clip, at least one
@@ -140,7 +140,7 @@ def _extractor(given, takes, metric):
         )
     return extractor
 
-
+# %% ../../nbs/metrics/54_results.ipynb #7958d06b
 def _check_tags(keys, extractor, real, generated):
     """Refuse statistics of another extractor, or gathered in another way."""
     needed = generated.tags | dict(extractor=extractor.label, resize=extractor.resize)
@@ -151,7 +151,7 @@ def _check_tags(keys, extractor, real, generated):
                     f"{key}={tags.get(key)!r} of the {name} set does not fit; needed is {needed.get(key)!r}"
                 )
 
-
+# %% ../../nbs/metrics/54_results.ipynb #edf208a4
 def _kept_dimensions(metric, asked, canonical, d, n):
     """Return how many of d dimensions a distance of n clips is taken in."""
     if asked is None or (asked == "auto" and canonical):
@@ -216,7 +216,7 @@ def fid(
     keys = ("extractor", "resize")
     return _frechet("FID", "frames", keys, real, generated, extractor, stride, ddof, dimensions)
 
-
+# %% ../../nbs/metrics/54_results.ipynb #a5a62cb1
 def fvd(
     real,  # videos or their `FeatureStatistics`
     generated,  # the same, clips of the same length
@@ -307,7 +307,7 @@ def _labels(name, asked, allowed):
         )
     return torch.tensor([index[a] for a in asked])
 
-
+# %% ../../nbs/metrics/54_results.ipynb #0f0369b6
 def motion_accuracy(
     videos,  # tensor `b f 3 h w` in [0, 1], at least 2 frames, or an iterable of such batches
     direction,  # what was asked, for each clip: of `DIRECTION_LABELS` (None: still), or their indices
@@ -341,7 +341,7 @@ def motion_accuracy(
         results[name] = MetricResult(title, k / n, n, interval=interval, confidence=confidence, **record)
     return results
 
-
+# %% ../../nbs/metrics/54_results.ipynb #963e717f
 def _read_motion(videos, encoder, device):
     """Return the encoder's most likely labels `(n,)` by head, and how many frames the clips have."""
     found = {}

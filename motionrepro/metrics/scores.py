@@ -57,7 +57,7 @@ def embed_frames(
     parts = [clip.encode_image(part) for part in frames.split(batch_size)]
     return torch.cat(parts).unflatten(0, video.shape[:2])
 
-
+# %% ../../nbs/metrics/51_scores.ipynb #c83dfad9
 def _embeddings(video, clip):
     """Return embeddings `b f d` of a video, or what was given if it is that already."""
     if clip is not None:
@@ -67,7 +67,7 @@ def _embeddings(video, clip):
         raise UserError(f"video has shape {shape}; without `clip` it must be embeddings `b f d`")
     return video
 
-
+# %% ../../nbs/metrics/51_scores.ipynb #4c22d234
 def _cosine(a, b):
     """Return cosines along the last axis, in float64 and without rounding beyond [-1, 1]."""
     for embeddings in (a, b):
@@ -99,7 +99,7 @@ def clip_sim(
         )
     return _cosine(frames, prompts[:, None].to(frames.device)).mean(1)
 
-
+# %% ../../nbs/metrics/51_scores.ipynb #0f2af6da
 def frame_consistency(
     video,  # `b f 3 h w`, pixels in [0, 1], at least 2 frames; or embeddings `b f d`
     clip=None,  # has `encode_image`; not needed for embeddings

@@ -41,7 +41,7 @@ class Named:
     direction: str | None  # where the subject moves: one of `DIRECTIONS`; None if it is not said to move
     speed: str | None  # one of `SPEEDS`, likewise
 
-
+# %% ../../nbs/metrics/56_tracker.ipynb #f418396c
 def read_caption(
     caption: str,  # of this world
 ) -> Named:
@@ -72,7 +72,7 @@ def _poses(subject) -> list[dict[str, Any]]:
     count, period = dict(ball=(9, 2 * np.pi / 3), wheel=(5, 2 * np.pi / 5))[subject]
     return [dict(turn=period * k / count) for k in range(count)]
 
-
+# %% ../../nbs/metrics/56_tracker.ipynb #269ce953
 def _blurred(frames, sigma):
     """Return frames `f c h w` blurred by a Gaussian of so many pixels."""
     reach = int(np.ceil(3 * sigma))
@@ -81,7 +81,7 @@ def _blurred(frames, sigma):
     flat = F.pad(frames.flatten(0, 1)[:, None], (reach,) * 4, mode="replicate")
     return F.conv2d(F.conv2d(flat, kernel), kernel.mT).view_as(frames)
 
-
+# %% ../../nbs/metrics/56_tracker.ipynb #7acbdc04
 def _coloured(sprite, colour):
     """Return softened colours times coverage, `3 h w`, of a sprite in a colour."""
     colours = sprite[1:2] * torch.tensor(COLOURS[colour])[:, None, None] + sprite[2:]
@@ -93,7 +93,7 @@ def _transform(x):
     """Return the Fourier transform over the last two dimensions."""
     return torch.fft.rfft2(x)
 
-
+# %% ../../nbs/metrics/56_tracker.ipynb #fdb22a71
 def _inverse(x):
     """Return the picture's part of an inverse transform."""
     return torch.fft.irfft2(x, s=(_CANVAS, _CANVAS))[..., :SIZE, :SIZE]
@@ -110,7 +110,7 @@ class _Drawings:
     mean: torch.Tensor  # mean colours inside the picture, `t 3 h w`
     variance: torch.Tensor  # around them, `t h w`
 
-
+# %% ../../nbs/metrics/56_tracker.ipynb #27e17e2f
 @functools.lru_cache(maxsize=16)
 def _drawings(subject, colour):
     """Return the drawings of a subject in all poses and sizes, poses first."""
@@ -129,7 +129,7 @@ def _drawings(subject, colour):
     variance = _inverse(picture * _transform(square).conj()) / area - mean.square().mean(1)
     return _Drawings(alpha, tint, area, allowed, mean, variance.clamp(min=1e-4))
 
-
+# %% ../../nbs/metrics/56_tracker.ipynb #8bd64ff7
 def _scores(
     frames: torch.Tensor,  # `f 3 64 64` in [0, 1]
     drawings: _Drawings,  # `t` of them
@@ -164,7 +164,7 @@ class Track:
         """Where the subject is found."""
         return self.centre.isfinite().all(-1)
 
-
+# %% ../../nbs/metrics/56_tracker.ipynb #3f96314d
 def _peak(scores, best):
     """Return the tops of parabolas through the best scores and their neighbours, (x, y) in pixels, `f 2`."""
     f = torch.arange(len(scores))
@@ -180,7 +180,7 @@ def _peak(scores, best):
         parts.append(torch.where(usable, top.clamp(-0.5, 0.5), 0.0))
     return torch.stack(parts, 1)
 
-
+# %% ../../nbs/metrics/56_tracker.ipynb #62a57416
 def _track_clip(frames, subject, colour):
     """Return centre (in pixels of 64), score, facing and radius of a subject in each frame `f 3 64 64`."""
     scores = _scores(_blurred(frames, _SOFT), _drawings(subject, colour))
@@ -239,7 +239,7 @@ def velocity(
     enough = (count >= 2) & (count >= frames / 2)
     return torch.where(enough, slope, torch.nan)
 
-
+# %% ../../nbs/metrics/56_tracker.ipynb #ac76be88
 def direction(
     tracked: Track,
 ) -> torch.Tensor:  # `b`: index into `FACING_LABELS`; 0 if the subject goes nowhere, -1 if it is not found
@@ -251,7 +251,7 @@ def direction(
     label[way.norm(dim=1) * (tracked.centre.shape[1] - 1) < MIN_TRAVEL] = 0
     return label.masked_fill(way.isnan().any(1), -1)
 
-
+# %% ../../nbs/metrics/56_tracker.ipynb #cf2f3802
 def speed(
     tracked: Track,
 ) -> torch.Tensor:  # `b` in frame widths per frame; NaN if not found
@@ -301,7 +301,7 @@ def _bent(frames, centre, generator):
     moved = F.grid_sample(field, place, align_corners=False, padding_mode="border")[:, :, 0, 0] * size
     return bent + 0.03 * torch.randn(frames.shape, generator=generator), centre - moved
 
-
+# %% ../../nbs/metrics/56_tracker.ipynb #d1298942
 def damaged(
     frames: torch.Tensor,  # `f 3 h w` in [0, 1]
     centre: torch.Tensor,  # true centres, `f 2` in pixels
@@ -336,7 +336,7 @@ def _recoloured(scene) -> dict[str, Any]:
     ]
     return {name: getattr(scene, name) for name in ("subject", "background", "motion")} | dict(colour=colour)
 
-
+# %% ../../nbs/metrics/56_tracker.ipynb #da672311
 def _tracked_well(scenes, kind, size):
     """Return errors in pixels of 64 (infinite if not found), tracks and captions of damaged clips."""
     generator = torch.Generator().manual_seed(0)
@@ -360,7 +360,7 @@ def _quantile(error, share):
     error = error[error.isfinite()]
     return float(error.quantile(share)) if len(error) else None
 
-
+# %% ../../nbs/metrics/56_tracker.ipynb #3a91a1a0
 def measure_tracker(
     length: int = 100,  # scenes
     size: int = 64,  # pixels
@@ -417,7 +417,7 @@ def card_text(
             ]
     return "\n".join(lines) + "\n"
 
-
+# %% ../../nbs/metrics/56_tracker.ipynb #e5e24fcd
 def write_card(
     folder,  # written anew, as a whole
     length: int = 100,  # scenes

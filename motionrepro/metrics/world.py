@@ -31,7 +31,7 @@ def _heads(features, classes):
     """Return one linear layer for each name, from features to its classes."""
     return nn.ModuleDict({name: nn.Linear(features, len(labels)) for name, labels in classes.items()})
 
-
+# %% ../../nbs/metrics/52_world.ipynb #6ba63133
 def _resized(images, size):
     """Return images `n 3 h w` at `size` x `size` pixels, in the range a model was trained on, [-1, 1]."""
     if images.ndim != 4 or images.shape[1] != 3:
@@ -196,7 +196,7 @@ def load_evaluator(
         raise UserError(f"evaluator={name!r} is not at {folder}", hint="train it: motionrepro train all")
     return _load_evaluator(name, str(usable_device(device)), folder, _version(folder))
 
-
+# %% ../../nbs/metrics/52_world.ipynb #75bbbb02
 def _version(folder):
     """Return names, sizes and times of a folder's files, which differ once any of them was written anew."""
     stats = [(file.name, file.stat()) for file in sorted(folder.iterdir()) if file.is_file()]

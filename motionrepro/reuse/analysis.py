@@ -23,7 +23,7 @@ def _without_nan(numbers):
         return [_without_nan(x) for x in numbers]
     return None if numbers != numbers else numbers
 
-
+# %% ../../nbs/reuse/48_analysis.ipynb #1a34bccb
 @dataclass
 class ClipAnalysis:
     "What was seen in a clip."

@@ -35,7 +35,7 @@ def _check_beta(beta, smallest):
             f"it must be above 1, so beta must be in ({1 / smallest:.6g}, inf)"
         )
 
-
+# %% ../../nbs/reuse/44_dss.ipynb #84858a08
 def optimal_switch_step(
     errors,  # `k` or `... k`, at least 0: one for each candidate
     timesteps,  # `k` candidates, a list or a tensor
@@ -77,7 +77,7 @@ def statistics_of(
     over_positions = torch.stack([length.mean(1), length.std(1, unbiased=False), nmi], 1)
     return torch.cat([rows[..., :4].mean(1), over_positions], 1)
 
-
+# %% ../../nbs/reuse/44_dss.ipynb #c12bb2a9
 def statistics_over(
     matrices,  # an iterable of cosines, one for each step of the schedule
     *,
@@ -102,7 +102,7 @@ class SwitchStep:
     timesteps: torch.Tensor  # `b`, out of the candidates
     logits: torch.Tensor  # `b k`
 
-
+# %% ../../nbs/reuse/44_dss.ipynb #86e7ccd6
 class DenoisingStepSelector(ModelMixin, ConfigMixin):
     "Foresees the best switch step from statistics of some or all steps."
 
@@ -215,7 +215,7 @@ def random_mask(
     draw = torch.rand(shape, generator=generator, device=device)
     return (draw < share) | (draw == draw.amin(1, keepdim=True))
 
-
+# %% ../../nbs/reuse/44_dss.ipynb #5d46cc2b
 def selection_loss(
     selector: DenoisingStepSelector,
     statistics: torch.Tensor,  # `b s 7`

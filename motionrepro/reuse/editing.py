@@ -35,7 +35,7 @@ def frame_size(frames) -> str:  # "width x height"
     h, w = frames.shape[-2:] if isinstance(frames, torch.Tensor) else frames.shape[-3:-1]
     return f"{w} x {h}"
 
-
+# %% ../../nbs/reuse/46_editing.ipynb #1ade82f6
 def _stacked(name, frames):
     "A list of frames as one clip: pictures stay a list; tensors and arrays are stacked."
     for x in frames:
@@ -140,7 +140,7 @@ def check_given(pipe, noise, rho, generator, frames):
     if pipe.adapter is not None:
         check_range("number of frames", frames, 1, pipe.adapter.config.max_frames)
 
-
+# %% ../../nbs/reuse/46_editing.ipynb #9f64c3bf
 def frame_pairs_of(
     pairs,  # of (source, target) frames; None for the first frame with each other one
     frames: int,  # of the clip
@@ -179,7 +179,7 @@ def clip_levels(
 
     return inverted_levels(run.scheduler, clean, denoise)
 
-
+# %% ../../nbs/reuse/46_editing.ipynb #90f9aa5e
 def observe_step(
     run,  # a `ReuseRun`
     model,  # a `MotionAdaptiveUNet`

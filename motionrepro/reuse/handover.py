@@ -146,7 +146,7 @@ class RawMotion:
             result.append(motion_product(result[-1], last, last.window))
         return result[:count]
 
-
+# %% ../../nbs/reuse/45_handover.ipynb #649abd6c
 def feature_blocks(
     network,  # `MotionTransformationNetwork` or `RawMotion`
 ) -> tuple:  # of indices into `decoder_blocks`
@@ -180,7 +180,7 @@ class Handover:
     latents: torch.Tensor  # `b k c h w`
     generators: list  # what the scheduler's noise comes from, in their states before that step
 
-
+# %% ../../nbs/reuse/45_handover.ipynb #648279f0
 @dataclass
 class ReuseState:
     "Hold the surrogate matrices, statistics and handovers of one run; reset before and after it."
@@ -248,7 +248,7 @@ def _is_switch_step(value):
         return False
     return True
 
-
+# %% ../../nbs/reuse/45_handover.ipynb #3ab9b022
 @dataclass(frozen=True)
 class DenoisingReuseConfig:
     "What can be chosen about the reuse of denoising."
@@ -285,7 +285,7 @@ def later_steps(scheduler) -> list:  # a scheduler with its timesteps set
     "List the timesteps at which a step of the scheduler begins, all but the first."
     return scheduler.timesteps.tolist()[scheduler.order :: scheduler.order]
 
-
+# %% ../../nbs/reuse/45_handover.ipynb #5b2b3023
 def switch_candidates(
     config: DenoisingReuseConfig,
     scheduler,  # with its timesteps set

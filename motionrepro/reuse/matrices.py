@@ -45,7 +45,7 @@ def window_mask(
     x_inside = (x >= 0) & (x < w)
     return (y_inside[:, None, :, None] & x_inside[None, :, None, :]).reshape(h * w, -1)
 
-
+# %% ../../nbs/reuse/41_matrices.ipynb #f611f7c6
 def window_sources(
     size: tuple,  # (h, w) in positions
     r: int,  # radius of the window
@@ -57,7 +57,7 @@ def window_sources(
     x = _axis_sources(w, r, device).clamp(0, w - 1)
     return (y[:, None, :, None] * w + x[None, :, None, :]).reshape(h * w, -1)
 
-
+# %% ../../nbs/reuse/41_matrices.ipynb #7ddaeb47
 def positions(
     size: tuple,  # (h, w) in positions
     like: torch.Tensor,  # of whose type and on whose device the result is
@@ -86,7 +86,7 @@ def _around(x, rows, cols, r):
     inner = x[..., max(top, 0) : bottom, max(left, 0) : right]
     return F.pad(inner, (max(-left, 0), max(right - w, 0), max(-top, 0), max(bottom - h, 0))).flatten(-2)
 
-
+# %% ../../nbs/reuse/41_matrices.ipynb #f7121a1b
 def _windows(pairs, rows, cols, r):
     "Return each target's window: a view `b rows cols 2r+1 2r+1` into contiguous `pairs`, `b targets reach`."
     height = rows.stop - rows.start
@@ -176,7 +176,7 @@ def _probabilities(values, size, window):
         values = values.masked_fill_(~window_mask(size, window, values.device), -torch.inf)
     return values.softmax(-1)
 
-
+# %% ../../nbs/reuse/41_matrices.ipynb #2b452d12
 def _all_pairs(values, size, r):
     "Return windowed entries at their places among all pairs, `b N N`."
     index = window_sources(size, r, values.device).expand(len(values), -1, -1)
@@ -312,7 +312,7 @@ class MotionMatrix:
         "Return a matrix with all probability on the best source of each target position."
         return _one_hot(self, self.matches())
 
-
+# %% ../../nbs/reuse/41_matrices.ipynb #dad2e883
 def _one_hot(like, column):
     "Return a matrix of ones at `column` (`b N`) and zeros elsewhere, in the storage of another matrix."
     values = torch.zeros_like(like.values).scatter_(2, column[..., None], 1.0)
@@ -397,7 +397,7 @@ def _pointing(like, source):
     dx = source % w - target % w
     return _one_hot(like, (dy + r) * (2 * r + 1) + dx + r)
 
-
+# %% ../../nbs/reuse/41_matrices.ipynb #4e9c5edc
 def rivals(
     cosines: MotionMatrix,  # not normalised
 ) -> dict:  # "copy", "constant", "argmax" -> `MotionMatrix` of zeros and ones
@@ -441,7 +441,7 @@ def _follow_pixels(flow, valid):
         place = place + step.gather(2, pixel.expand(-1, 2, -1))
     return start, place, known
 
-
+# %% ../../nbs/reuse/41_matrices.ipynb #13901256
 def true_motion(
     flow: torch.Tensor,  # `b k 2 H W`: of the k frames from source to target, in pixels, as `World` gives it
     valid: torch.Tensor,  # `b k 1 H W`: where it holds
@@ -467,7 +467,7 @@ def true_motion(
     moved = sum_per_cell((place - start) * known) / count.clamp(min=1) / downsample
     return moved, (count >= max(1, share * downsample**2))[:, 0]
 
-
+# %% ../../nbs/reuse/41_matrices.ipynb #9d00a028
 def endpoint_error(
     flow: torch.Tensor,  # `b 2 h w`, in positions
     truth: torch.Tensor,  # `b 2 h w`, of the same unit
@@ -513,7 +513,7 @@ def _overlap(e, b, r):
         return slice(0), slice(0)
     return slice(low + e + r, high + e + r + 1), slice(low + b, high + b + 1)
 
-
+# %% ../../nbs/reuse/41_matrices.ipynb #70cd1e07
 def motion_product(
     late: MotionMatrix,  # transition probabilities
     early: MotionMatrix,  # the same, in the same storage
@@ -542,7 +542,7 @@ def motion_product(
         return product
     return replace(product, values=_scaled_up(product.values, product.inside().to(result)))
 
-
+# %% ../../nbs/reuse/41_matrices.ipynb #94f09534
 def compose(
     matrix: MotionMatrix,  # transition probabilities from one frame to the next
     j: int,  # how often it is applied, from 1
@@ -575,13 +575,13 @@ def _relative_way(travel, still):
     camera = torch.where(fixed[:, None, None], 0.0, camera)
     return torch.linalg.vector_norm(travel - camera, dim=-1)
 
-
+# %% ../../nbs/reuse/41_matrices.ipynb #335233f7
 def _shares(weights):
     "Return weights `b N m` scaled to rows that sum to 1, and the share of a cell that they cover, `b N 1`."
     total = weights.sum(-1, keepdim=True)
     return weights / total.clamp(min=1e-6), total.clamp(max=1)
 
-
+# %% ../../nbs/reuse/41_matrices.ipynb #9f19cc18
 def splat_matrix(
     flow: torch.Tensor,  # `b 2 h w`: displacement (dx, dy) of each source cell, in positions a frame
     frames: int = 1,  # how many frames ahead, from 0
@@ -618,7 +618,7 @@ def splat_matrix(
     below = ground_share * ground + (1 - ground_share) * fill
     return MotionMatrix(top_share * top + (1 - top_share) * below, size, window, True)
 
-
+# %% ../../nbs/reuse/41_matrices.ipynb #ef60e31b
 def splat(
     values: torch.Tensor,  # `b c h w` of the source frame; a multiple of the flow's size
     flow: torch.Tensor,  # `b 2 h w`: displacement (dx, dy) of each source cell, in positions a frame
@@ -641,7 +641,7 @@ def decoder_blocks(
         found += layers
     return found
 
-
+# %% ../../nbs/reuse/41_matrices.ipynb #a770db8e
 @contextlib.contextmanager
 def decoder_features(
     unet,  # a `UNet2DConditionModel`

@@ -43,7 +43,7 @@ def row_motion(
     displacement = probabilities.flow().flatten(2).mT / p.new_tensor([w, h])
     return torch.cat([entropy[..., None], displacement], -1)
 
-
+# %% ../../nbs/reuse/43_mtn.ipynb #df6cf0f4
 @torch.no_grad()
 def row_statistics(
     cosines: MotionMatrix,  # not normalised
@@ -384,7 +384,7 @@ def pair_errors(
     shape = residuals.shape[1:3]
     return motion, raw.view(shape), relative.view(shape)
 
-
+# %% ../../nbs/reuse/43_mtn.ipynb #99828278
 def walk_steps(
     network,  # `MotionTransformationNetwork`
     steps,  # iterable of (timestep, features, residuals), see `motion_losses`
@@ -430,7 +430,7 @@ def prediction_loss(
         distances.append((p.values - o.values).abs().sum(-1).mean())
     return torch.stack(distances).mean()
 
-
+# %% ../../nbs/reuse/43_mtn.ipynb #ee1b5d77
 def split_pairs(
     matrix: MotionMatrix,  # of all pairs of clips, `(b pairs) N m`
     pairs: int,  # of each clip

@@ -41,7 +41,7 @@ def _check_limits(low, high, limits):
     if low < limits[0] - slack or high > limits[1] + slack:
         raise UserError(f"a matrix has entries in [{low:.6g}, {high:.6g}], outside of range={tuple(limits)}")
 
-
+# %% ../../nbs/reuse/42_nmi.ipynb #dac82c99
 def _entry_labels(values, bins, limits):
     "Return the interval of every entry, `k ...` to `k entries`."
     values = values.flatten(1)
@@ -59,7 +59,7 @@ def _entry_labels(values, bins, limits):
     scaled = values.to(torch.float64, copy=True).sub_(low).mul_(per_unit)
     return scaled.to(integers).clamp_(max=bins - 1)
 
-
+# %% ../../nbs/reuse/42_nmi.ipynb #d2173d90
 def _table(a, b, classes):
     "Count how often each pair of labels occurs, `k entries` twice to `k classes classes`."
     pair = torch.add(b, a, alpha=classes)
@@ -120,7 +120,7 @@ def _labels(matrix, bins, method, limits):
     matches = values.argmax(-1) if motion is None else motion.matches()
     return matches, values.shape[-1], kind
 
-
+# %% ../../nbs/reuse/42_nmi.ipynb #781f5a93
 def _check_same_kind(kind, other):
     "Refuse matrices that cannot be compared entry by entry."
     if kind != other:

@@ -35,7 +35,7 @@ def _energy(latents):
     fy, fx = (torch.fft.fftfreq(n, dtype=torch.float64, device=latents.device) for n in (h, w))
     return energy, torch.hypot(fy[:, None], fx[None])
 
-
+# %% ../../nbs/reuse/40_residuals.ipynb #0c21a097
 def radial_spectrum(
     latents: torch.Tensor,  # `... c h w`, latents or pixels
     per_wave: bool = False,  # the mean over a ring's waves (flat for white noise) instead of their sum
@@ -68,7 +68,7 @@ def high_frequency_energy(
     left_of_constant = numbers.eps**2 * radius.numel() * energy.sum((-2, -1))  # by rounding
     return torch.where(total > left_of_constant, high / total.clamp(min=numbers.tiny), 0.0)
 
-
+# %% ../../nbs/reuse/40_residuals.ipynb #5a07f96b
 def white_noise_share(
     height: int,  # positions
     width: int,  # positions

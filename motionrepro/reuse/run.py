@@ -49,7 +49,7 @@ def check_tie(
     if rho is not None and noise != "ar":
         raise UserError(f"rho={rho} is for noise='ar', not for noise={noise!r}")
 
-
+# %% ../../nbs/reuse/45a_run.ipynb #f0291541
 def step_generators(
     noise: str,  # one of `SAMPLER_TIES`
     shape,  # `b f c h w`
@@ -66,7 +66,7 @@ def step_generators(
     device = given[0].device
     return [torch.Generator(device).manual_seed(int(seed)) for seed in seeds for _ in range(shape[1])]
 
-
+# %% ../../nbs/reuse/45a_run.ipynb #d62a7062
 def copy_generators(generators: list) -> list:  # of `torch.Generator`
     "Make generators in the same states."
     copies = [torch.Generator(g.device) for g in generators]
@@ -370,7 +370,7 @@ def mean_over_pairs(
     "Average over the pairs of frames what was seen at each step."
     return torch.stack(steps, 1).mean(2) if steps else None
 
-
+# %% ../../nbs/reuse/45a_run.ipynb #06eff3eb
 def finish_run(
     pipe,  # a `DenoisingReusePipeline`
     run: ReuseRun,
@@ -414,7 +414,7 @@ def check_network(
             f"in the UNet, {mtn.config.block_channels} in the mtn"
         )
 
-
+# %% ../../nbs/reuse/45a_run.ipynb #3aa68271
 def check_card(
     name: str,  # argument's name, and its folder's
     network,  # folder of a saved network; anything else passes

@@ -124,7 +124,7 @@ def real_axes(
             total[metric] = total[metric].merge(part) if metric in total else part
     return {k: principal_axes(s, min(len(s.mean), n // 4)) for k, s in total.items()}
 
-
+# %% ../../nbs/studies/72_ablations.ipynb #793fdafa
 def _distance(metric, real, video, extractor, axes):
     """Compute a Frechet distance along these axes, or along those of the real clips where there are none."""
     if axes is None:
@@ -144,7 +144,7 @@ def _rounded(values: torch.Tensor) -> list:
     """List values, rounded."""
     return [round(v, 5) for v in values.tolist()]
 
-
+# %% ../../nbs/studies/72_ablations.ipynb #4353cab4
 def _clip_measures(video: torch.Tensor, captions: list, judges: Judges) -> tuple:
     """Measure what has a value for each clip: values by name, and the results of their means."""
     embedded = embed_frames(video, judges.clip)
@@ -229,7 +229,7 @@ def paired_interval(
     first, second = (torch.tensor(p["per_clip"][measure], dtype=torch.float64) for p in (a, b))
     return mean_bounds(first - second, 0.95)
 
-
+# %% ../../nbs/studies/72_ablations.ipynb #6cf90706
 def _above(*intervals) -> bool | None:
     """Tell whether all intervals lie above 0; None where one is missing."""
     return all(low > 0 for low, _ in intervals) if all(intervals) else None
@@ -249,7 +249,7 @@ def _differences(points: dict, bare: dict, hears_motion: bool) -> dict:  # what 
         "MM at motion 1 over 0": paired_interval("MM", one, zero) if hears_motion else None,
     }
 
-
+# %% ../../nbs/studies/72_ablations.ipynb #d0647a05
 def _fall(points: dict) -> float | None:
     """Compute by which share motion falls from rho 0.4 to 0.85."""
     few, many = (points.get(rho_key(rho)) for rho in (0.4, 0.85))
@@ -448,7 +448,7 @@ def _base(place: Workplace, name: str):
             _train_early_base(place, folder)
     return load_backbone(str(folder / "backbone"), device=place.device)
 
-
+# %% ../../nbs/studies/72_ablations.ipynb #1f1366da
 def _train_early_base(place: Workplace, folder: Path):
     """Train a UNet of tiny's for 40% of its steps."""
     tiny = place.base("tiny")
@@ -494,7 +494,7 @@ def _mean_of(rows: list, name: str) -> float | None:
     values = [row[name] for row in rows if row.get(name) is not None]
     return sum(values) / len(values) if values else None
 
-
+# %% ../../nbs/studies/72_ablations.ipynb #0c52cdde
 def training_summary(
     adapter,  # of either kind
     history: dict,  # as `train_adapter` returns it
@@ -562,7 +562,7 @@ def _training_for_card(run: Run, place: Workplace, values: dict) -> dict:
     seconds = round(values["training"]["seconds"])
     return asdict(place.recipe(run)) | dict(seed=run.seed, clips=place.pool_length, seconds=seconds)
 
-
+# %% ../../nbs/studies/72_ablations.ipynb #2795e9e2
 def _shipped(run: Run, place: Workplace, values: dict):
     """Load the adapter that ships, if it came out of this training, whose state is not at hand; else None."""
     folder = place.assets / run.base / "adapter"
@@ -674,7 +674,7 @@ def _perform_all(place: Workplace, only):
             elif place.progress:
                 print(f"{run.name}: another process is at it", flush=True)
 
-
+# %% ../../nbs/studies/72_ablations.ipynb #33ed003e
 def _perform_shipped(place: Workplace, base: str, seed: int):
     """Train the adapter that ships for a base, and write it with its card."""
     start = None

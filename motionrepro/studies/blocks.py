@@ -36,7 +36,7 @@ def random_unet(
             p.fill_(float("norm" in path and path.endswith("weight")))
     return unet
 
-
+# %% ../../nbs/studies/72b_blocks.ipynb #a32dc6f1
 def base_unet(
     name: str,  # of an embedded base, or "sd15" or "sd21"
     seed: int = 0,
@@ -173,7 +173,7 @@ def sampler_settings(
         name: defaults[name].default for name in ("num_inference_steps", "guidance_scale", "num_frames")
     }
 
-
+# %% ../../nbs/studies/72b_blocks.ipynb #96d976e9
 def distances_from_most_steps(
     pipeline,  # a `MotionAdaptivePipeline`
     prompts: list,

@@ -58,7 +58,7 @@ class MotionClips:
         valid = None if self.valid is None else self.valid[part]
         return MotionClips(self.video[part], self.frames, self.captions[part], flow, valid)
 
-
+# %% ../../nbs/studies/74_consistency.ipynb #793d3e25
 def load_clips(
     data: str,  # "world", or a folder of real clips
     size: int,  # pixels
@@ -99,7 +99,7 @@ def _frame_guesses(backbone, clips: MotionClips) -> Callable:  # (latents, times
 
     return guess
 
-
+# %% ../../nbs/studies/74_consistency.ipynb #afb145e8
 def _check_source(source: str, tie: str, clips: MotionClips):
     """Refuse sources that do not exist, and ties that have no meaning for them."""
     if source not in SOURCES:
@@ -167,7 +167,7 @@ class Match:
             found.append(motion_matrix(*pair, window=self.window))
         return replace(found[0], values=torch.stack([m.values for m in found]).mean(0))
 
-
+# %% ../../nbs/studies/74_consistency.ipynb #d926502c
 @dataclass(frozen=True)
 class LearnedMatch:
     """Put a trained network in place of a `Match`."""
@@ -200,7 +200,7 @@ def _pairs(x: torch.Tensor) -> tuple:  # `b f ...` -> sources and targets, `(pai
     sources = x[:, :1].expand(-1, f - 1, *x.shape[2:])
     return sources.transpose(0, 1).flatten(0, 1), x[:, 1:].transpose(0, 1).flatten(0, 1)
 
-
+# %% ../../nbs/studies/74_consistency.ipynb #ff093fc3
 def pair_truth(
     clips: MotionClips,
     downsample: int,  # pixels per position
@@ -251,7 +251,7 @@ class _Step:
     clean: tuple | None  # the same of the clean latents, if the clips' own motion is to be found
     truth: Callable | None  # size of a grid -> true motion, masks, pixels per position
 
-
+# %% ../../nbs/studies/74_consistency.ipynb #ce1bb3c9
 def _transformation_errors(matrix, pair: tuple) -> dict:
     """Compute the errors of carrying residuals: raw, and as a share of their size."""
     kinds = dict(raw=False, relative=True)
@@ -267,7 +267,7 @@ def _content_error(matrix, source: torch.Tensor, target: torch.Tensor) -> torch.
     copied = size(source - target)
     return torch.where(copied > 1e-6, size(matrix.apply(source) - target) / copied, torch.nan)
 
-
+# %% ../../nbs/studies/74_consistency.ipynb #24118aa4
 def _errors(match, cosines, step: _Step, what) -> dict:  # (method, quantity) -> `(n,)`
     """Compute the errors of one step's matrix and of its rivals."""
     found = {}
@@ -317,7 +317,7 @@ def _true_motion_by_grid(clips: MotionClips, like: torch.Tensor) -> Callable:
 
     return truth
 
-
+# %% ../../nbs/studies/74_consistency.ipynb #2658e216
 def _steps(trajectory: LatentTrajectory, clips: MotionClips, truth: bool):
     """Yield (timestep, latents, `_Step`) from noise to clean."""
     latents = trajectory.latents
@@ -373,7 +373,7 @@ def join_clips(
     """Put numbers of several batches or seeds together."""
     return {key: torch.cat([p[key] for p in parts], -1) for key in parts[0]}
 
-
+# %% ../../nbs/studies/74_consistency.ipynb #dbe2f241
 def clip_statistics(
     backbone,  # a `Backbone`
     clips: MotionClips,

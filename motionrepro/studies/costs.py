@@ -33,7 +33,7 @@ def _detail(values: dict, references: int) -> torch.Tensor:  # `n`, at most 0
     later = sharpness[:, references:].mean(1)
     return -(later / sharpness[:, :references].mean(1)).log().abs()
 
-
+# %% ../../nbs/studies/77_costs.ipynb #6f7d838d
 def values_of(
     rows: list,  # (values, config) of a way, one for each seed
     measure: str,  # of `per_clip`, or "detail"
@@ -80,7 +80,7 @@ def picked_steps(
     by = "the selector" if rows[0][1]["weights"]["dss"] else "equation 12"
     return steps, dict(counts=counts, by=by)
 
-
+# %% ../../nbs/studies/77_costs.ipynb #ca2c3fbf
 def steps_against(
     steps: torch.Tensor,  # `n`
     what: torch.Tensor,  # `n`
@@ -126,7 +126,7 @@ def find_consistency(
         found["equation"] = steps_against(itself, values_of(rows["auto"], "consistency"))
     return found
 
-
+# %% ../../nbs/studies/77_costs.ipynb #f3cf3869
 SCORES = {"asked for": "asked", "of the references": "reference_motion"}
 
 
@@ -170,7 +170,7 @@ def _better_at_200(rows: dict, rival: str) -> dict:  # measure -> interval
         found[measure] = compared_interval(differences, confidence)
     return found
 
-
+# %% ../../nbs/studies/77_costs.ipynb #72d001db
 def find_best(
     rows: dict,  # of "full", "200" and `RIVAL_STEPS`
 ) -> dict:
@@ -213,7 +213,7 @@ def _speed(values: dict, full: dict) -> dict:
         clock=_seconds(full) / _seconds(values),
     )
 
-
+# %% ../../nbs/studies/77_costs.ipynb #5bceb59d
 def find_speed(
     rows: dict,  # of "full" and others
 ) -> dict:  # `speed`: way -> one for each seed; `rate`: operations per second that the paper's seconds imply
@@ -234,7 +234,7 @@ def fall_over_horizon(
     at = torch.arange(length + 1, dtype=torch.float64) - length / 2
     return (ratios * at).sum(1) / at.square().sum() * length
 
-
+# %% ../../nbs/studies/77_costs.ipynb #31f65572
 def find_blur(
     rows: dict,  # of "full" and others
 ) -> dict:  # for each way four intervals, positive is blurred; and `frames`: mean ratio of each later frame
@@ -268,7 +268,7 @@ def quality_floor(
         return KEPT * full
     return (full + values_of(rows["full-bare"], measure)) / 2
 
-
+# %% ../../nbs/studies/77_costs.ipynb #d7ab7671
 def _kept(rows: dict, way: str, measure: str) -> dict:
     """Compute by how much a way exceeds the floor, and its share of the measure without reuse."""
     values = values_of(rows[way], measure)
@@ -315,7 +315,7 @@ def _gains(rows: dict, chosen: str) -> dict:  # (cheaper, dearer) -> measure -> 
             gains.setdefault(pair, {})[measure] = values - mixed
     return gains
 
-
+# %% ../../nbs/studies/77_costs.ipynb #54d1fb9e
 def _in_halves(gain: torch.Tensor, by: torch.Tensor) -> dict:
     """Compute the interval of a gain in the lower and in the upper half of something."""
     low = torch.zeros(len(by), dtype=bool).scatter(0, by.argsort()[: len(by) // 2], True)

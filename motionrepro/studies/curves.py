@@ -57,7 +57,7 @@ def _configure(profile, **more) -> dict:
     )
     return config | more
 
-
+# %% ../../nbs/studies/76_curves.ipynb #1db703b0
 def configure_curves(
     profile,  # a `Profile`
 ) -> dict:
@@ -105,7 +105,7 @@ def _remembered(
 
     return remembered
 
-
+# %% ../../nbs/studies/76_curves.ipynb #882db5e5
 @functools.lru_cache(maxsize=1)
 def _load(name: str):
     """Load a base once."""
@@ -122,7 +122,7 @@ def with_next(
     """List each place, and the step that is so many further down."""
     return [t for place in places for t in (place, place - distance)]
 
-
+# %% ../../nbs/studies/76_curves.ipynb #31ab5640
 def _measure_curves(config: dict, tie: str) -> tuple:
     """Measure the curves of all clips and seeds."""
     backbone = _load(config["backbone"])
@@ -177,7 +177,7 @@ def _between(timesteps: list, low: int, high: int) -> torch.Tensor:  # `steps`, 
     timesteps = torch.tensor(timesteps)
     return (timesteps >= low) & (timesteps <= high)
 
-
+# %% ../../nbs/studies/76_curves.ipynb #3ba3e0ff
 def over_ties(
     config: dict,  # from `configure_curves`
     ties: tuple,
@@ -235,7 +235,7 @@ def _cut(timesteps: list, nmi: torch.Tensor, draws: int) -> dict:
         falls=(before > after)[1:].double().mean().item(),
     )
 
-
+# %% ../../nbs/studies/76_curves.ipynb #2d3eda22
 def nmi_fall(
     timesteps: list,
     get: Callable,  # quantity -> `steps clips`
@@ -342,7 +342,7 @@ def configure_truth(
         calibration=2 if smoke else 16,
     )
 
-
+# %% ../../nbs/studies/76_curves.ipynb #caaad5cd
 def fastest(
     frames: list,  # numbers
     positions: int,  # along a side
@@ -350,7 +350,7 @@ def fastest(
     """Count the positions, rounded up, that the world's fastest motion covers from first to last frame."""
     return math.ceil((frames[-1] - frames[0]) * max(map(max, SPEEDS.values())) * positions)
 
-
+# %% ../../nbs/studies/76_curves.ipynb #a493e24f
 def truth_matches(
     backbone,  # a `Backbone`
     size: int,  # pixels
@@ -375,7 +375,7 @@ def _calibrated(config: dict, tie: str, backbone) -> tuple:  # matches, and thei
     matches = {name: replace(match, temperature=chosen[name]) for name, match in matches.items()}
     return matches | learned_match(backbone), chosen
 
-
+# %% ../../nbs/studies/76_curves.ipynb #35a41c49
 def _measure_truth(config: dict, tie: str) -> tuple:
     """Measure errors of all blocks, for all clips and seeds."""
     backbone = _load(config["backbone"])
@@ -429,7 +429,7 @@ def over_truth(
         found[tie] = numbers | dict(temperature=chosen, errors=_mean_errors(stats))
     return dict(n=mean_interval(get(RAW))["n"], timesteps=config["timesteps"], ties=found)
 
-
+# %% ../../nbs/studies/76_curves.ipynb #5a270959
 def error_in(
     measured: dict,  # of one tie
     match: str,  # its name
@@ -454,7 +454,7 @@ def block_differences(
         found[other] = {b: mean_interval(get(other) - get(b), confidence) for b in ("6", "8")}
     return dict(others=found, average={b: mean_interval(mean - get(b)) for b in ("6", "8")})
 
-
+# %% ../../nbs/studies/76_curves.ipynb #ad2ead13
 def scale_differences(
     get: Callable,  # match -> `clips`
     names,  # of matches
@@ -480,7 +480,7 @@ def rival_differences(
 
     return dict(windowed=against(RAW), dense=against(f"{RAW} dense"))
 
-
+# %% ../../nbs/studies/76_curves.ipynb #c179a54b
 def storage_differences(
     get: Callable,  # (match, method, quantity) -> `clips`
     names,  # of matches

@@ -71,7 +71,7 @@ def restyled(
     colour = _another(tuple(COLOURS), scene.colour, random)
     return replace(scene, colour=colour, background=_another(kind, scene.background, random))
 
-
+# %% ../../nbs/studies/78_editing.ipynb #17607619
 def _backwards(scene: Scene, size: int) -> torch.Tensor:  # `f 3 h w`
     """Render a scene from its first frame on, back in time."""
     frames = np.stack([render_frame(scene, -f, size) for f in range(scene.num_frames)])
@@ -83,7 +83,7 @@ def _moving_scenes(num_frames: int, seed: int) -> Iterator:
     scenes = (sample_scene(i, "test", num_frames, seed) for i in itertools.count())
     return (scene for scene in scenes if scene.motion != "still")
 
-
+# %% ../../nbs/studies/78_editing.ipynb #866fa4d5
 def edit_pairs(
     data: str,  # "world", or a folder of real clips
     size: int,  # pixels
@@ -119,7 +119,7 @@ def change_agreement(
     size = a.norm() * b.norm()
     return (a @ b / size).item() if size > 0 else 0.0
 
-
+# %% ../../nbs/studies/78_editing.ipynb #21502b6d
 def colour_distance(
     clip: torch.Tensor,  # `f c h w`
     look: torch.Tensor,  # `c h w`
@@ -128,7 +128,7 @@ def colour_distance(
     colours = clip[1:].flatten(2).sort(-1).values
     return (colours - look.flatten(1).sort(-1).values).abs().mean().item()
 
-
+# %% ../../nbs/studies/78_editing.ipynb #a2d166e3
 def clip_error(
     clip: torch.Tensor,  # `f c h w`
     truth: torch.Tensor,  # `f c h w`
@@ -165,7 +165,7 @@ def _editing_pipeline(config: dict, reuse: dict) -> DenoisingReusePipeline:
     pipe.enable(DenoisingReuseConfig(**dict(switch_step=switch_step) | reuse))
     return pipe
 
-
+# %% ../../nbs/studies/78_editing.ipynb #0473f6d2
 @torch.no_grad()
 def edited_clips(
     config: dict,  # as `configure_edits` returns it
@@ -247,7 +247,7 @@ def configure_edits(
         seeds=list(range(6, 6 + profile.seeds)),
     )
 
-
+# %% ../../nbs/studies/78_editing.ipynb #5105a802
 def measure_edits(
     config: dict,  # as `configure_edits` returns it
 ) -> dict:  # as `edit_numbers` returns it; `reused`: the same with matrices of the levels that are reused
@@ -275,7 +275,7 @@ def shrunk(
         precision="fp32",
     )
 
-
+# %% ../../nbs/studies/78_editing.ipynb #0bf6a1cc
 def weights_apart(a, b) -> float:
     """Find the largest difference between the weights of two networks of the same shape."""
     other = b.state_dict()
@@ -308,7 +308,7 @@ def _train_stage(folder: Path, name: str, recipe: MotionRecipe, backbone, start,
     )
     return train_mtn(recipe, folder / name, backbone, cache, start, seed, progress=False)[0]
 
-
+# %% ../../nbs/studies/78_editing.ipynb #af55e2ba
 def measure_stages(
     config: dict,  # as `configure_stages` returns it
 ) -> dict:  # with the largest differences of weights: `learned`, `begun`, `alone` and `moved`

@@ -46,7 +46,7 @@ def configure_selection(
     )
     return config | more
 
-
+# %% ../../nbs/studies/79_selection.ipynb #fd5795cd
 def known_clips(
     config: dict,  # as `configure_selection` returns it, with "mtn"
 ) -> tuple | None:  # motion network, base, recipe and clips; None where no network ships
@@ -113,7 +113,7 @@ def frame_steps(
     """
     return optimal_switch_step(errors[:, :-1].mT, torch.tensor(timesteps[1:]), beta)
 
-
+# %% ../../nbs/studies/79_selection.ipynb #0db71aa8
 def _apart(best: torch.Tensor, other: torch.Tensor, timesteps: list) -> dict:
     """Compare the distance between two frames' steps `n k` with that between one frame's under two noises."""
     first, second = torch.combinations(torch.arange(best.shape[1])).unbind(1)
@@ -141,7 +141,7 @@ def frame_differences(
         found[kind] = _apart(best, other, data["timesteps"])
     return dict(n=len(best), frames=data["about"]["frames"][references:], errors=found)
 
-
+# %% ../../nbs/studies/79_selection.ipynb #2353f952
 def measure_frames(
     config: dict,  # as `configure_selection` returns it
 ) -> dict:
@@ -161,7 +161,7 @@ def steps_by_beta(
     """Find eq. 12's step for each beta."""
     return torch.stack([optimal_switch_step(errors, torch.tensor(candidates), b) for b in betas], 1)
 
-
+# %% ../../nbs/studies/79_selection.ipynb #973e89ac
 def beta_moves(
     steps: torch.Tensor,  # `n` by number of betas
 ) -> dict:  # `mean` for each beta; `fall`, `rise`: curves whose step ever does so
@@ -201,7 +201,7 @@ def _excess(cost: torch.Tensor) -> torch.Tensor:  # `n k`
     """Compute costs relative to those of each clip's best step."""
     return cost / cost.amin(1, keepdim=True) - 1
 
-
+# %% ../../nbs/studies/79_selection.ipynb #efe59eba
 def share_costs(
     selector,  # a `DenoisingStepSelector`
     data: dict,  # as `selector_data` returns it
@@ -225,7 +225,7 @@ def share_costs(
         saves={name: mean_interval(paid["best single step"] - paid[name]) for name in by_share},
     )
 
-
+# %% ../../nbs/studies/79_selection.ipynb #64d3e1c2
 def measure_shares(
     config: dict,  # as `configure_selection` returns it, with "mtn", "dss" and "adapter"
 ) -> dict:
@@ -250,7 +250,7 @@ def _gaps(scores: dict, rival: str) -> dict:
             found[f"{error} {name}"] = mean_interval(differences, 1 - 0.01 / 8)
     return found
 
-
+# %% ../../nbs/studies/79_selection.ipynb #4a5514a5
 def _by_horizon(errors: torch.Tensor) -> list:
     """Average errors `n k` over clips; None where no clip moves."""
     return [None if x != x else x for x in errors.nanmean(0).tolist()]

@@ -26,7 +26,7 @@ def parameters(
     "Count the parameters of a module."
     return sum(p.numel() for p in module.parameters())
 
-
+# %% ../../nbs/studies/72a_sizes.ipynb #dad6d7a0
 def adapter_counts() -> (
     dict
 ):  # base -> `base`, `adapter`, sites `down`, `mid`, `up`; `animatediff` -> parameters
@@ -66,7 +66,7 @@ def stable_diffusion() -> dict:  # `unet`, `vae`, `text_encoder`
         )
         return dict(unet=sd_unet("sd15"), vae=vae, text_encoder=CLIPTextModel(text))
 
-
+# %% ../../nbs/studies/72a_sizes.ipynb #ac8cb1ea
 def reuse_counts() -> dict:  # `ours` and `base`: name -> parameters
     "Count paper B's networks for Stable Diffusion 1.5, and Stable Diffusion 1.5 itself."
     from motionrepro.reuse.dss import DenoisingStepSelector
@@ -153,7 +153,7 @@ def training_step(
         predicted.float().square().mean().backward()
         model.disable_gradient_checkpointing()
 
-
+# %% ../../nbs/studies/72a_sizes.ipynb #49044279
 OPTIMISER_BYTES = 16  # for each trained parameter in single precision: weights, gradients, two moments
 
 
@@ -202,7 +202,7 @@ def filters_begin_at_zero(
     x = torch.randn(1, 4, 5, 5, generator=torch.Generator().manual_seed(0))
     return torch.equal(FeatureFilter(4, 8, layers)(x), x)
 
-
+# %% ../../nbs/studies/72a_sizes.ipynb #61d5b4f3
 @torch.no_grad()
 def positions_differ() -> bool:
     "Try whether the predictor's tokens are different at positions that look the same."
@@ -222,7 +222,7 @@ def default_sampler() -> str:  # in the words of Table 2
     pipe = DenoisingReusePipeline.from_pretrained("tiny", None, None, None, device="cpu")
     return type(pipe.scheduler).__name__.removesuffix("Scheduler")
 
-
+# %% ../../nbs/studies/72a_sizes.ipynb #394be86e
 def hyper_parameters(
     recipe,  # a `MotionRecipe`
     base: dict,  # `unet`, `vae`, `text_encoder`

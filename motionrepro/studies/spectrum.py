@@ -34,7 +34,7 @@ def real_images(
     images = torch.cat([clip["video"] for clip in islice(folder, config["clips"])])
     return images, [""] * len(images)
 
-
+# %% ../../nbs/studies/74a_spectrum.ipynb #f51fc5f8
 def trajectories(
     config: dict,  # backbone, size, data, clips, steps, seeds, guidance
     claim: str,  # an id, which names the random numbers
@@ -72,7 +72,7 @@ def _readings_at(backbone, trajectory, residuals, k: int, decoded: int | None) -
     )
     return dict(zip(READINGS, known))
 
-
+# %% ../../nbs/studies/74a_spectrum.ipynb #25953286
 def frequency_readings(
     backbone,  # a `Backbone`
     trajectory,  # `LatentTrajectory` with guesses of the clean latent
@@ -109,7 +109,7 @@ def rise(
         end=values[-1].mean().item(),
     )
 
-
+# %% ../../nbs/studies/74a_spectrum.ipynb #67d0b8fe
 def curve(
     values: torch.Tensor,  # `(timesteps, images)`
 ) -> dict:  # as `rise`, with lists `curve` and `spread` over the steps

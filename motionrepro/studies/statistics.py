@@ -32,7 +32,7 @@ def mean_interval(
     low, high = result.interval
     return dict(mean=result.value, low=low, high=high, n=n)
 
-
+# %% ../../nbs/studies/70_statistics.ipynb #2a0cfd98
 def mean_bounds(
     values,  # differences, at least one
     confidence: float,
@@ -53,7 +53,7 @@ def state_of(
         return "holds"
     return "fails" if interval["high"] < margin else "undecided"
 
-
+# %% ../../nbs/studies/70_statistics.ipynb #c63cac93
 def state_of_all(
     bounds: list,  # `[low, high]` of each interval, or None where there is none
 ) -> str:  # "holds", "fails" or "undecided"
@@ -140,7 +140,7 @@ def column_correlation(
         r_without=float(pearsonr([row[a] for row in rest], [row[b] for row in rest]).statistic),
     )
 
-
+# %% ../../nbs/studies/70_statistics.ipynb #0530dcef
 def _permutation_share(x: list, y: list) -> float:
     """Compute the share of all assignments of y to x that correlate at least as strongly."""
     centred = torch.tensor(x, dtype=torch.float64) - sum(x) / len(x)

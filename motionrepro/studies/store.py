@@ -52,7 +52,7 @@ def weights_fingerprint(
     files = (file for folder in folders for part in PARTS for file in (folder / part).glob("*.safetensors"))
     return fingerprint(*sorted(files))
 
-
+# %% ../../nbs/studies/71_store.ipynb #7dade6d0
 def network_fingerprint(
     backbone: str,  # as for `load_backbone`
     part: str = "mtn",  # or "adapter", "dss"
@@ -62,7 +62,7 @@ def network_fingerprint(
         return ""
     return results_fingerprint(sorted((assets_path() / backbone / part).glob("*.safetensors")))
 
-
+# %% ../../nbs/studies/71_store.ipynb #9ab24dcb
 def shipped_parts(
     backbone: str,  # as for `load_backbone`
 ) -> dict:  # part -> fingerprint, empty where the package has none
@@ -203,7 +203,7 @@ def made_up_point(
         values[measure] = dict(value=50 * (1 + effect.get(measure, 0.0) + 0.01 * own))
     return values | dict(per_clip={measure: v.tolist() for measure, v in clips.items()})
 
-
+# %% ../../nbs/studies/71_store.ipynb #0c34fd94
 def made_up_ablation(
     variant: str,  # "base" has no training
     seed: int,
@@ -234,7 +234,7 @@ def selects_step(
     """Tell whether the selector picks the switch step, if there is one."""
     return way["switch_step"] == "auto" and way["networks"] and "error" not in way["reuse"]
 
-
+# %% ../../nbs/studies/71_store.ipynb #089c2c07
 def _way_conditions(config: dict) -> dict:
     """Collect what has to be the same for two ways to be compared."""
     way = config["way"]
@@ -253,7 +253,7 @@ def count_clips(
     """Count the clips of several runs."""
     return sum(len(values["per_clip"]["MM"]) for values, _ in rows)
 
-
+# %% ../../nbs/studies/71_store.ipynb #dc6445ed
 @dataclass(frozen=True)
 class Ways:
     """Hold stored ways of one base that can be compared."""
@@ -290,7 +290,7 @@ def ways_file(
     """Tell where results of a way lie."""
     return Path(folder or results_of("switching")) / base / f"{name}-{seed}.json"
 
-
+# %% ../../nbs/studies/71_store.ipynb #4c06406e
 def ways_files(
     folder=None,  # of results; None takes `results_of("switching")`
 ) -> tuple:  # base and its files, or ("", [])
@@ -301,7 +301,7 @@ def ways_files(
             return base, files
     return "", []
 
-
+# %% ../../nbs/studies/71_store.ipynb #131f6e06
 def way_and_seed(file: Path) -> tuple:  # name of a way, seed
     """Read the name of a way's file."""
     name, _, seed = file.stem.rpartition("-")
@@ -339,7 +339,7 @@ def clip_values(
         return (torch.tensor(clips["motion"]) - torch.tensor(clips["asked"])).abs().double()
     return torch.tensor(clips[measure], dtype=torch.float64) if measure in clips else None
 
-
+# %% ../../nbs/studies/71_store.ipynb #36c1904e
 def average(
     points: dict,  # seed -> point
     measure: str,
@@ -370,7 +370,7 @@ def in_common(
     shared = set.intersection(*seeds) if seeds else set()
     return {label: {s: p for s, p in points.items() if s in shared} for label, points in rows.items()}
 
-
+# %% ../../nbs/studies/71_store.ipynb #d569a6c7
 def cell(
     points: dict,  # seed -> point
     measure: str,
@@ -413,7 +413,7 @@ class Contrast:
     terms: tuple  # (weight, variant, point's key) each, perhaps with a base as fourth
     unit: str = "training"  # or "clip", "one training"
 
-
+# %% ../../nbs/studies/71_store.ipynb #4d84a197
 def versus(
     what: str,  # in words
     measure: str,
@@ -433,7 +433,7 @@ def _sums(c: Contrast, points: list, seed: int) -> torch.Tensor:
     total = sum(weight * value for (weight, *_), value in zip(c.terms, values))
     return torch.as_tensor(total, dtype=torch.float64).flatten()
 
-
+# %% ../../nbs/studies/71_store.ipynb #5e5a6b62
 def contrast(
     results: Results,
     c: Contrast,
@@ -477,7 +477,7 @@ def training_command(
     names = [_run_name(v, s, base) for v in variants for s in seeds]
     return f"motionrepro train ablations --only {' '.join(names)}"
 
-
+# %% ../../nbs/studies/71_store.ipynb #536f2fa8
 def still_to_do(
     results: Results,
     *variants,  # of `studies.ablations.VARIANTS`

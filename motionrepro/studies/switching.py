@@ -155,7 +155,7 @@ def _set_reuse(pipe: DenoisingReusePipeline, way: Way, references: int, steps: i
         switch_step = nearest_timestep(pipe.timesteps(steps), switch_step)
     pipe.enable(DenoisingReuseConfig(references=references, switch_step=switch_step, **way.reuse))
 
-
+# %% ../../nbs/studies/73_switching.ipynb #7c4f42df
 def _joined(outs: list, name: str) -> torch.Tensor:
     """Concatenate one field of all batches."""
     return torch.cat([getattr(out, name).cpu() for out in outs])
@@ -236,7 +236,7 @@ def _nested(values: torch.Tensor):
         return value
     return None if value != value else round(value, 5)
 
-
+# %% ../../nbs/studies/73_switching.ipynb #6865788a
 def _per_clip(made: Made, full: torch.Tensor, references: int) -> dict:  # name -> list over clips
     """Measure single clips beside the same clips without reuse."""
     keep = made.video[:, :references]
@@ -251,7 +251,7 @@ def _per_clip(made: Made, full: torch.Tensor, references: int) -> dict:  # name 
         measures["errors"] = made.errors
     return {name: _nested(values) for name, values in measures.items()}
 
-
+# %% ../../nbs/studies/73_switching.ipynb #9d0ab6c2
 def _cost(made: Made) -> dict:
     """Say what the clips took, against denoising all frames in full."""
     clips, frames = made.video.shape[:2]
@@ -366,7 +366,7 @@ def _read_clips(file: Path, config: dict) -> torch.Tensor | None:  # `n f 3 h w`
     kept = torch.load(file, weights_only=True)
     return kept["video"].float() / 255 if kept["config"] == repr(config) else None
 
-
+# %% ../../nbs/studies/73_switching.ipynb #22b21a3f
 def _say(name: str, scores: dict):
     """Print what became of a way."""
     likeness = scores["per_clip"]["ssim_to_full"]
@@ -455,7 +455,7 @@ def kept_clips(
             found[way] = _read_clips(job.clips(way), config)
     return {way: video for way, video in found.items() if video is not None}
 
-
+# %% ../../nbs/studies/73_switching.ipynb #05b8fab2
 def clip_caption(
     config: dict,  # of a stored way
     i: int,  # clip
@@ -573,7 +573,7 @@ def made_up_config(
     )
     return config | changed
 
-
+# %% ../../nbs/studies/73_switching.ipynb #20a393b4
 def made_up_ways(
     *names,  # of ways
     seeds=(0,),

@@ -32,7 +32,7 @@ def uncompiled(
     "Return the module inside a compiled one, or the module itself."
     return getattr(model, "_orig_mod", model)
 
-
+# %% ../../nbs/temporal/33_adapter.ipynb #8ea988b8
 def find_sites(
     unet,  # a `UNet2DConditionModel`
 ) -> dict:  # path of each spatial transformer -> its channels; on the way down, in the middle, on the way up
@@ -49,7 +49,7 @@ def find_sites(
         )
     return sites
 
-
+# %% ../../nbs/temporal/33_adapter.ipynb #dfbe2ca5
 def sd_unet(
     name: str = "sd15",  # "sd15" or "sd21" (2.1-base), the bases of paper A
 ) -> UNet2DConditionModel:
@@ -158,7 +158,7 @@ class TemporalAdapter(ModelMixin, ConfigMixin):
         gated = {path: block for path, block in self.blocks.items() if getattr(block, "gate", None)}
         return {path: block.strength(motion) for path, block in gated.items()}
 
-
+# %% ../../nbs/temporal/33_adapter.ipynb #f0298d54
 def _differences(config, sites, cross_attention_dim):
     "Say in words how a base differs from the one that an adapter was made for."
     mine = config.sites

@@ -59,7 +59,7 @@ def _strides_as(x, like):
     alike = all(n == 1 or a == b for n, a, b in zip(x.shape, x.stride(), like.stride()))
     return x.as_strided(x.shape, like.stride()) if alike and x.stride() != like.stride() else x
 
-
+# %% ../../nbs/temporal/32_attention.ipynb #2f7f3846
 class GlobalTemporalBlock(nn.Module):
     "Attention over the frames at each position, and a feed-forward network; the identity at first (eq. 1-2)."
 
@@ -230,7 +230,7 @@ def attention_weights(
     logits = (query @ key.transpose(-1, -2)).float() / block.head_dim**0.5
     return (logits if bias is None else logits + bias).softmax(-1).mean(1)
 
-
+# %% ../../nbs/temporal/32_attention.ipynb #53970a7b
 def attended_distance(
     weights: torch.Tensor,  # `(b, f, f)`, as from `attention_weights`
 ) -> torch.Tensor:  # `(b,)`, in frames

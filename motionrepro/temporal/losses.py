@@ -24,7 +24,7 @@ def _single(*tensors):
     "Convert tensors to single precision at least."
     return [t.to(torch.promote_types(t.dtype, torch.float32)) for t in tensors]
 
-
+# %% ../../nbs/temporal/34_losses.ipynb #fd41824d
 def denoising_loss(
     prediction: torch.Tensor,  # `b ...`, what the UNet says
     target: torch.Tensor,  # `b ...`, what it should say: the noise
@@ -89,7 +89,7 @@ def denoising_target(
         return alpha_bar**0.5 * noise - (1 - alpha_bar) ** 0.5 * latents
     raise UserError(f"prediction_type={kind!r} is not one of epsilon, sample, v_prediction")
 
-
+# %% ../../nbs/temporal/34_losses.ipynb #d4da939f
 def _consistency(scheduler, noisy, prediction, timesteps, motion):
     "Compute the consistency loss of the guesses that predictions stand for."
     alpha_bar = scheduler.alphas_cumprod[timesteps.cpu()]
@@ -98,7 +98,7 @@ def _consistency(scheduler, noisy, prediction, timesteps, motion):
     clean = guess_clean(noisy, prediction, _per_clip(guessable, noisy), scheduler.config.prediction_type)
     return temporal_consistency_loss(clean, motion, alpha_bar)
 
-
+# %% ../../nbs/temporal/34_losses.ipynb #72a6fa03
 def training_loss(
     model,  # a `MotionAdaptiveUNet`, or anything called like it
     scheduler,  # of the base

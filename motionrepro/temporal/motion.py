@@ -106,7 +106,7 @@ def world_scores(
     world = World(split, size, num_frames, length, with_flow=False)
     return torch.tensor([world[i]["frame_difference"] for i in range(length)])
 
-
+# %% ../../nbs/temporal/31_motion.ipynb #b35476e8
 def fit_world_normalizer() -> MotionNormalizer:
     "Make the normaliser that ships with the package."
     return MotionNormalizer.fit(world_scores(), source="world, train, clips 0-999, 64 pixels, 8 frames")
@@ -132,7 +132,7 @@ def normalizer_shift(
     dirty = MotionNormalizer.fit(torch.cat([scores, added]), percentiles)
     return (dirty(scores) - clean(scores)).abs().mean().item()
 
-
+# %% ../../nbs/temporal/31_motion.ipynb #e038c821
 def normalizer_robustness(
     scores,  # raw scores of clean clips
     shares=(0.0, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.2),  # of outliers
@@ -195,7 +195,7 @@ def _keywords():
     pattern = "|".join(re.escape(w).replace(r"\ ", r"[\s-]+") for w in table)
     return table, re.compile(rf"\b(?:{pattern})\b", re.IGNORECASE)
 
-
+# %% ../../nbs/temporal/31_motion.ipynb #fe151a4b
 def motion_from_prompt(
     prompt,  # a prompt, or a list of prompts
 ) -> Any:  # a number in [0, 1]; for a list a tensor `(b,)`
@@ -234,7 +234,7 @@ def check_motion(
         raise UserError(f"motion has shape {tuple(motion.shape)}; needed is {needed}")
     return motion
 
-
+# %% ../../nbs/temporal/31_motion.ipynb #c1e81b78
 def resolve_motion(
     motion,  # "auto", a number, or scores `(b,)`, in [0, 1]
     prompts: list,  # b prompts, which "auto" reads

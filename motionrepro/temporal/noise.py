@@ -48,7 +48,7 @@ def check_generator(
     if several and len(generator) != clips:
         raise UserError(f"generator is a list of {len(generator)} for {clips} prompts")
 
-
+# %% ../../nbs/temporal/30_noise.ipynb #306d56b3
 def draw_normal(
     shape,  # `b ...`
     generator=None,  # a `torch.Generator`, or a list with one for each of the b
@@ -62,7 +62,7 @@ def draw_normal(
         return torch.randn(shape, generator=generator, device=drawn_on, dtype=dtype)
     return torch.cat([draw_normal((1, *shape[1:]), g, dtype=dtype) for g in generator])
 
-
+# %% ../../nbs/temporal/30_noise.ipynb #bed1d461
 def correlated_noise(
     shape,  # `b f c h w`
     rho: float,  # correlation of neighbouring frames, in [0, 1); 0 makes frames independent
@@ -141,7 +141,7 @@ def tied_noise(
         return correlated_noise(shape, 0.0, **options)
     return correlated_noise(shape, RHO if rho is None else rho, frames=frames, **options)
 
-
+# %% ../../nbs/temporal/30_noise.ipynb #b2f37f88
 def _carried_noise(shape, origins, **options):
     "Noise of pixels, moved from the first frame to where `origins` says, in sums over positions."
     b, f, c, _, w = shape

@@ -42,7 +42,7 @@ def clip_pixels(
         frames = np.stack([np.asarray(x.convert("RGB"), dtype=np.float32) / 255 for x in frames])
     return torch.from_numpy(frames).permute(0, 3, 1, 2)
 
-
+# %% ../../nbs/temporal/36_pipeline.ipynb #7ace9e0f
 def check_finite(
     name: str,  # what the numbers are, for the message
     values: torch.Tensor,
@@ -56,7 +56,7 @@ def check_finite(
         )
     return values
 
-
+# %% ../../nbs/temporal/36_pipeline.ipynb #cecda9f8
 def as_output(
     clips: torch.Tensor,  # `b f c h w` in [0, 1]
     output_type: str,  # "pil", "pt" or "np"
@@ -70,7 +70,7 @@ def as_output(
         return arrays
     return [DiffusionPipeline.numpy_to_pil(a) for a in arrays]
 
-
+# %% ../../nbs/temporal/36_pipeline.ipynb #5538355f
 @dataclass
 class MotionAdaptivePipelineOutput(BaseOutput):
     "Clips, and how much they were asked to move."
@@ -98,7 +98,7 @@ def check_names(
         if value not in allowed:
             raise UserError(f"{name}={value!r} is not one of {', '.join(allowed)}")
 
-
+# %% ../../nbs/temporal/36_pipeline.ipynb #8d7fbbd3
 def as_texts(
     name: str,  # argument's name, for the message
     value,  # a string, or a list of strings
@@ -114,7 +114,7 @@ def as_texts(
         raise UserError(f"{name} has {len(texts)} texts for {count} prompts")
     return texts
 
-
+# %% ../../nbs/temporal/36_pipeline.ipynb #b1b9b5ca
 def check_prompts(
     prompt,  # a string, or a list with one for each clip
 ) -> list:  # of strings
@@ -163,7 +163,7 @@ def _check_latents(latents):
             f"latents must be finite floating-point numbers; these are {latents.dtype}, with NaN or infinity"
         )
 
-
+# %% ../../nbs/temporal/36_pipeline.ipynb #3f47fca5
 def latent_shape(
     backbone,  # a `Backbone`
     batch: int,  # clips
@@ -191,7 +191,7 @@ def latent_shape(
         raise UserError(f"latents have shape {tuple(latents.shape)}; needed is `b f c h w` = {shape}")
     return shape
 
-
+# %% ../../nbs/temporal/36_pipeline.ipynb #684b03a0
 def initial_latents(
     shape,  # `b f c h w`
     rho: float,  # correlation of neighbouring frames, in [0, 1)
@@ -226,7 +226,7 @@ def load_trained(
             f"{name}={str(folder)!r} has no readable weights", "save it again, or copy the whole folder"
         ) from e
 
-
+# %% ../../nbs/temporal/36_pipeline.ipynb #9ec208d8
 def resolve_network(
     cls,  # of the network
     name: str,  # argument's name, and of the folder beside a base
@@ -242,7 +242,7 @@ def resolve_network(
         return value
     return load_trained(cls, name, value, dtype)
 
-
+# %% ../../nbs/temporal/36_pipeline.ipynb #50b596b9
 def load_adapter(
     folder,  # as `save_pretrained` wrote it
     dtype: torch.dtype = torch.float32,  # of the weights in memory
@@ -265,7 +265,7 @@ def check_loading(
             f"besides scheduler, device and dtype it takes {', '.join(LOADING_OPTIONS)}",
         )
 
-
+# %% ../../nbs/temporal/36_pipeline.ipynb #6d23d750
 def check_scheduler(
     scheduler,  # one of diffusers' scheduler objects, or None
 ):
@@ -276,7 +276,7 @@ def check_scheduler(
             "diffusers.DDIMScheduler.from_config(pipe.scheduler.config) makes one",
         )
 
-
+# %% ../../nbs/temporal/36_pipeline.ipynb #f8dc8173
 def weights_dtype(
     dtype=None,  # a `torch.dtype` or its name; None is float32
     torch_dtype=None,  # the same by diffusers' older name; not both
@@ -294,7 +294,7 @@ def weights_dtype(
         raise UserError(f"dtype={asked!r} is not a floating type such as torch.float16")
     return found
 
-
+# %% ../../nbs/temporal/36_pipeline.ipynb #156f0845
 def folder_of_base(
     base,  # name or folder of a base, or a `Backbone`
     assets=None,  # folder of the embedded models; default: the package's
@@ -304,7 +304,7 @@ def folder_of_base(
         return None
     return Path(assets or assets_path()) / base if base in EMBEDDED else Path(base)
 
-
+# %% ../../nbs/temporal/36_pipeline.ipynb #f70c0a75
 def is_saved_pipeline(
     folder,  # a path, or None
     cls,  # of the pipeline

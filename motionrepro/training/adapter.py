@@ -73,7 +73,7 @@ def snr_weight(
         weight = snr.clamp(max=gamma)
     return weight.float().to(timesteps.device)
 
-
+# %% ../../nbs/training/63_adapter.ipynb #6b392901
 def rising_gamma(
     gamma: float,  # at the first step
     gamma_end: float | None,  # after the last one; None keeps the first
@@ -99,7 +99,7 @@ def spread_noise(
         noise[:, f] = rho * noise[:, f - 1] + fresh * noise[:, f]
     return noise
 
-
+# %% ../../nbs/training/63_adapter.ipynb #f88eeb54
 def training_noise(
     shape,  # `b f c h w`
     rho,  # in [0, 1), or "spread"
@@ -195,13 +195,13 @@ def _motion_unet(unet, adapter) -> Any:
     finally:
         logging.set_verbosity(level)
 
-
+# %% ../../nbs/training/63_adapter.ipynb #eda7f808
 def _motion_blocks(model, with_middle):
     "Return the blocks of a `UNetMotionModel` or `MotionAdapter` that have motion modules."
     middle = [model.mid_block] if with_middle else []
     return [*model.down_blocks, *middle, *model.up_blocks]
 
-
+# %% ../../nbs/training/63_adapter.ipynb #5e1ac295
 class AnimateDiffUNet(nn.Module):
     "The base's weights with AnimateDiff's motion modules, called like `MotionAdaptiveUNet`."
 
@@ -258,7 +258,7 @@ def make_adapter(recipe: AdapterRecipe, unet) -> nn.Module:  # `TemporalAdapter`
             nn.init.zeros_(module.proj_out.bias)
     return adapter
 
-
+# %% ../../nbs/training/63_adapter.ipynb #d05f3f31
 def attach(
     unet,
     adapter=None,  # of either kind; None denoises each frame for itself
@@ -277,7 +277,7 @@ def mean_gates(adapter) -> dict:  # `gate_0`, `gate_1`; nothing for an adapter w
     still, moving = torch.stack(list(gates.values())).mean(0)
     return dict(gate_0=still, gate_1=moving)
 
-
+# %% ../../nbs/training/63_adapter.ipynb #46e7ff57
 def adapter_loss(
     model,  # as `attach` returns it
     recipe: AdapterRecipe,
@@ -386,7 +386,7 @@ def _draw_samples(folder, backbone, adapter, recipe, cache, step):
     )
     write_video(folder / f"samples-{step:06d}.png", torch.cat(list(clips), 2))
 
-
+# %% ../../nbs/training/63_adapter.ipynb #304b931d
 def train_adapter(
     recipe: AdapterRecipe,
     folder,  # of the run; continued where it stopped
@@ -450,7 +450,7 @@ def save_adapter(
     name = f"{Path(folder).parent.name} {Path(folder).name}"
     write_card(folder, name, about, dict(adapter=training), scores)
 
-
+# %% ../../nbs/training/63_adapter.ipynb #1193366e
 def load_saved(
     folder,  # as `save_adapter` wrote it
 ) -> nn.Module:  # `TemporalAdapter` or `MotionAdapter`, in single precision
@@ -474,7 +474,7 @@ def _setting(change, default, value):
         name = change.partition("=")[0]
         raise UserError(f"set={change!r}: {name} must be {_KINDS[kind.__name__]}") from None
 
-
+# %% ../../nbs/training/63_adapter.ipynb #3043244a
 def changed_recipe(
     recipe: AdapterRecipe,
     changes=(),  # "name=value" each, of numbers, words and switches
@@ -517,7 +517,7 @@ def _check_fits(recipe, base):
     if recipe.size % base.downsample:
         raise UserError(f"size={recipe.size} is not a multiple of {base.downsample}")
 
-
+# %% ../../nbs/training/63_adapter.ipynb #c43229ef
 def own_adapter_command(
     data,  # folder of videos; a text file of the same name beside each is its caption
     out,  # folder of the finished adapter

@@ -93,7 +93,7 @@ def vae_pool(size: int, length: int, seed: int = 0, world=shapes_world) -> dict:
         pools.append(load_all(frames))
     return join(*pools)
 
-
+# %% ../../nbs/training/62_base.ipynb #27daa1f1
 def vae_loss(
     model,  # `AutoencoderKL`
     image,  # `n 3 h w` in [-1, 1]
@@ -139,7 +139,7 @@ def train_vae(
     code = (backbones.tiny_vae, vae_loss, vae_pool)
     return _run(model, loss, config, folder, "vae", device, progress, _scenes(world, pool_length, seed), code)
 
-
+# %% ../../nbs/training/62_base.ipynb #727c6389
 @torch.no_grad()
 def latent_scale(vae, seed: int = 0, n: int = 512, world=shapes_world) -> float:
     "Return the factor that gives latents of training frames unit variance; diffusers' `scaling_factor`."
@@ -160,7 +160,7 @@ class _ByteClips(torch.utils.data.Dataset):
         clip = self.clips[index]
         return clip | dict(video=(clip["video"] * 255).round().byte())
 
-
+# %% ../../nbs/training/62_base.ipynb #0a041bfc
 def clip_pool(length: int, seed: int = 0, world=shapes_world) -> dict:
     "Return training clips of 64 pixels in memory."
     return load_all(_ByteClips(world, "train", length, seed))
@@ -195,7 +195,7 @@ class _TextTower(torch.nn.Module):
         visual = F.normalize(self.frame.features(video[:, 0]) + self.motion.features(video), dim=-1)
         return visual, text, self.log_scale.exp().clamp(max=100)
 
-
+# %% ../../nbs/training/62_base.ipynb #0af2fa28
 def _alike(pool) -> list:
     "Return indices of clips that share colour and background, for every such group of at least two."
     colour = torch.tensor(pool["colour"])
@@ -321,12 +321,12 @@ def _classify(logits, batch):
         right[name] = (values.argmax(1) == labels).float().mean()
     return dict(loss=loss) | right
 
-
+# %% ../../nbs/training/62_base.ipynb #8f1af03a
 def _judge_config(steps, lr, warmup, seed):
     "Return the settings of an evaluation model's training."
     return TrainConfig(steps, lr, min(warmup, steps), weight_decay=0.05, seed=seed)
 
-
+# %% ../../nbs/training/62_base.ipynb #fb627f7e
 def train_classifier(
     folder,
     steps: int = STEPS["classifier"],
@@ -376,7 +376,7 @@ def train_video(
     code = (VideoEncoder, _classify)
     return _run(model, loss, config, folder, "video encoder", device, progress, data, code)
 
-
+# %% ../../nbs/training/62_base.ipynb #ecfc0e4e
 def train_clip(
     folder,
     tokenizer,
@@ -417,7 +417,7 @@ def unseen_photograph(size: int) -> torch.Tensor:  # `n 3 h w` in [0, 1]
     tops, lefts = (range(0, n - size + 1, size // 4) for n in pixels.shape[1:])
     return torch.stack([pixels[:, y : y + size, x : x + size] for y in tops for x in lefts])
 
-
+# %% ../../nbs/training/62_base.ipynb #8599a05a
 @torch.no_grad()
 def score_vae(backbone, n: int = 100, seed: int = 0, world=shapes_world) -> dict:
     "Return PSNR in decibels at both resolutions: by background, and of a photograph never trained on."
@@ -447,7 +447,7 @@ def _score_video(model, n, seed, world, device):
             right[name].append(logits.argmax(1).cpu() == torch.as_tensor(batch[name]))
     return {f"accuracy_{k}": torch.cat(hits).float().mean().item() for k, hits in right.items()}
 
-
+# %% ../../nbs/training/62_base.ipynb #82466924
 def _score_classifier(model, frames, images, world):
     "Return the share of right answers of the frame classifier, and for shapes and digits apart."
     logits = [model(x) for x in images]
@@ -459,7 +459,7 @@ def _score_classifier(model, frames, images, world):
     groups = right | dict(shapes=right["subject"][is_shape], digits=right["subject"][~is_shape])
     return {f"accuracy_{k}": hits.float().mean().item() for k, hits in groups.items()}
 
-
+# %% ../../nbs/training/62_base.ipynb #20b3bd2e
 def _score_clip(model, frames, images):
     """Return how often an image finds the labels of its caption among the captions of 100 images.
 
@@ -473,7 +473,7 @@ def _score_clip(model, frames, images):
     same = (labels[best] == labels).float().mean(0).tolist()
     return {f"retrieved_{k}": share for k, share in zip(FrameClassifier.classes, same)}
 
-
+# %% ../../nbs/training/62_base.ipynb #dec282f0
 @torch.no_grad()
 def score_evaluator(name: str, model, n: int = 1000, seed: int = 0, world=shapes_world) -> dict:
     "Return how often an evaluation model is right on test scenes."
@@ -498,11 +498,11 @@ def _sampled(backbone, captions, seed, **options):
         parts.append(backbones.sample_images(backbone, part, generator=random, **options))
     return torch.cat(parts)
 
-
+# %% ../../nbs/training/62_base.ipynb #3b7f6c5d
 def _share(hits):
     return hits.float().mean().item()
 
-
+# %% ../../nbs/training/62_base.ipynb #f695fb56
 @torch.no_grad()
 def score_samples(
     backbone,
@@ -561,7 +561,7 @@ def choose_guidance(
     lowest = success[best] - (shapes + colours) ** 0.5
     return min((g for g in tried if success[g] >= lowest), key=lambda g: tried[g]["FID[world]"])
 
-
+# %% ../../nbs/training/62_base.ipynb #201180e1
 def tune_guidance(
     backbone,
     classifier,
@@ -635,7 +635,7 @@ def _rows(values: dict) -> str:
             lines.append(f"| {name} | {shown} |")
     return "\n".join(lines) + "\n"
 
-
+# %% ../../nbs/training/62_base.ipynb #eb7f3977
 def card_text(
     card: dict,  # as `write_card` stores it
 ) -> str:  # a README for model hubs
@@ -653,7 +653,7 @@ def card_text(
     scored_on = f"{where['device']}, torch {where['versions']['torch']}"
     return text + f"Trained with `motionrepro train {parts}`; scored on {scored_on}.\n"
 
-
+# %% ../../nbs/training/62_base.ipynb #5abe9fc6
 def write_card(
     folder,  # of the model
     name: str,  # title
@@ -706,7 +706,7 @@ def _tokenizer(out, world=shapes_world):
         return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
     return backbones.write_tokenizer(folder, world.caption_words())
 
-
+# %% ../../nbs/training/62_base.ipynb #1ca98667
 def _train_vae_target(out, folder, seed, **common):
     model, _ = train_vae(folder, seed=seed, **common)
     model.register_to_config(scaling_factor=latent_scale(model, seed))
@@ -727,7 +727,7 @@ def _train_unet_target(target, out, folder, seed, device, **common):
     model, _ = train_unet(folder, seed=seed, device=device, **settings, **parts, **common)
     backbones.save_half(model, goal / "unet")
 
-
+# %% ../../nbs/training/62_base.ipynb #b4fc62a4
 def _train_target(target, out, folder, seed, device, **common):
     "Train one target and write its files; judges have seeds of their own."
     if target in ("unet", "unet-128"):
@@ -789,7 +789,7 @@ def _measure(name, out, n, device):
     codec = score_vae(backbone, n // 5) if name == "tiny" else {}
     return codec | score_samples(backbone, judge, n, guidance) | dict(guidance_tried=tried)
 
-
+# %% ../../nbs/training/62_base.ipynb #29f49e72
 def _score(name, out, checkpoints, n, device):
     "Measure a finished model and write its card, unless the card tells of this very training."
     card = out / CARDS[name] / "card.json"
@@ -801,7 +801,7 @@ def _score(name, out, checkpoints, n, device):
     write_card(card.parent, name, ABOUT[name], training, scores)
     print(f"{name}: " + ", ".join(f"{k} {v:.4g}" for k, v in scores.items() if isinstance(v, float)))
 
-
+# %% ../../nbs/training/62_base.ipynb #1cd93cfb
 def train_command(
     target: str = "all",  # "all", or one of `TARGETS`
     steps: int = None,  # optimiser steps; default: the recipe's

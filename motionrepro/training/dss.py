@@ -120,7 +120,7 @@ def captions_of(
     "Return captions of scenes, without rendering them."
     return [world.sample_scene(i, split, num_frames, seed).caption for i in range(n)]
 
-
+# %% ../../nbs/training/65_dss.ipynb #75eb0a0a
 @torch.no_grad()
 def made_steps(
     backbone,  # frozen
@@ -169,7 +169,7 @@ class _ReferenceStatistics:
         self.previous = now
         self.seen.append(found.unflatten(0, (-1, self.references - 1)).mean(1))
 
-
+# %% ../../nbs/training/65_dss.ipynb #0aa84d96
 def _steps_of_known(network, backbone, clips, motion, recipe, part, random):
     "Return the steps of known clips in the forward process."
     frames = recipe.frames_of(motion)
@@ -179,7 +179,7 @@ def _steps_of_known(network, backbone, clips, motion, recipe, part, random):
     blocks = network.config.blocks
     return reuse_steps(backbone, latents[:, frames], text, timesteps, motion, random, blocks, frames, origins)
 
-
+# %% ../../nbs/training/65_dss.ipynb #46d4de26
 def _steps_of_made(network, backbone, clips, motion, recipe, part, random):
     "Return the steps of clips that are made."
     prompts = clips["captions"][part]
@@ -205,7 +205,7 @@ def _source(backbone, clips, motion, recipe) -> dict:
         rho=motion.rho,
     )
 
-
+# %% ../../nbs/training/65_dss.ipynb #548528be
 @torch.no_grad()
 def selector_data(
     network: MotionTransformationNetwork,  # trained
@@ -271,7 +271,7 @@ def targets(
     weight = (recipe.beta * torch.tensor(candidates).double()).log()
     return optimal_switch_step(errors, torch.tensor(candidates), recipe.beta), candidates, weight * errors
 
-
+# %% ../../nbs/training/65_dss.ipynb #e7e60a6f
 def train_dss(
     recipe: SelectorRecipe,
     folder,  # of the run; continued where it stopped
@@ -317,7 +317,7 @@ def selector_choices(
         found[f"{share:.0%}"] = selector.predict(statistics, data["timesteps"], mask).timesteps.cpu()
     return found
 
-
+# %% ../../nbs/training/65_dss.ipynb #4457f780
 def cost_at(
     steps: torch.Tensor,  # `n`, of the candidates
     candidates: list,
@@ -327,13 +327,13 @@ def cost_at(
     index = (steps[:, None] == torch.tensor(candidates)).int().argmax(1)
     return cost.gather(1, index[:, None])[:, 0]
 
-
+# %% ../../nbs/training/65_dss.ipynb #b0d3b301
 def _counts(steps) -> str:
     "Return how often each step occurs."
     values, numbers = steps.unique(return_counts=True)
     return ", ".join(f"{t}: {k}" for t, k in zip(values.tolist(), numbers.tolist()))
 
-
+# %% ../../nbs/training/65_dss.ipynb #acc0b5ec
 def evaluate_dss(
     selector: DenoisingStepSelector,
     data: dict,  # of clips that it has not seen
@@ -373,7 +373,7 @@ def _selector_clips(base, backbone, out, checkpoints, motion, recipe, n, pool_le
     known = with_origins(known, motion, checkpoints / f"clips-{base}-dss-flow.pt", progress, world)
     return [known, validation_clips(backbone, motion, n, world=world)]
 
-
+# %% ../../nbs/training/65_dss.ipynb #5e97c806
 def dss_command(
     base: str,  # name of the embedded base
     backbone,  # the base, loaded

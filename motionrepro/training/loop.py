@@ -179,7 +179,7 @@ class _BatchLoss(torch.nn.Module):
     def forward(self, step, random):
         return self.loss(self.model, step, random)
 
-
+# %% ../../nbs/training/61_loop.ipynb #da68aff6
 def _check_finite(what, value, description, step, ids):
     "Stop with the step and the items of the batch, if they are known."
     if torch.isfinite(value):
@@ -189,7 +189,7 @@ def _check_finite(what, value, description, step, ids):
     batch = "" if ids is None else f", batch {', '.join(map(str, ids))}"
     raise TrainingError(f"{description}: {what} is {float(value.detach())} at step {step}{batch}")
 
-
+# %% ../../nbs/training/61_loop.ipynb #1135e4d6
 def _numbers(*results, **more) -> dict:
     "Average the values of batches as plain numbers; None for what is not finite."
     rows = [{k: float(torch.as_tensor(v).detach()) for k, v in r.items() if k != "ids"} for r in results]
@@ -208,7 +208,7 @@ def _batches_of(accelerator, config, step):
         torch.manual_seed(random.initial_seed())
         yield random
 
-
+# %% ../../nbs/training/61_loop.ipynb #76760a94
 def _update(accelerator, batch_loss, optimizer, state, config, description):
     "Take one step of the optimiser; return the values of its batches and the norm of the gradient."
     step = state.step

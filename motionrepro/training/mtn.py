@@ -146,7 +146,7 @@ def flow_origins(
 class _Enough(Exception):
     "Ends a UNet's call when all features are there."
 
-
+# %% ../../nbs/training/64_mtn.ipynb #06f3eba4
 @torch.no_grad()
 def block_features(
     unet,  # a `UNet2DConditionModel`
@@ -171,7 +171,7 @@ def block_features(
             hook.remove()
     return dict(features)
 
-
+# %% ../../nbs/training/64_mtn.ipynb #2c453599
 def reuse_steps(
     backbone,  # frozen
     latents: torch.Tensor,  # clean, `b f c h w`
@@ -220,7 +220,7 @@ def random_schedule(
     rest = torch.randperm(num_train_timesteps - 1, generator=random, device=random.device)[:steps]
     return [num_train_timesteps - 1, *rest.sort(descending=True).values.tolist()]
 
-
+# %% ../../nbs/training/64_mtn.ipynb #3e3eed70
 def mtn_loss(
     network: MotionTransformationNetwork,
     recipe: MotionRecipe,
@@ -255,7 +255,7 @@ def new_network(recipe: MotionRecipe, backbone, seed: int = 0) -> MotionTransfor
     torch.manual_seed(seed)
     return MotionTransformationNetwork.for_unet(backbone.unet, **recipe.network).to(backbone.device)
 
-
+# %% ../../nbs/training/64_mtn.ipynb #a8fc7213
 def train_mtn(
     recipe: MotionRecipe,
     folder,  # of the run; continued where it stopped
@@ -308,7 +308,7 @@ def validation_clips(
         origins=noise_origins(clips["flow"], clips["valid"], frames),
     )
 
-
+# %% ../../nbs/training/64_mtn.ipynb #163c3d7f
 def _still(like):
     "Return the matrix of a frame that does not move, in the storage of another."
     positions = like.size[0] * like.size[1]
@@ -318,7 +318,7 @@ def _still(like):
         matrix = matrix.windowed(like.window)
     return replace(matrix, normalised=True)
 
-
+# %% ../../nbs/training/64_mtn.ipynb #bb8ecd3c
 def _endpoint(motion, ahead, references, flow, valid, downsample):
     """Return the end-point error over positions that move, in positions; NaN where nothing moves.
 
@@ -442,7 +442,7 @@ def ship(
     write_card(folder, f"{base} {part}", about, {part: training}, scores)
     print(f"{folder}: " + ", ".join(f"{k} {v:.4g}" for k, v in scores.items() if isinstance(v, float)))
 
-
+# %% ../../nbs/training/64_mtn.ipynb #e6167043
 def is_shipped(
     out,  # folder of the shipped models
     base: str,
@@ -453,7 +453,7 @@ def is_shipped(
     card = Path(out) / base / part / "card.json"
     return card.exists() and read_json(card)["training"] == json.loads(json.dumps({part: training}))
 
-
+# %% ../../nbs/training/64_mtn.ipynb #d22b3cb6
 def with_origins(cache: dict, recipe: MotionRecipe, file, progress: bool = True, world=shapes_world) -> dict:
     "Return a cache with what the recipe's noise needs."
     if recipe.tie != "flow":

@@ -40,7 +40,7 @@ def read_caption(
     except UnicodeDecodeError:
         raise UserError(f"{file} is neither UTF-8 nor UTF-16 text", "save it as UTF-8") from None
 
-
+# %% ../../nbs/training/60_prepare.ipynb #c4112335
 def caption_of(
     path,  # of a video
 ) -> str:
@@ -68,7 +68,7 @@ def world_clips(
         part = load_all(clips, indices=indices)
         yield part["video"][:, ::interval], part["caption"], [f"{where}/{seed}/{i}" for i in indices]
 
-
+# %% ../../nbs/training/60_prepare.ipynb #ca633143
 def folder_clips(
     source,  # folder of videos, or what else `VideoFolder` takes
     size: int,  # pixels
@@ -100,7 +100,7 @@ def _glimpse(file):
             digest.update(f.read(_PIECE))
     return [size, digest.hexdigest()]
 
-
+# %% ../../nbs/training/60_prepare.ipynb #82530170
 def folder_contents(
     data,  # a folder of videos, or what else `list_videos` takes
 ) -> str:  # 12 hex digits
@@ -120,7 +120,7 @@ def fitted_normalizer(
     score = float(raw[0])
     return MotionNormalizer(score - max(score, 1e-3), score + max(score, 1e-3), n=len(raw), source=source)
 
-
+# %% ../../nbs/training/60_prepare.ipynb #05257e59
 def _encoded(backbone, source, length, progress):
     "Encode clips from a source; returns latents, text, raw motion scores, captions and names."
     parts = []
@@ -200,7 +200,7 @@ def caption_tokens(
     options = dict(padding="max_length", max_length=CONTEXT, truncation=True, return_tensors="pt")
     return tokenizer(captions, **options).input_ids
 
-
+# %% ../../nbs/training/60_prepare.ipynb #cd03e9f8
 @torch.no_grad()
 def latent_pool(
     vae,
@@ -259,7 +259,7 @@ def draw(
             batch[name] = values[index].to(device)
     return batch
 
-
+# %% ../../nbs/training/60_prepare.ipynb #3045ebf0
 def join(
     *pools: dict,  # of the same keys
 ) -> dict:
@@ -292,7 +292,7 @@ def training_stamp(
     )
     return json.loads(json.dumps(stamp))
 
-
+# %% ../../nbs/training/60_prepare.ipynb #f223b190
 def _flat(stamp):
     "Return the values of a stamp, those of its dictionaries one level up."
     flat = {}
@@ -300,7 +300,7 @@ def _flat(stamp):
         flat |= value if isinstance(value, dict) else {name: value}
     return flat
 
-
+# %% ../../nbs/training/60_prepare.ipynb #79f534cf
 def claim_folder(
     folder,
     stamp: dict,  # of `training_stamp`
