@@ -161,12 +161,12 @@ def _joined(outs: list, name: str) -> torch.Tensor:
     return torch.cat([getattr(out, name).cpu() for out in outs])
 
 
-def _made(outs: list, error: str) -> Made:
+def _made(outs: list, pipe: DenoisingReusePipeline) -> Made:
     """Collect what several batches gave."""
     first = outs[0]
     errors = None
     if first.errors is not None:
-        errors = _joined(outs, "errors")[..., ERRORS.index(error)]
+        errors = _joined(outs, "errors")[..., ERRORS.index(pipe.reuse.error)]
     seconds = None
     if first.seconds is not None:
         seconds = {name: sum(out.seconds[name] for out in outs) for name in first.seconds}
@@ -215,7 +215,7 @@ def make_clips(
             timed=True,
         )
         outs.append(out)
-    return _made(outs, pipe.reuse.error)
+    return _made(outs, pipe)
 
 # %% ../../nbs/studies/73_switching.ipynb #662ed0d9
 def sharpness(
