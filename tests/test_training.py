@@ -1,5 +1,6 @@
 """A training run killed with SIGKILL and started again ends with the weights of an undisturbed one."""
 
+import json
 import os
 import signal
 import subprocess
@@ -56,6 +57,41 @@ def test_killed_and_resumed(tmp_path):
     assert all(torch.equal(a[k], b[k]) for k in a)
     leftovers = [f for f in os.listdir(broken) if f.startswith(".")]
     assert len(leftovers) <= 2, leftovers  # at most one unfinished temporary file for each kill
+
+
+TWO = """
+import os, sys, torch
+from motionrepro.training.loop import TrainConfig, train
+
+def loss(model, step, random):
+    x = torch.nn.functional.dropout(torch.randn(16, 4, generator=random), .1)
+    return dict(loss=(model(x) - x.sum(1, keepdim=True)).square().mean(), largest=x.max())
+
+torch.manual_seed(0)
+model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.SiLU(), torch.nn.Linear(8, 1))
+config = TrainConfig(steps=20, lr=.01, warmup=5, precision="fp32", accumulation=int(sys.argv[2]), log_every=1)
+train(model, loss, config, sys.argv[1], device="cpu", progress=False)
+torch.save(model.state_dict(), f"{sys.argv[1]}/final-{os.environ.get('RANK', 0)}.pt")
+"""
+
+
+def test_two_processes_see_what_one_sees_with_twice_the_batches(tmp_path):
+    script = tmp_path / "two.py"
+    script.write_text(TWO)
+    one, two = tmp_path / "one", tmp_path / "two"
+    subprocess.run([sys.executable, script, one, "2"], check=True, timeout=200)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    subprocess.run([*launch, script, two, "1"], check=True, timeout=400)
+    files = [one / "final-0.pt", two / "final-0.pt", two / "final-1.pt"]
+    alone, first, second = (torch.load(f, weights_only=True) for f in files)
+    for k, v in alone.items():
+        torch.testing.assert_close(first[k], v, rtol=1e-6, atol=1e-6)
+        assert torch.equal(second[k], first[k])
+    logs = [json.loads((f / "log.json").read_text())["log"] for f in (one, two)]
+    assert len(logs[0]) == len(logs[1]) == 20
+    for a, b in zip(*logs):
+        for k in ("loss", "largest", "grad_norm"):
+            assert abs(a[k] - b[k]) <= 1e-6 * abs(a[k]), k
 
 
 def small_base():

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
+from accelerate.utils import DistributedDataParallelKwargs, gather_object
 from diffusers.training_utils import EMAModel
 from tqdm.auto import tqdm
 
@@ -191,8 +191,9 @@ def _check_finite(what, value, description, step, ids):
 
 # %% ../../nbs/training/61_loop.ipynb #1135e4d6
 def _numbers(*results, **more) -> dict:
-    "Average the values of batches as plain numbers; None for what is not finite."
+    "Average the values of all processes' batches as plain numbers; None for what is not finite."
     rows = [{k: float(torch.as_tensor(v).detach()) for k, v in r.items() if k != "ids"} for r in results]
+    rows = gather_object(rows)
     names = dict.fromkeys(k for row in rows for k in row)
     values = {k: [row[k] for row in rows if k in row] for k in names}
     means = {k: sum(v) / len(v) for k, v in values.items()} | {k: float(v) for k, v in more.items()}
@@ -305,6 +306,8 @@ def _take_sample(model, state, sample):
     model.eval()
     measured = sample(state.step)
     if measured:
-        state.samples.append(dict(step=state.step) | _numbers(measured))
+        numbers = {k: float(v) for k, v in measured.items()}
+        finite = {k: v if math.isfinite(v) else None for k, v in numbers.items()}
+        state.samples.append(dict(step=state.step) | finite)
     state.average.restore(state.parameters)
     model.train()
