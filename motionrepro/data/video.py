@@ -11,11 +11,14 @@ __all__ = ['WRITERS', 'COVER', 'VIDEO_SUFFIXES', 'check_target', 'write_video', 
 import contextlib
 import functools
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
+import av.stream
 import numpy as np
 import torch
 
@@ -53,7 +56,11 @@ def _write_gif(path, pixels, fps):
     palette = np.full((256, 4), 255, dtype=np.uint8)  # alpha, red, green, blue
     palette[: len(colours), 1:] = colours
     numbers = np.asarray(image).reshape(f, h, w)
-    frames = (av.VideoFrame.from_ndarray((n, palette), format="pal8") for n in numbers)
+    frames = (
+        # numbers and palette, which PyAV's annotation leaves out
+        av.VideoFrame.from_ndarray((n, palette), format="pal8")  # pyright: ignore[reportArgumentType]
+        for n in numbers
+    )
     _encode(path, frames, "gif", fps, "pal8")
 
 # %% ../../nbs/data/11_video.ipynb #eb74708d
@@ -335,9 +342,9 @@ def read_clip(
     path,  # video file: anything FFmpeg reads, GIF included
     num_frames: int = 8,  # frames of the clip, at least 1
     interval: int = 2,  # distance of its frames, 1 = consecutive
-    size=256,  # pixels: side of a square or (height, width); None leaves frames as they are
+    size: int | tuple | None = 256,  # pixels: side of a square or (height, width); None keeps their size
     fps: float = None,  # resample to this many frames per second first; None counts the file's frames
-    start=0,  # first frame, counted after resampling; "random" or a `torch.Generator` draws one
+    start: int | str | torch.Generator = 0,  # first frame, resampled; "random" or a generator draws one
     crop="center",  # resize the shorter side and keep the middle; None squeezes the whole picture into `size`
     whole: bool = True,  # refuse a file that is damaged anywhere; False looks no further than the clip
 ) -> Clip:
@@ -419,7 +426,7 @@ class VideoFolder(torch.utils.data.IterableDataset):
         interval: int = 2,  # distance of its frames, 1 = consecutive
         size=256,  # pixels: side of a square or (height, width)
         fps: float = None,  # resample to this many frames per second first
-        start="random",  # or the first frame's number
+        start: int | str = "random",  # or the first frame's number
         crop="center",  # or None: squeeze
         whole: bool = True,  # skip files that are damaged anywhere; False looks no further than the clip
         seed: int = 0,  # of random starts and of the order
@@ -431,7 +438,7 @@ class VideoFolder(torch.utils.data.IterableDataset):
         self.seed = seed
         self.start = start
         self.shuffle = shuffle
-        self.options = dict(
+        self.options: dict[str, Any] = dict(
             num_frames=num_frames, interval=interval, size=size, fps=fps, crop=crop, whole=whole
         )
         # in shared memory: workers that persist see the epoch change, and report one line of text per file
@@ -468,7 +475,7 @@ class VideoFolder(torch.utils.data.IterableDataset):
         worker = torch.utils.data.get_worker_info()
         return order[worker.id :: worker.num_workers] if worker else order
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[dict[str, Any]]:
         epoch = self._epoch.item()
         names = list(self.files)
         for i in self._order(epoch):
