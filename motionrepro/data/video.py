@@ -323,7 +323,9 @@ def _read_pictures(path, indices, size, crop, promised):
     """Return the frames of these indices as `f 3 h w`."""
     wanted = set(indices)
     pictures = {}
+    decoded = 0
     for i, frame in enumerate(decode_frames(path)):
+        decoded = i + 1
         if i in wanted:
             pictures[i] = _picture(frame) if size is None else fit(_picture(frame)[None], size, crop)[0]
             h, w = pictures[indices[0]].shape[1:]
@@ -335,7 +337,7 @@ def _read_pictures(path, indices, size, crop, promised):
                 )
         if i == indices[-1]:
             return torch.stack([pictures[i] for i in indices])
-    raise VideoError(f"{path}: ends after {i + 1} frames, its index promises {promised}")
+    raise VideoError(f"{path}: ends after {decoded} frames, its index promises {promised}")
 
 # %% ../../nbs/data/11_video.ipynb #5bda09ed
 def read_clip(
