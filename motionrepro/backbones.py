@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['CONTEXT', 'HUB', 'EMBEDDED', 'PARTS', 'tiny_unet', 'tiny_vae', 'byte_alphabet', 'merge_words', 'write_tokenizer',
            'tokenize', 'tiny_text_encoder', 'noise_schedule', 'save_half', 'check_unet', 'check_tokenizer', 'Backbone',
-           'default_guidance', 'load_part', 'load_backbone', 'network_folder', 'load_network', 'sample_images']
+           'default_guidance', 'load_part', 'load_backbone', 'network_folder', 'saved_kind', 'read_network',
+           'load_network', 'sample_images']
 
 # %% ../nbs/20_backbones.ipynb #4c03df38
 import copy
@@ -480,6 +481,27 @@ def network_folder(
     is_its_own = not inner.is_dir() and (Path(base) / "config.json").is_file()
     return Path(base) if is_its_own else inner
 
+# %% ../nbs/20_backbones.ipynb #9d2b7f14
+def saved_kind(
+    folder,  # perhaps written by `save_pretrained`
+) -> str | None:
+    """Say of which class the network in a folder is; None where there is none."""
+    config = Path(folder) / "config.json"
+    return read_json(config).get("_class_name", "model") if config.is_file() else None
+
+
+def read_network(
+    cls,  # class of the network, a `ModelMixin`
+    folder,  # as `save_pretrained` wrote it
+    dtype: torch.dtype,  # of the weights in memory
+    shown: str,  # the folder as the message names it
+):
+    """Read a network from a folder on this machine, in evaluation mode."""
+    try:
+        return cls.from_pretrained(folder, torch_dtype=dtype, local_files_only=True).eval()
+    except OSError as e:
+        raise UserError(f"{shown} has no readable weights", "save it again, or copy the whole folder") from e
+
 # %% ../nbs/20_backbones.ipynb #a3649d20
 def load_network(
     cls,  # class of the network, a `ModelMixin`
@@ -493,17 +515,13 @@ def load_network(
 ):
     """Load a trained network of a base; it is frozen and in evaluation mode."""
     folder = network_folder(base, part, assets)
-    config = folder / "config.json"
-    if not config.is_file():
+    kind = saved_kind(folder)
+    if kind is None:
         raise UserError(f"{folder} is not there: no {part} was trained for base={str(base)!r}", hint)
-    kind = read_json(config).get("_class_name", "model")
     if kind != cls.__name__:
         raise UserError(f"{folder} holds a {kind}, and needed is a {cls.__name__}", hint)
-    try:
-        network = cls.from_pretrained(folder, torch_dtype=dtype, local_files_only=True)
-    except OSError as e:
-        raise UserError(f"{folder} has no readable weights", "save it again, or copy the whole folder") from e
-    return network.to(usable_device(device)).eval().requires_grad_(False)
+    network = read_network(cls, folder, dtype, shown=str(folder))
+    return network.to(usable_device(device)).requires_grad_(False)
 
 # %% ../nbs/20_backbones.ipynb #d70c45f4
 def sample_images(

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['OUTPUT_TYPES', 'LOADING_OPTIONS', 'clip_pixels', 'check_finite', 'as_output', 'MotionAdaptivePipelineOutput',
            'check_names', 'as_texts', 'check_prompts', 'check_returned', 'latent_shape', 'initial_latents',
-           'load_trained', 'resolve_network', 'load_adapter', 'check_loading', 'check_scheduler', 'weights_dtype',
-           'folder_of_base', 'is_saved_pipeline', 'MotionAdaptivePipeline']
+           'load_trained', 'resolve_network', 'check_loading', 'check_scheduler', 'weights_dtype', 'folder_of_base',
+           'is_saved_pipeline', 'MotionAdaptivePipeline']
 
 # %% ../../nbs/temporal/36_pipeline.ipynb #af81db24
 from dataclasses import dataclass
@@ -20,7 +20,14 @@ from diffusers.schedulers import KarrasDiffusionSchedulers
 from diffusers.utils import BaseOutput
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from ..backbones import EMBEDDED, PARTS, Backbone, load_backbone
+from motionrepro.backbones import (
+    EMBEDDED,
+    PARTS,
+    Backbone,
+    load_backbone,
+    read_network,
+    saved_kind,
+)
 from ..core import UserError, assets_path, check_range, check_whole, default_device, read_json
 from ..data.video import write_video
 from ..diffusion import guided, scheduler_step, set_timesteps
@@ -211,20 +218,14 @@ def load_trained(
     "Load a network from a folder."
     if not isinstance(folder, (str, Path)):
         raise UserError(f"{name} must be a {cls.__name__} or its folder, not {type(folder).__name__}")
-    file = Path(folder) / cls.config_name
-    kind = read_json(file).get("_class_name", "model") if file.is_file() else None
+    kind = saved_kind(folder)
     if kind != cls.__name__:
         found = f"; it holds a {kind}" if kind else ""
         raise UserError(
             f"{name}={str(folder)!r} is not a folder with a saved {cls.__name__}{found}",
             f"write one with {name}.save_pretrained(folder)",
         )
-    try:
-        return cls.from_pretrained(folder, torch_dtype=dtype, local_files_only=True).eval()
-    except OSError as e:
-        raise UserError(
-            f"{name}={str(folder)!r} has no readable weights", "save it again, or copy the whole folder"
-        ) from e
+    return read_network(cls, folder, dtype, shown=f"{name}={str(folder)!r}")
 
 # %% ../../nbs/temporal/36_pipeline.ipynb #9ec208d8
 def resolve_network(
@@ -241,14 +242,6 @@ def resolve_network(
     if value is None or isinstance(value, cls):
         return value
     return load_trained(cls, name, value, dtype)
-
-# %% ../../nbs/temporal/36_pipeline.ipynb #50b596b9
-def load_adapter(
-    folder,  # as `save_pretrained` wrote it
-    dtype: torch.dtype = torch.float32,  # of the weights in memory
-) -> TemporalAdapter:
-    "Load an adapter from a folder."
-    return load_trained(TemporalAdapter, "adapter", folder, dtype)
 
 # %% ../../nbs/temporal/36_pipeline.ipynb #5a6b7c81
 LOADING_OPTIONS = ("local_files_only", "revision", "assets")  # of `load_backbone`
