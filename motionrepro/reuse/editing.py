@@ -7,7 +7,9 @@ __all__ = ['LATE', 'frame_size', 'as_clip', 'style_frame', 'late_places', 'Given
            'clip_noise', 'clip_levels', 'observe_step', 'watch_clip', 'keep_edit_handovers', 'edit_clip']
 
 # %% ../../nbs/reuse/46_editing.ipynb #ca798464
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -128,7 +130,7 @@ def late_places(
 class GivenClip:
     "Hold a clip whose latents are known at every noise level."
 
-    levels: object  # function: place k in the schedule -> latents before that step, `1 f c h w`
+    levels: Callable  # place k in the schedule -> latents before that step, `1 f c h w`
     text: torch.Tensor  # what it shows, `1 s d`
     pairs: list  # of (source, target) frames
 
@@ -167,7 +169,7 @@ def clip_levels(
     run,  # a `ReuseRun`
     model,  # a `MotionAdaptiveUNet`
     clean: torch.Tensor,  # latents of a clip, `1 f c h w`
-    noise: torch.Tensor,  # of the same shape; None for inversion
+    noise: torch.Tensor | None,  # of the same shape; None for inversion
     text: torch.Tensor,  # what it shows, `1 s d`
 ):  # function: place k in the schedule -> latents before that step, `1 f c h w`
     "Make a clip's latents at all noise levels, with given noise or by inversion."
@@ -291,7 +293,7 @@ def edit_clip(
     output_type: str = "pil",  # or "pt", "np", "latent"
     return_dict: bool = True,  # False returns `(frames,)`
     timed: bool = False,  # measure the seconds of the parts
-):  # a `DenoisingReuseOutput`
+) -> Any:  # a `DenoisingReuseOutput`, or a tuple
     "Make a clip that moves like the given one and looks like its new first frame."
     # 1. Check what is asked for
     if not pipe.enabled:
@@ -306,7 +308,7 @@ def edit_clip(
     check_range("late", late, 0, 1)
     if guidance_scale is None:
         guidance_scale = 7.5 if prompt else 1.0
-    source_prompt = as_texts("source_prompt", source_prompt, 1)
+    source_texts = as_texts("source_prompt", source_prompt, 1)
 
     # 2. Text, motion score, schedule, and the steps that may become t*
     run = begin_run(
@@ -322,7 +324,7 @@ def edit_clip(
         timed=timed,
     )
     run.candidates = switch_candidates(config, run.scheduler, pipe.dss)
-    source_text = pipe.backbone.encode_text(source_prompt).to(run.text.device)
+    source_text = pipe.backbone.encode_text(source_texts).to(run.text.device)
     later = slice(1, len(video))
     try:
         with run.stopwatch.measure("all"):

@@ -69,8 +69,10 @@ def variance_kept(
     size: tuple,  # (h, w) of what is carried
 ) -> torch.Tensor:  # `b 1 h w`, in (0, 1]
     "Compute the share of independent noise's variance that is left where a matrix has carried it."
-    kept = matrix.values.square().sum(-1).unflatten(1, (1, *matrix.size))
     cell = cell_size(size, matrix.size)
+    if cell is None:
+        raise UserError(f"size={size} does not belong to a matrix of size {matrix.size}")
+    kept = matrix.values.square().sum(-1).unflatten(1, (1, *matrix.size))
     return kept.repeat_interleave(cell, 2).repeat_interleave(cell, 3)[..., : size[0], : size[1]]
 
 # %% ../../nbs/reuse/45_handover.ipynb #40ee88e7
@@ -97,6 +99,8 @@ def start_latents(
         return first + moved
     if start == "latent":
         return moved
+    if fresh is None:
+        raise UserError(f"start={start!r} needs fresh noise")
     lost = (1 - torch.stack(kept, 1)).clamp(min=0)
     return moved + lost.sqrt() * fresh
 
@@ -259,9 +263,9 @@ class DenoisingReuseConfig:
     error: str = "surrogate_relative"  # "auto" without a selector: e_t in eq. 12, of `ERRORS`, *assumed*
     start: str = "residuals"  # what is carried, one of `STARTS`; "residuals" is eq. 8
     together: bool = True  # later frames see each other through the adapter; else the base denoises each
-    blocks: tuple = None  # raw features: indices into `decoder_blocks`, (6, 8) if not given
-    window: int = None  # raw features: radius of windowed storage, dense if not given
-    temperature: float = None  # raw features: of the softmax over sources, 0.01 if not given
+    blocks: tuple | None = None  # raw features: indices into `decoder_blocks`, (6, 8) if not given
+    window: int | None = None  # raw features: radius of windowed storage, dense if not given
+    temperature: float | None = None  # raw features: of the softmax over sources, 0.01 if not given
 
     def __post_init__(self):
         check_names("error", [self.error], ERRORS)

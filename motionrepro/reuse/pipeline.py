@@ -9,6 +9,7 @@ __all__ = ['DenoisingReusePipeline', 'DenoisingReuseConfig', 'DenoisingReuseOutp
 import copy
 from contextlib import ExitStack
 from dataclasses import replace
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
@@ -90,9 +91,9 @@ class DenoisingReusePipeline(MotionAdaptivePipeline):
     def from_pretrained(
         cls,
         base="tiny",  # as for `MotionAdaptivePipeline.from_pretrained`
-        adapter="saved",  # a `TemporalAdapter` or its folder; None; "saved": the one in the base's folder
-        mtn="saved",  # a `MotionTransformationNetwork`, the same way
-        dss="saved",  # a `DenoisingStepSelector`, the same way
+        adapter: Any = "saved",  # a `TemporalAdapter` or its folder; None; "saved": the base's own, if any
+        mtn: Any = "saved",  # a `MotionTransformationNetwork`, the same way
+        dss: Any = "saved",  # a `DenoisingStepSelector`, the same way
         *,
         scheduler=None,  # default: DPM-Solver++ on Karras' noise levels, or the saved one
         device=None,  # default: cuda where there is one; a `Backbone` stays where it is
@@ -109,7 +110,7 @@ class DenoisingReusePipeline(MotionAdaptivePipeline):
         folder = folder_of_base(base, options.get("assets"))
         mtn = resolve_network(MotionTransformationNetwork, "mtn", mtn, folder, dtype)
         dss = resolve_network(DenoisingStepSelector, "dss", dss, folder, dtype)
-        if is_saved_pipeline(folder, cls):
+        if folder is not None and is_saved_pipeline(folder, cls):
             adapter = resolve_network(TemporalAdapter, "adapter", adapter, folder, dtype)
             parts = dict(adapter=adapter, mtn=mtn, dss=dss, torch_dtype=dtype, local_files_only=True)
             if scheduler is not None:
@@ -155,7 +156,7 @@ class DenoisingReusePipeline(MotionAdaptivePipeline):
         "The configuration, or the default one if reuse is disabled, with the switch step left to be chosen."
         return replace(self.reuse or DenoisingReuseConfig(), switch_step="auto")
 
-    def configured(self, **given) -> DenoisingReuseConfig:  # None if reuse is disabled
+    def configured(self, **given) -> DenoisingReuseConfig | None:  # None if reuse is disabled
         "Return the configuration with a call's own choices."
         given = {name: value for name, value in given.items() if value is not None}
         if self.reuse is None:
@@ -203,7 +204,7 @@ class DenoisingReusePipeline(MotionAdaptivePipeline):
             timesteps=timesteps,
         )
 
-    def denoise_later(self, run, latents, switch_index, frames, share=1.0):
+    def denoise_later(self, run, latents, switch_index, frames, share=1.0) -> torch.Tensor:
         "Denoise frames from their switch steps on; they are a share of what no other phase denoises."
         with injected(self.unet, self.adapter if run.config.together else None) as model:
             for k in sorted(set(switch_index.tolist())):
@@ -215,7 +216,7 @@ class DenoisingReusePipeline(MotionAdaptivePipeline):
                 scheduler = begin_at(run.scheduler, k)
                 left = len(scheduler.timesteps) - k
                 part = left / len(scheduler.timesteps) * share
-                with self.progress_bar(total=left) as bar, run.stopwatch.framewise(part):
+                with self.step_bar(left) as bar, run.stopwatch.framewise(part):
                     for i, t in enumerate(scheduler.timesteps[k:], k):
                         if self.interrupt:
                             break
@@ -247,7 +248,7 @@ class DenoisingReusePipeline(MotionAdaptivePipeline):
         switch_step=None,  # timestep t*, one of `timesteps()`, or "auto"; default: the configuration's
         noise: str = "ar",  # how the frames' noise is tied, one of `SAMPLER_TIES`
         timed: bool = False,  # measure the seconds of the parts
-    ) -> DenoisingReuseOutput:
+    ) -> Any:  # a `DenoisingReuseOutput`, or a tuple
         "Make clips for prompts."
         # 1. Check what is asked for
         prompts = check_prompts(prompt)
@@ -261,7 +262,7 @@ class DenoisingReusePipeline(MotionAdaptivePipeline):
         if config is not None:
             check_frames(config, num_frames, self.adapter, self.mtn)
         shape = latent_shape(self.backbone, len(prompts), num_frames, height, width, latents)
-        options = dict(
+        options: dict[str, Any] = dict(
             motion=motion,
             num_inference_steps=num_inference_steps,
             guidance_scale=guidance_scale,
@@ -282,7 +283,7 @@ class DenoisingReusePipeline(MotionAdaptivePipeline):
         if config is None:
             options |= dict(generator=generator, output_type=output_type, return_dict=return_dict)
             return self.without_reuse(prompts, latents, **options)
-        first = latents * run.scheduler.init_noise_sigma
+        first = latents.mul(run.scheduler.init_noise_sigma)
         latents = first
 
         references = config.references
@@ -302,7 +303,7 @@ class DenoisingReusePipeline(MotionAdaptivePipeline):
                 with (
                     injected(self.unet, self.adapter) as model,
                     ExitStack() as hooks,
-                    self.progress_bar(total=len(scheduler.timesteps)) as bar,
+                    self.step_bar(len(scheduler.timesteps)) as bar,
                 ):
                     features = {}
                     if last:

@@ -9,18 +9,22 @@ __all__ = ['check_tie', 'step_generators', 'copy_generators', 'step_clips', 'Sto
 # %% ../../nbs/reuse/45a_run.ipynb #d77dca74
 import copy
 import time
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from ..backbones import EMBEDDED
 from ..core import UserError, check_range, read_json
 from ..diffusion import begin_at, guided, latent_scale, scheduler_step, set_timesteps
+from .dss import DenoisingStepSelector
 from motionrepro.reuse.handover import (
     DenoisingReuseConfig,
     Handover,
+    RawMotion,
     ReuseState,
     choose_switch_step,
     start_latents,
@@ -100,7 +104,8 @@ class Stopwatch:
         on: bool,  # else nothing is measured, and `seconds` is None
     ):
         self.device = device
-        self.seconds = dict.fromkeys(("unet", "motion", "decode", "all", "framewise"), 0.0) if on else None
+        parts = ("unet", "motion", "decode", "all", "framewise")
+        self.seconds: dict[str, float] | None = dict.fromkeys(parts, 0.0) if on else None
 
     def now(self) -> float:
         "Wait until the device is done, and read the clock."
@@ -136,21 +141,21 @@ class ReuseRun:
     "Hold what the phases of one run share."
 
     config: DenoisingReuseConfig
-    network: object  # `MotionTransformationNetwork` or `RawMotion`
-    selector: object  # `DenoisingStepSelector`; None chooses by eq. 12
+    network: MotionTransformationNetwork | RawMotion
+    selector: DenoisingStepSelector | None  # None chooses by eq. 12
     state: ReuseState  # what is known about motion
-    scheduler: object  # with its timesteps set; each phase begins a copy
+    scheduler: Any  # one of diffusers', with its timesteps set; each phase begins a copy
     text: torch.Tensor  # `(copies b) s d`; with guidance, those of the negative prompts come first
     motion: torch.Tensor  # `(copies b)`
     scores: torch.Tensor  # `(b,)`: the motion that was asked for
     guidance_scale: float
     stopwatch: Stopwatch
-    callback: object = None  # called after each step
+    callback: Callable | None = None  # called after each step
     callback_inputs: tuple = ()  # names of what it gets
     calls: int = 0  # frame evaluations, guidance not counted twice
-    candidates: list = ()  # places that may become the switch step, of `switch_candidates`
-    generators: list = None  # of the scheduler's noise
-    fresh: list = None  # for start="restored": a generator for each clip
+    candidates: list = field(default_factory=list)  # places that may become the switch step
+    generators: list = field(default_factory=list)  # of the scheduler's noise
+    fresh: list | None = None  # for start="restored": a generator for each clip
     scales: dict = field(default_factory=dict)  # of latents, by place in the schedule
 
     def __post_init__(self):
@@ -224,7 +229,7 @@ class ReuseRun:
         result[clips, frames] = stepped[clips, frames]
         return result
 
-    def run_callback(self, pipe, k, t, latents):
+    def run_callback(self, pipe, k, t, latents) -> torch.Tensor:
         "Let the callback see a step, and change text and motion; return the latents to go on with."
         if self.callback is None:
             return latents
@@ -352,12 +357,12 @@ class DenoisingReuseOutput(MotionAdaptivePipelineOutput):
     unet_calls: int  # frame evaluations of all clips, guidance not counted twice
     ideal_speedup: float  # evaluations of frame-wise denoising over these
     timesteps: list  # the schedule
-    statistics: torch.Tensor = None  # "auto": what the selector saw, `b s 7` in the order of `STATISTICS`
-    errors: torch.Tensor = None  # "auto": observed between the references, `b s 4`, as in `ERRORS`
-    seconds: dict = None  # if timed, of the parts: "unet", "motion", "decode", "all", and "framewise"
+    statistics: torch.Tensor | None = None  # "auto": what the selector saw, `b s 7` as in `STATISTICS`
+    errors: torch.Tensor | None = None  # "auto": observed between the references, `b s 4`, as in `ERRORS`
+    seconds: dict | None = None  # if timed, of the parts: "unet", "motion", "decode", "all", and "framewise"
 
     @property
-    def measured_speedup(self) -> float:
+    def measured_speedup(self) -> float | None:
         "Divide the time of frame-wise denoising by this run's; None if it was not timed."
         if self.seconds is None:
             return None
@@ -366,7 +371,7 @@ class DenoisingReuseOutput(MotionAdaptivePipelineOutput):
 # %% ../../nbs/reuse/45a_run.ipynb #efdb69f3
 def mean_over_pairs(
     steps: list,  # of tensors `b pairs n`
-) -> torch.Tensor:  # `b s n`; None without any
+) -> torch.Tensor | None:  # `b s n`; None without any
     "Average over the pairs of frames what was seen at each step."
     return torch.stack(steps, 1).mean(2) if steps else None
 
@@ -378,7 +383,7 @@ def finish_run(
     switch_index: torch.Tensor,  # `b`, places of the switch steps
     output_type: str,  # one of `OUTPUT_TYPES`
     return_dict: bool,  # False returns `(frames,)`
-) -> DenoisingReuseOutput:
+) -> DenoisingReuseOutput | tuple:
     "Decode latents if that is wanted, and say what the run took."
     check_finite("latents", latents, pipe.unet.dtype)
     frames = latents

@@ -11,13 +11,14 @@ __all__ = ['OUTPUT_TYPES', 'LOADING_OPTIONS', 'clip_pixels', 'check_finite', 'as
 # %% ../../nbs/temporal/36_pipeline.ipynb #af81db24
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, DiffusionPipeline, UNet2DConditionModel
 from diffusers.schedulers import KarrasDiffusionSchedulers
 from diffusers.utils import BaseOutput
+from tqdm.auto import tqdm
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from motionrepro.backbones import (
@@ -307,6 +308,9 @@ def is_saved_pipeline(
     return bool(file) and file.is_file() and read_json(file)["_class_name"] == cls.__name__
 
 # %% ../../nbs/temporal/36_pipeline.ipynb #5a6b7c82
+_Pipeline = TypeVar("_Pipeline", bound="MotionAdaptivePipeline")
+
+
 class MotionAdaptivePipeline(DiffusionPipeline):
     "Text to video with a frozen text-to-image base and temporal blocks that adapt to motion (paper A)."
 
@@ -338,7 +342,7 @@ class MotionAdaptivePipeline(DiffusionPipeline):
 
     @classmethod
     def from_pretrained(
-        cls,
+        cls: type[_Pipeline],
         base="tiny",  # name or folder of a base, a `Backbone`, or a folder that `save_pretrained` wrote
         adapter: Any = "saved",  # a `TemporalAdapter` or its folder; None; "saved": the base's own, if any
         *,
@@ -347,7 +351,7 @@ class MotionAdaptivePipeline(DiffusionPipeline):
         dtype: torch.dtype = None,  # of weights that are loaded; float32 if not given
         torch_dtype: torch.dtype = None,  # diffusers' older name for it
         **options,  # of `load_backbone`: `local_files_only`, `revision`, `assets`
-    ) -> "MotionAdaptivePipeline":
+    ) -> _Pipeline:
         "Make a pipeline from a base and an adapter, or as it was saved."
         dtype = weights_dtype(dtype, torch_dtype)
         check_loading(options)
@@ -389,6 +393,11 @@ class MotionAdaptivePipeline(DiffusionPipeline):
     def interrupt(self) -> bool:
         return self._interrupt  # a callback that sets `_interrupt` ends the denoising
 
+    def step_bar(self, steps: int) -> tqdm:
+        "Make a progress bar of so many steps, as `set_progress_bar_config` wants it."
+        # a decorator of torch hides the signature of diffusers' method
+        return self.progress_bar(total=steps)  # pyright: ignore[reportCallIssue]
+
     @torch.no_grad()
     def __call__(
         self,
@@ -402,7 +411,7 @@ class MotionAdaptivePipeline(DiffusionPipeline):
         height: int = None,  # pixels; default: those of given `latents`, or what the base was trained on
         width: int = None,  # pixels
         generator=None,  # a `torch.Generator`, or a list with one for each clip
-        latents: Any = None,  # a tensor, noise of variance 1 to start from, `b f c h w`
+        latents: torch.Tensor = None,  # noise of variance 1 to start from, `b f c h w`
         # `(pipeline, step, timestep, tensors)`, may return a dictionary of tensors to go on with
         callback_on_step_end=None,
         # what it gets: "latents", "prompt_embeds", "motion" (these two as the UNet sees them)
@@ -440,13 +449,12 @@ class MotionAdaptivePipeline(DiffusionPipeline):
         # 4. Prepare latents, which stay in single precision
         if latents is None:
             latents = initial_latents(shape, rho, generator, device)
-        latents = latents.to(device, torch.float32) * self.scheduler.init_noise_sigma
+        latents = latents.to(device, torch.float32).mul(self.scheduler.init_noise_sigma)
 
         # 5. Denoise
         with (
             injected(self.unet, self.adapter) as model,
-            # a decorator of torch hides the signature of diffusers' method
-            self.progress_bar(total=self._num_timesteps) as bar,  # pyright: ignore[reportCallIssue]
+            self.step_bar(self._num_timesteps) as bar,
         ):
             for step, t in enumerate(self.scheduler.timesteps):
                 if self.interrupt:
@@ -458,7 +466,7 @@ class MotionAdaptivePipeline(DiffusionPipeline):
                 latents = scheduler_step(self.scheduler, output, t, latents, generator)
 
                 if callback_on_step_end is not None:
-                    tensors: dict[str, Any] = dict(
+                    tensors: dict[str, torch.Tensor] = dict(
                         latents=latents, prompt_embeds=prompt_embeds, motion=motion
                     )
                     given = {name: tensors[name] for name in shown}
