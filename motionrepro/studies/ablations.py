@@ -13,6 +13,7 @@ import json
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm.auto import tqdm
@@ -21,6 +22,8 @@ from ..backbones import default_guidance, load_backbone, save_half
 from ..core import UserError, assets_path, check_range, generator, read_json, usable_device
 from ..data.world import World, load_all, render, sample_scene
 from motionrepro.metrics import (
+    ClipExtractor,
+    Extractor,
     clip_sim,
     embed_frames,
     feature_statistics,
@@ -35,6 +38,7 @@ from motionrepro.metrics import (
     world_clip,
     world_extractor,
 )
+from ..metrics.world import VideoEncoder
 from ..profiles import results_of
 from ..provenance import code_hash, fingerprint, locked, save_result
 from .statistics import mean_bounds
@@ -85,10 +89,10 @@ def real_clips(
 class Judges:
     """Hold the networks that measure clips of the world."""
 
-    clip: object  # `ClipExtractor`
-    frames: object  # `Extractor` of FID[world]
-    clips: object  # `Extractor` of FVD[world]
-    encoder: object = None  # `VideoEncoder` of the accuracies; None is the shipped one
+    clip: ClipExtractor
+    frames: Extractor  # of FID[world]
+    clips: Extractor  # of FVD[world]
+    encoder: VideoEncoder | None = None  # of the accuracies; None is the shipped one
 
     @classmethod
     def shipped(cls, device=None) -> "Judges":
@@ -156,7 +160,7 @@ def _clip_measures(video: torch.Tensor, captions: list, judges: Judges) -> tuple
     }
     values = {name: v.cpu() for name, v in values.items()}
     about = dict(frames=video.shape[1])
-    network = dict(extractor=judges.clip.label, resize=judges.clip.resize)
+    network: dict[str, Any] = dict(extractor=judges.clip.label, resize=judges.clip.resize)
     results = {}
     for name, v in values.items():
         results[name] = mean_result(name, v, **about, **({} if name == "MM" else network))
@@ -319,7 +323,8 @@ VARIANTS = {
 # %% ../../nbs/studies/72_ablations.ipynb #f1aa681f
 def hears_motion(recipe: AdapterRecipe) -> bool:
     """Tell whether the motion asked for can reach the model."""
-    defaults = dict(down="global", mid="global", up="adaptive", bias=True, gate=True)  # of `TemporalAdapter`
+    # what `TemporalAdapter` has by default
+    defaults: dict[str, Any] = dict(down="global", mid="global", up="adaptive", bias=True, gate=True)
     options = defaults | recipe.adapter
     is_adaptive = "adaptive" in (options["down"], options["mid"], options["up"])
     return recipe.method == "ours" and is_adaptive and (options["bias"] or options["gate"])
@@ -394,10 +399,10 @@ class Workplace:
     device: str
     n: int = 100  # clips for each point
     sampling_steps: int = 20
-    steps: int = None  # of training; default: the recipe's
+    steps: int | None = None  # of training; default: the recipe's
     pool_length: int = 4000  # clips to train on
     frames: int = 30_000  # frames that `tiny-40` is trained on
-    judges: Judges = None  # default: the shipped ones
+    judges: Judges | None = None  # default: the shipped ones
     progress: bool = True
 
     @functools.cached_property
@@ -419,10 +424,10 @@ class Workplace:
         """Tell where a training's state lies: one training, wherever it is judged."""
         return self.checkpoints / "ablations" / replace(run, split="test").name
 
-    def clips(self, run: Run) -> Path:
-        """Tell where the encoded clips lie that a run is trained on."""
+    def clips(self, run: Run, size: int) -> Path:
+        """Tell where the encoded clips, of a size in pixels, lie that a run is trained on."""
         seed = f"-{run.seed}" if run.seed else ""
-        return self.checkpoints / "ablations" / f"clips-{run.recipe.size}{seed}.pt"
+        return self.checkpoints / "ablations" / f"clips-{size}{seed}.pt"
 
     def file(self, run: Run) -> Path:
         """Tell where a run's results lie."""
@@ -454,7 +459,7 @@ def _train_early_base(place: Workplace, folder: Path):
     tiny = place.base("tiny")
     steps = 4000 if place.steps is None else place.steps
     parts = (tiny.vae, tiny.text_encoder, tiny.tokenizer)
-    options = dict(device=place.device, progress=place.progress, pool_length=place.frames)
+    options: dict[str, Any] = dict(device=place.device, progress=place.progress, pool_length=place.frames)
     unet, _ = train_unet(folder, *parts, steps, **options)
     replace(tiny, unet=unet).save_pretrained(folder / "backbone")
 
@@ -472,7 +477,7 @@ def trained(
     folder = place.folder(run)
     cache = clip_cache(
         base,
-        place.clips(run),
+        place.clips(run, recipe.size),
         size=recipe.size,
         num_frames=recipe.num_frames,
         interval=recipe.interval,
@@ -559,8 +564,10 @@ def _save(run: Run, place: Workplace, values: dict, config: dict):
 
 def _training_for_card(run: Run, place: Workplace, values: dict) -> dict:
     """Say of a run's training what its card says."""
+    recipe = place.recipe(run)
+    assert recipe is not None  # a bare base has no training
     seconds = round(values["training"]["seconds"])
-    return asdict(place.recipe(run)) | dict(seed=run.seed, clips=place.pool_length, seconds=seconds)
+    return asdict(recipe) | dict(seed=run.seed, clips=place.pool_length, seconds=seconds)
 
 # %% ../../nbs/studies/72_ablations.ipynb #2795e9e2
 def _shipped(run: Run, place: Workplace, values: dict):
@@ -584,7 +591,7 @@ def _measure(run: Run, missing: list, place: Workplace, start, values: dict, con
         if adapter is not None:
             values["training"] = training_summary(adapter, history)
     size = base.resolution
-    real = real_clips(place.n, run.seed, size, run.split) | dict(axes=place.axes(size))
+    real: dict = real_clips(place.n, run.seed, size, run.split) | dict(axes=place.axes(size))
     if "real" not in values:
         values["real"] = score_clips(real["twin"], real, place.measure)
     shape = (8, base.unet.config.in_channels, *[base.unet.config.sample_size] * 2)
@@ -749,7 +756,7 @@ def adapter_command(
 # %% ../../nbs/studies/72_ablations.ipynb #bdc281cd
 def shipped_adapter(
     backbone: str = "tiny",
-):  # `TemporalAdapter`, or None where it has not been trained yet
+) -> torch.nn.Module | None:  # `TemporalAdapter`; None where it has not been trained yet
     """Load the adapter that travels inside the package."""
     folder = assets_path() / backbone / "adapter"
     return load_saved(folder) if folder.is_dir() else None
@@ -776,7 +783,7 @@ def quick_results(
     if isinstance(adapter, str):
         adapter = shipped_adapter(profile.backbone)
     size = quick_size(profile)
-    real = real_clips(size["n"], seed, profile.size, num_frames=profile.num_frames)
+    real: dict = real_clips(size["n"], seed, profile.size, num_frames=profile.num_frames)
     real = real | dict(axes=real_axes(judges, size["n"], profile.size, profile.num_frames))
     twins = score_clips(real["twin"], real, judges)
     side = profile.size // backbone.downsample

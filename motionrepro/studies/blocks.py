@@ -60,9 +60,10 @@ def identity_difference(
     with MotionAdaptiveUNet(unet) as model:
         plain = model(x, 500, text, 0.7).sample
     torch.manual_seed(seed)
-    with MotionAdaptiveUNet(unet, TemporalAdapter.for_unet(unet, **config)) as model:
+    adapter = TemporalAdapter.for_unet(unet, **config)
+    with MotionAdaptiveUNet(unet, adapter) as model:
         initial = model(x, 500, text, 0.7).sample
-        for p in model.adapter.parameters():
+        for p in adapter.parameters():
             p.add_(0.02 * torch.randn(p.shape, generator=random))
         changed = model(x, 500, text, 0.7).sample
     return dict(

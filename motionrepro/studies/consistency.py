@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import Any
 
 import torch
 
@@ -36,6 +37,7 @@ from motionrepro.reuse.matrices import (
     transformation_error,
     true_motion,
 )
+from ..reuse.mtn import MotionTransformationNetwork
 from ..reuse.nmi import BINS, normalized_mutual_information
 from ..temporal.noise import tied_noise
 
@@ -49,6 +51,13 @@ class MotionClips:
     captions: list  # b strings, empty where nobody wrote any
     flow: torch.Tensor | None = None  # `b k 2 H W`, in pixels between consecutive frames of the clip
     valid: torch.Tensor | None = None  # `b k 1 H W`: where it holds
+
+    @property
+    def true_flow(self) -> tuple:
+        """Return the flow and where it holds; a `UserError` where nobody knows it."""
+        if self.flow is None or self.valid is None:
+            raise UserError("the true motion of these clips is not known")
+        return self.flow, self.valid
 
     def __len__(self):
         return len(self.video)
@@ -124,9 +133,10 @@ def clip_trajectory(
     clean = backbone.encode(clips.video).float()
     if source == "inverted":
         return inverted_trajectory(backbone, clean, timesteps, backbone.encode_text(clips.captions))
-    options = dict(frames=clips.frames)
+    options: dict[str, Any] = dict(frames=clips.frames)
     if tie == "flow":
-        options["origins"] = noise_origins(clips.flow, clips.valid, clips.frames)
+        flow, valid = clips.true_flow
+        options["origins"] = noise_origins(flow, valid, clips.frames)
 
     def draw():
         noise = tied_noise(clean.shape, tie, rho if tie == "ar" else None, generator, **options)
@@ -172,7 +182,7 @@ class Match:
 class LearnedMatch:
     """Put a trained network in place of a `Match`."""
 
-    network: object  # a `MotionTransformationNetwork`
+    network: MotionTransformationNetwork
     bins: int = BINS
     rivals: bool = False
 
@@ -206,11 +216,12 @@ def pair_truth(
     downsample: int,  # pixels per position
 ) -> tuple:  # true motion `n 2 h w` in positions, masks `n h w` by name, for all pairs and clips
     """Find the true motion of all pairs, and which positions move and which do not."""
+    flow, valid = clips.true_flow
     first = clips.frames[0]
     motions = []
     masks = []
     for j in clips.frames[1:]:
-        motion, known = true_motion(clips.flow[:, first:j], clips.valid[:, first:j], downsample)
+        motion, known = true_motion(flow[:, first:j], valid[:, first:j], downsample)
         motions.append(motion)
         masks.append(known)
     motion = torch.cat(motions)
@@ -309,7 +320,7 @@ def _true_motion_by_grid(clips: MotionClips, like: torch.Tensor) -> Callable:
 
     def truth(size):
         if size not in known:
-            unit = clips.flow.shape[-1] // size[1]
+            unit = clips.video.shape[-1] // size[1]
             motion, masks = pair_truth(clips, unit)
             masks = {name: mask.to(like.device) for name, mask in masks.items()}
             known[size] = (motion.to(like), masks, unit)
@@ -349,7 +360,7 @@ def motion_statistics(
     previous = {}
     sums = {}
     for k, (t, z, step) in enumerate(_steps(trajectory, clips, truth)):
-        features = clip_features(backbone, z, t, text, blocks) if blocks else {}
+        features = {} if text is None else clip_features(backbone, z, t, text, blocks)
         by_key = {block: _pairs(v) for block, v in features.items()} | {RESIDUAL: step.residual}
         source, target = ({key: pair[i] for key, pair in by_key.items()} for i in (0, 1))
         for name, match in matches.items():
@@ -362,7 +373,7 @@ def motion_statistics(
                 errors = _transformation_errors(surrogate, step.total)
                 found |= {("surrogate", kind): error for kind, error in errors.items()}
             for key, v in found.items():
-                values[name, *key].append(v.double().cpu().unflatten(0, (pairs, -1)))
+                values[(name, *key)].append(v.double().cpu().unflatten(0, (pairs, -1)))
             previous[name] = cosines
     return {key: torch.stack(v) for key, v in values.items()}
 
@@ -415,5 +426,5 @@ def best_temperatures(
     chosen = {}
     for name in matches:
         mine = {t: error[name, t] for t in temperatures}
-        chosen[name] = min(temperatures, key=mine.get)
+        chosen[name] = min(mine, key=mine.__getitem__)
     return chosen

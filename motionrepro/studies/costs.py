@@ -318,7 +318,7 @@ def _gains(rows: dict, chosen: str) -> dict:  # (cheaper, dearer) -> measure -> 
 # %% ../../nbs/studies/77_costs.ipynb #54d1fb9e
 def _in_halves(gain: torch.Tensor, by: torch.Tensor) -> dict:
     """Compute the interval of a gain in the lower and in the upper half of something."""
-    low = torch.zeros(len(by), dtype=bool).scatter(0, by.argsort()[: len(by) // 2], True)
+    low = torch.zeros(len(by), dtype=torch.bool).scatter(0, by.argsort()[: len(by) // 2], True)
     return dict(low=mean_interval(gain[low], 1 - 0.01 / 2), high=mean_interval(gain[~low], 1 - 0.01 / 2))
 
 # %% ../../nbs/studies/77_costs.ipynb #52ab8879

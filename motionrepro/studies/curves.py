@@ -174,8 +174,8 @@ class _Pair:
 # %% ../../nbs/studies/76_curves.ipynb #0d380f6d
 def _between(timesteps: list, low: int, high: int) -> torch.Tensor:  # `steps`, bool
     """Tell which timesteps lie in a range."""
-    timesteps = torch.tensor(timesteps)
-    return (timesteps >= low) & (timesteps <= high)
+    t = torch.tensor(timesteps)
+    return (t >= low) & (t <= high)
 
 # %% ../../nbs/studies/76_curves.ipynb #3ba3e0ff
 def over_ties(

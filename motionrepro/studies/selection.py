@@ -47,22 +47,27 @@ def configure_selection(
     return config | more
 
 # %% ../../nbs/studies/79_selection.ipynb #fd5795cd
+def _load_known(base: str, clips: int) -> tuple:
+    """Load a base's motion network, the base, its recipe, and clips that the network has not seen."""
+    backbone = load_backbone(base)
+    recipe = MOTION_RECIPES[base]
+    network = load_mtn(base, device=backbone.device)
+    return network, backbone, recipe, validation_clips(backbone, recipe, clips)
+
+
 def known_clips(
     config: dict,  # as `configure_selection` returns it, with "mtn"
 ) -> tuple | None:  # motion network, base, recipe and clips; None where no network ships
     """Load the motion network and clips that it has not seen."""
     if config["networks"]["mtn"] is None:
         return None
-    backbone = load_backbone(config["base"])
-    recipe = MOTION_RECIPES[config["base"]]
-    network = load_mtn(config["base"], device=backbone.device)
-    return network, backbone, recipe, validation_clips(backbone, recipe, config["clips"])
+    return _load_known(config["base"], config["clips"])
 
 # %% ../../nbs/studies/79_selection.ipynb #79aae38f
 @functools.lru_cache(maxsize=2)
 def _errors_of_known(base, weights, mtn, clips, seed):
     """Let the motion network go through known clips, once for each state of weights and seed of noise."""
-    network, backbone, recipe, known = known_clips(dict(base=base, networks=dict(mtn=mtn), clips=clips))
+    network, backbone, recipe, known = _load_known(base, clips)
     selector = SelectorRecipe(source="known")
     return selector_data(network, backbone, known, recipe, selector, seed=seed, progress=False)
 
@@ -147,7 +152,10 @@ def measure_frames(
 ) -> dict:
     """Compare the steps of single frames on known clips."""
     data = errors_of_clips(config)
-    return dict(n=0) if data is None else frame_differences(data, errors_of_clips(config, 1))
+    again = errors_of_clips(config, 1)
+    if data is None or again is None:
+        return dict(n=0)
+    return frame_differences(data, again)
 
 # %% ../../nbs/studies/79_selection.ipynb #c1436b33
 BETAS = (0.025, 0.1, 1.0, 10.0, 1000.0)  # each above 1 / t for the smallest candidate, 49

@@ -10,9 +10,12 @@ __all__ = ['BASES', 'OPTIMISER_BYTES', 'parameters', 'adapter_counts', 'stable_d
 # %% ../../nbs/studies/72a_sizes.ipynb #d73e6f9f
 import functools
 import weakref
+from typing import Any
 from unittest.mock import patch
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from ..temporal.adapter import PARTS, MotionAdaptiveUNet, TemporalAdapter, find_sites, sd_unet
 
@@ -57,13 +60,14 @@ def stable_diffusion() -> dict:  # `unet`, `vae`, `text_encoder`
         vocab_size=49408,
     )
     levels = (128, 256, 512, 512)
+    config: dict[str, Any] = dict(
+        block_out_channels=levels,
+        layers_per_block=2,
+        down_block_types=["DownEncoderBlock2D"] * len(levels),
+        up_block_types=["UpDecoderBlock2D"] * len(levels),
+    )
     with torch.device("meta"):
-        vae = AutoencoderKL(
-            block_out_channels=levels,
-            layers_per_block=2,
-            down_block_types=["DownEncoderBlock2D"] * len(levels),
-            up_block_types=["UpDecoderBlock2D"] * len(levels),
-        )
+        vae = AutoencoderKL(**config)
         return dict(unet=sd_unet("sd15"), vae=vae, text_encoder=CLIPTextModel(text))
 
 # %% ../../nbs/studies/72a_sizes.ipynb #ac8cb1ea
@@ -80,7 +84,7 @@ def reuse_counts() -> dict:  # `ours` and `base`: name -> parameters
     return dict(ours=ours, base={name: parameters(module) for name, module in base.items()})
 
 # %% ../../nbs/studies/72a_sizes.ipynb #55e65b1a
-class LiveBytes(torch.utils._python_dispatch.TorchDispatchMode):
+class LiveBytes(TorchDispatchMode):
     "Count the bytes of all tensors that are alive while it is active, and remember the most."
 
     def __init__(self):
@@ -109,7 +113,7 @@ class LiveBytes(torch.utils._python_dispatch.TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         "Run an operation and watch what it returns."
         out = func(*args, **(kwargs or {}))
-        for leaf in torch.utils._pytree.tree_leaves(out):
+        for leaf in tree_leaves(out):
             if isinstance(leaf, torch.Tensor):
                 self._watch(leaf)
         return out
@@ -184,7 +188,9 @@ def measured_step_bytes(
     **size,  # of `training_step`: clips, frames, positions
 ) -> int | None:  # bytes at their most; None if they do not fit
     "Measure the memory of one training step on a GPU, and count the optimiser's to it."
-    adapter = TemporalAdapter.for_unet(unet).to("cuda", unet.dtype)
+    adapter = TemporalAdapter.for_unet(unet)
+    # diffusers' wrapper of `to` hides that it is a method
+    adapter.to("cuda", unet.dtype)  # pyright: ignore[reportArgumentType]
     torch.cuda.reset_peak_memory_stats()
     try:
         training_step(unet, adapter, **size)
@@ -248,7 +254,7 @@ def hyper_parameters(
         "AE Out Channel": vae.latent_channels,
         "Diffusion base Channel": unet.block_out_channels[0],
         "Conditioning Key": "crossattn" if attention else None,
-        "Diffusion Step": noise_schedule().config.num_train_timesteps,
+        "Diffusion Step": noise_schedule().config["num_train_timesteps"],
         "Sample Scheduler": default_sampler(),
         "Num Res Block": unet.layers_per_block,
         "Transformer Depth": unet.transformer_layers_per_block,

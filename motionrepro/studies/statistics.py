@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['ENOUGH_CLIPS', 'mean_interval', 'mean_bounds', 'state_of', 'state_of_all', 'compared_interval', 'negated',
-           'interval_text', 'rank_interval', 'column_correlation', 'at_equal_cost', 'without_nan', 'mean_and_spread',
-           'change_point']
+           'interval_text', 'rank_correlation', 'rank_interval', 'column_correlation', 'at_equal_cost', 'without_nan',
+           'mean_and_spread', 'change_point']
 
 # %% ../../nbs/studies/70_statistics.ipynb #1212abfc
 import math
 from itertools import permutations
+from typing import Any
 
 import torch
 from scipy.stats import norm, pearsonr, spearmanr
@@ -26,10 +27,10 @@ def mean_interval(
     values = torch.as_tensor(values).double().flatten()
     values = values[~values.isnan()]
     n = len(values)
-    if n < 2:
-        return dict(mean=values.mean().item() if n else None, low=None, high=None, n=n)
+    if n == 0:
+        return dict(mean=None, low=None, high=None, n=n)
     result = mean_result("difference", values, confidence)
-    low, high = result.interval
+    low, high = result.interval or (None, None)
     return dict(mean=result.value, low=low, high=high, n=n)
 
 # %% ../../nbs/studies/70_statistics.ipynb #2a0cfd98
@@ -95,6 +96,15 @@ def interval_text(
     return f"{text} [{interval['low']:{form}}, {interval['high']:{form}}]"
 
 # %% ../../nbs/studies/70_statistics.ipynb #afb68a4b
+def rank_correlation(
+    x,  # one value for each clip
+    y,  # another
+) -> tuple:  # Spearman's coefficient, and the p-value of independence
+    """Correlate two lists by rank."""
+    found: Any = spearmanr(x, y)  # SciPy makes the type of its results at run time
+    return float(found.statistic), float(found.pvalue)
+
+
 ENOUGH_CLIPS = 10
 
 
@@ -109,7 +119,7 @@ def rank_interval(
     n = len(x)
     if n < 4 or x.min() == x.max() or y.min() == y.max():
         return dict(mean=None, low=None, high=None, n=n)
-    r = float(spearmanr(x, y).statistic)
+    r, _ = rank_correlation(x, y)
     if n < ENOUGH_CLIPS:
         return dict(mean=r, low=None, high=None, n=n)
     half = float(norm.ppf((1 + confidence) / 2)) * ((1 + r * r / 2) / (n - 3)) ** 0.5
@@ -125,19 +135,20 @@ def column_correlation(
     """Compute how strongly two columns of a table go together."""
     x = [row[a] for row in rows.values()]
     y = [row[b] for row in rows.values()]
-    correlation = pearsonr(x, y)
+    correlation: Any = pearsonr(x, y)  # SciPy makes its type at run time
     interval = correlation.confidence_interval(0.95)
     extreme = max(rows, key=lambda name: rows[name][a])
     rest = [row for name, row in rows.items() if name != extreme]
+    without: Any = pearsonr([row[a] for row in rest], [row[b] for row in rest])
     return dict(
         r=float(correlation.statistic),
         low=float(interval.low),
         high=float(interval.high),
         p=_permutation_share(x, y),
-        rank=float(spearmanr(x, y).statistic),
+        rank=rank_correlation(x, y)[0],
         n=len(rows),
         extreme=extreme,
-        r_without=float(pearsonr([row[a] for row in rest], [row[b] for row in rest]).statistic),
+        r_without=float(without.statistic),
     )
 
 # %% ../../nbs/studies/70_statistics.ipynb #0530dcef

@@ -6,17 +6,20 @@
 __all__ = ['MAIN', 'BASES', 'SEEDS', 'MOVES', 'ENOUGH_SEEDS', 'stored_values', 'results_fingerprint', 'weights_fingerprint',
            'network_fingerprint', 'shipped_parts', 'parts_in_words', 'comparable', 'point_key', 'rho_key', 'Results',
            'compared_results', 'ablation_files', 'load_results', 'made_up_point', 'made_up_ablation', 'selects_step',
-           'count_clips', 'Ways', 'ways_file', 'ways_files', 'way_and_seed', 'load_ways', 'clip_values', 'average',
-           'in_common', 'cell', 'share', 'Contrast', 'versus', 'contrast', 'training_command', 'still_to_do']
+           'count_clips', 'Ways', 'ways_file', 'ways_files', 'way_and_seed', 'load_ways', 'has_clip_values',
+           'clip_values', 'average', 'in_common', 'cell', 'share', 'Contrast', 'versus', 'contrast', 'training_command',
+           'still_to_do']
 
 # %% ../../nbs/studies/71_store.ipynb #9efc4649
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from ..backbones import EMBEDDED, HUB, PARTS
-from ..core import assets_path, generator, read_json
+from ..core import UserError, assets_path, generator, read_json
 from ..metrics.results import wilson_interval
 from ..profiles import results_of
 from ..provenance import fingerprint
@@ -212,7 +215,7 @@ def made_up_ablation(
     steps: int = 2000,  # of the training
 ) -> dict:  # `values` and `config`
     """Make up the file of a run."""
-    config = dict(judges=["j"], split="test", n=40, sampling_steps=20, guidance_scale=3.0)
+    config: dict[str, Any] = dict(judges=["j"], split="test", n=40, sampling_steps=20, guidance_scale=3.0)
     config |= dict(variant=variant, base=base, base_weights=base, recipe=None, seed=seed)
     if variant != "base":
         config["recipe"] = dict(steps=steps, batch=6, num_frames=8, lr=2e-3)
@@ -329,15 +332,25 @@ def load_ways(
     return Ways(base, rows, tuple(f"{name}-{seed}" for name, seed in found if (name, seed) not in kept))
 
 # %% ../../nbs/studies/71_store.ipynb #97cc83db
+def has_clip_values(
+    point: dict,  # as stored
+    measure: str,
+) -> bool:
+    """Tell whether a measure has a value for each clip; FID and FVD have one for all."""
+    return measure == "motion error" or measure in point["per_clip"]
+
+
 def clip_values(
     point: dict,  # as stored
     measure: str,  # one that has a value for each clip
-) -> torch.Tensor | None:  # `(n,)`, or None for FID and FVD
+) -> torch.Tensor:  # `(n,)`
     """Read the values of single clips."""
+    if not has_clip_values(point, measure):
+        raise UserError(f"measure={measure!r} has no values of single clips")
     clips = point["per_clip"]
     if measure == "motion error":
         return (torch.tensor(clips["motion"]) - torch.tensor(clips["asked"])).abs().double()
-    return torch.tensor(clips[measure], dtype=torch.float64) if measure in clips else None
+    return torch.tensor(clips[measure], dtype=torch.float64)
 
 # %% ../../nbs/studies/71_store.ipynb #36c1904e
 def average(
@@ -346,9 +359,9 @@ def average(
 ) -> dict:  # `mean`; standard errors `clips` and `trainings`, or None; numbers `n` of clips and `seeds`
     """Compute the mean over seeds and clips, with the standard errors there are."""
     per_seed = torch.tensor([p[measure]["value"] for p in points.values()], dtype=torch.float64)
-    clips = [clip_values(p, measure) for p in points.values()]
     within = None
-    if clips[0] is not None:
+    if all(has_clip_values(p, measure) for p in points.values()):
+        clips = [clip_values(p, measure) for p in points.values()]
         within = sum(c.var().item() / len(c) for c in clips) ** 0.5 / len(clips)
     return dict(
         mean=per_seed.mean().item(),
@@ -427,8 +440,9 @@ def versus(
 # %% ../../nbs/studies/71_store.ipynb #10aa9016
 def _sums(c: Contrast, points: list, seed: int) -> torch.Tensor:
     """Form the weighted sum of a seed's points: of each clip, or `(1,)` where a run has one value."""
-    values = [clip_values(p[seed], c.measure) for p in points]
-    if values[0] is None:
+    if all(has_clip_values(p[seed], c.measure) for p in points):
+        values = [clip_values(p[seed], c.measure) for p in points]
+    else:
         values = [p[seed][c.measure]["value"] for p in points]
     total = sum(weight * value for (weight, *_), value in zip(c.terms, values))
     return torch.as_tensor(total, dtype=torch.float64).flatten()
@@ -470,7 +484,7 @@ def _run_name(variant: str, seed: int, base: str) -> str:
 
 def training_command(
     *variants,  # of `studies.ablations.VARIANTS`
-    seeds=range(ENOUGH_SEEDS),
+    seeds: Iterable = range(ENOUGH_SEEDS),
     base: str = "tiny",
 ) -> str:
     """Write the command that trains and measures these variants."""
@@ -481,7 +495,7 @@ def training_command(
 def still_to_do(
     results: Results,
     *variants,  # of `studies.ablations.VARIANTS`
-    seeds=range(ENOUGH_SEEDS),
+    seeds: Iterable = range(ENOUGH_SEEDS),
     base: str = "tiny",
 ) -> str:  # empty if there is nothing
     """Say what of these runs is missing, with the command for it."""

@@ -166,7 +166,7 @@ def _made(outs: list, pipe: DenoisingReusePipeline) -> Made:
     first = outs[0]
     errors = None
     if first.errors is not None:
-        errors = _joined(outs, "errors")[..., ERRORS.index(pipe.reuse.error)]
+        errors = _joined(outs, "errors")[..., ERRORS.index(pipe.adaptive.error)]
     seconds = None
     if first.seconds is not None:
         seconds = {name: sum(out.seconds[name] for out in outs) for name in first.seconds}
@@ -297,10 +297,10 @@ class SwitchingStudy:
     steps: int = 100  # of the schedule, where a way does not say
     num_frames: int = 16  # *stated*
     references: int = 4  # *stated*
-    results: Path = None  # folder of the JSON files; default: that of `results_of("switching")`
-    checkpoints: Path = None  # folder where clips are kept, as for `checkpoints_path`
-    assets: Path = None  # folder of the shipped models; default: the package's
-    device: str = None  # default: cuda where there is one
+    results: Path | None = None  # folder of the JSON files; default: that of `results_of("switching")`
+    checkpoints: Path | None = None  # folder where clips are kept, as for `checkpoints_path`
+    assets: Path | None = None  # folder of the shipped models; default: the package's
+    device: str | None = None  # default: cuda where there is one
     progress: bool = True
 
     def file(self, name: str) -> Path:
