@@ -7,7 +7,7 @@ __all__ = ['DECISIONS', 'STATES', 'no_settings', 'Check', 'quick_settings', 'Cla
 
 # %% ../../nbs/claims/80_check.ipynb #ea2dbb13
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ..provenance import code_hash
@@ -26,9 +26,9 @@ class Check:
     "How a claim is decided."
 
     criterion: str  # what the verdict depends on, in words
-    measure: Callable  # settings -> dict of numbers, with `n`
-    judge: Callable  # numbers -> verdict
-    summary: Callable  # numbers -> a few words for the table
+    measure: Callable[[dict], dict]  # settings -> dict of numbers, with `n`
+    judge: Callable[[dict], str]  # numbers -> verdict
+    summary: Callable[[dict], str]  # numbers -> a few words for the table
     configure: Callable = no_settings  # profile -> settings, with `seeds`; None where one cannot be told here
     rests_on: tuple = ()  # further functions, classes and "module:name"s that make the numbers
 
@@ -58,13 +58,20 @@ class Claim:
     check: Check | None = None  # None: nothing decides it yet
 
     @property
+    def decider(self) -> Check:
+        "Return the check of a claim that has one."
+        if self.check is None:
+            raise ValueError(f"nothing decides {self.id} yet: it has no check")
+        return self.check
+
+    @property
     def paper(self) -> str:
         "Tell the paper: A or B; X for questions that neither paper answers."
         return self.id[0]
 
 # %% ../../nbs/claims/80_check.ipynb #484978ff
 def by_id(
-    module: dict,  # a module's globals
+    module: Mapping,  # a module's globals
 ) -> dict:  # id -> claim, in the order of the ids
     "Collect the claims that a module defines."
     found = {k: v for k, v in sorted(module.items()) if isinstance(v, Claim) and k.isupper()}

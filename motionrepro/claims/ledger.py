@@ -66,8 +66,8 @@ def stored_result(
 # %% ../../nbs/claims/84_ledger.ipynb #27cf1256
 def _depends_on(claim: Claim, profile: str) -> dict:
     "Collect all that a claim's numbers and verdict depend on in a profile."
-    settings = claim.check.configure(figure_settings(profile))
-    check = claim.check
+    check = claim.decider
+    settings = check.configure(figure_settings(profile))
     return dict(claim=claim.id, profile=profile, criterion=check.criterion, code=check.code) | settings
 
 
@@ -119,7 +119,7 @@ def _row(
     changed = _changed(claim, profile, stored)
     if not changed:
         numbers = stored["values"]["numbers"]
-        said = dict(verdict=claim.check.judge(numbers), ours=claim.check.summary(numbers))
+        said = dict(verdict=claim.decider.judge(numbers), ours=claim.decider.summary(numbers))
         changed = ["verdict"] if said["verdict"] != stored["values"]["verdict"] else []
     if profile == "smoke":
         said["verdict"] = "smoke"
@@ -144,15 +144,16 @@ def ledger(
 # %% ../../nbs/claims/84_ledger.ipynb #d1571864
 def _fresh_result(claim: Claim, profile: str, numbers: dict | None = None) -> dict:
     "Compute a result, as keyword arguments of `save_result`; given numbers are only judged."
+    check = claim.decider
     config = _depends_on(claim, profile)
     start = time.time()
     if numbers is None:
-        numbers = claim.check.measure(config)
-    verdict = claim.check.judge(numbers)
+        numbers = check.measure(config)
+    verdict = check.judge(numbers)
     if verdict not in DECISIONS:
         raise ValueError(f"{claim.id}: verdict={verdict!r} is not one of {', '.join(DECISIONS)}")
     return dict(
-        values=dict(verdict=verdict, ours=claim.check.summary(numbers), numbers=numbers),
+        values=dict(verdict=verdict, ours=check.summary(numbers), numbers=numbers),
         config=config,
         seed=numbers.get("seeds", config["seeds"]),
         seconds=round(time.time() - start, 1),
@@ -166,8 +167,10 @@ def _decided(claim: Claim, profile: str, again: bool, folder) -> dict | None:
     stored = stored_result(claim.id, profile, folder)
     if stored and not again and not _row(claim, profile, stored)["stale"]:
         return stored
-    criterion_alone = stored and not again and set(_changed(claim, profile, stored)) <= {"criterion"}
-    fresh = _fresh_result(claim, profile, stored["values"]["numbers"] if criterion_alone else None)
+    numbers = None
+    if stored and not again and set(_changed(claim, profile, stored)) <= {"criterion"}:
+        numbers = stored["values"]["numbers"]
+    fresh = _fresh_result(claim, profile, numbers)
     if profile == "smoke" and not folder:
         return fresh
     save_result(Path(folder or results_folder(profile)) / f"{claim.id}.json", **fresh)

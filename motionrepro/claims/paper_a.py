@@ -10,6 +10,8 @@ __all__ = ['MEASURES', 'PAPER', 'A01', 'A02', 'A03', 'A04', 'A05', 'A06', 'A07',
            'means_text']
 
 # %% ../../nbs/claims/81_paper_a.ipynb #304eff58
+from typing import Any
+
 import torch
 
 from .check import Check, Claim, combine
@@ -31,7 +33,7 @@ from motionrepro.studies.sizes import (
     estimated_step_bytes,
     measured_step_bytes,
 )
-from ..studies.statistics import mean_bounds, state_of_all
+from ..studies.statistics import mean_bounds, rank_correlation, state_of_all
 from motionrepro.studies.store import (
     ENOUGH_SEEDS,
     MAIN,
@@ -335,8 +337,6 @@ def _configure_a08(profile):
 # %% ../../nbs/claims/81_paper_a.ipynb #84bd6ccb
 def _measure_a08(config):
     "Measure attended distances at the start and of the shipped adapter."
-    from scipy.stats import spearmanr
-
     from motionrepro.backbones import load_backbone
     from motionrepro.studies.ablations import shipped_adapter
     from motionrepro.temporal.adapter import TemporalAdapter
@@ -344,17 +344,18 @@ def _measure_a08(config):
 
     backbone = load_backbone("tiny")
     torch.manual_seed(0)
-    adapters = dict(start=TemporalAdapter.for_unet(backbone.unet, **RECIPES["tiny"].adapter))
-    if config["adapter"]:
-        adapters["trained"] = shipped_adapter()
+    start = TemporalAdapter.for_unet(backbone.unet, **RECIPES["tiny"].adapter)
+    adapters: dict[str, torch.nn.Module] = dict(start=start)
+    trained = shipped_adapter() if config["adapter"] else None
+    if trained is not None:
+        adapters["trained"] = trained
     found = {}
     for name, adapter in adapters.items():
         d = attention_distances(backbone, adapter, config["clips"], motions=config["motions"])
         fall = torch.tensor(d["distance"][0]) - torch.tensor(d["distance"][-1])
-        rank = spearmanr(d["own"], d["distance_own"])
+        rank, p = rank_correlation(d["own"], d["distance_own"])
         intervals = dict(interval=mean_bounds(fall, 0.99), level=mean_bounds(d["distance"][0], 0.99))
-        correlation = dict(rank=float(rank.statistic), p=float(rank.pvalue))
-        found[name] = d | dict(fall=fall.mean().item()) | intervals | correlation
+        found[name] = d | dict(fall=fall.mean().item()) | intervals | dict(rank=rank, p=p)
     return dict(n=config["clips"], uniform=63 / 24, **found)
 
 # %% ../../nbs/claims/81_paper_a.ipynb #68c0266e
@@ -1115,11 +1116,9 @@ A20 = Claim(
 )
 
 # %% ../../nbs/claims/81_paper_a.ipynb #4458cbb3
-def _rank(point: dict):
+def _rank(point: dict) -> tuple:  # coefficient and p-value
     "Correlate the scores that captions' words give with the motion of their clips, by rank."
-    from scipy.stats import spearmanr
-
-    return spearmanr(point["per_clip"]["asked"], point["per_clip"]["motion"])
+    return rank_correlation(point["per_clip"]["asked"], point["per_clip"]["motion"])
 
 
 def _words_and_motion(results) -> dict:
@@ -1128,8 +1127,8 @@ def _words_and_motion(results) -> dict:
     if not there:
         return dict(state="missing")
     ranks = [_rank(point) for point in there.values()]
-    r = [float(rank.statistic) for rank in ranks]
-    p = [float(rank.pvalue) for rank in ranks]
+    r = [r for r, _ in ranks]
+    p = [p for _, p in ranks]
     state = "undecided"
     if max(p) < 0.01 and min(r) > 0:
         state = "holds"
@@ -1148,7 +1147,7 @@ def _find_a21(results):
 def _further_a21(results):
     "Add the rank correlations of the bare base."
     ranks = [_rank(point) for point in results.points("base").values()]
-    return {"of the bare base": [float(rank.statistic) for rank in ranks]}
+    return {"of the bare base": [r for r, _ in ranks]}
 
 # %% ../../nbs/claims/81_paper_a.ipynb #2cf82bb7
 def _measure_a21(config, results=None):
@@ -1186,12 +1185,14 @@ def _measure_a22(config):
     estimated = {}
     peaks = {}
     for pixels in config["pixels"]:
-        size = dict(clips=config["clips"], frames=8, positions=pixels // 8)
+        size: dict[str, Any] = dict(clips=config["clips"], frames=8, positions=pixels // 8)
         with torch.device("meta"):
             unet = sd_unet("sd21")
         estimated[str(pixels)] = estimated_step_bytes(unet, **size)
         if config["gpu"]:
-            unet = random_unet("sd21").to("cuda", torch.float16)
+            unet = random_unet("sd21")
+            # diffusers' wrapper of `to` hides that it is a method
+            unet.to("cuda", torch.float16)  # pyright: ignore[reportArgumentType]
             peaks[str(pixels)] = measured_step_bytes(unet, **size)
     return dict(n=config["clips"], gpu=config["gpu"], estimated=estimated, measured=peaks)
 
@@ -1298,7 +1299,7 @@ def _find_a24(results):
 def _further_a24(results):
     "Add the likeness in clips of all methods, and in real clips."
     methods = ("base", "animatediff", "ours")
-    found = {method: cell(results.points(method), "first-last[world]") for method in methods}
+    found: dict[str, Any] = {m: cell(results.points(m), "first-last[world]") for m in methods}
     found["real"] = [values["first-last[world]"]["value"] for values in results.twins("ours").values()]
     return {"first and last frame": found}
 
@@ -1358,7 +1359,8 @@ def _fid_off(videos: torch.Tensor) -> float:
 
     flat = [_colours(v.flatten(0, 1)).double() for v in videos]
     by_hand = frechet_distance(flat[0].mean(0), flat[0].T.cov(), flat[1].mean(0), flat[1].T.cov())
-    return abs(float(fid(*videos, Extractor("colours", _colours, "frames"))) - by_hand)
+    first, second = videos
+    return abs(float(fid(first, second, Extractor("colours", _colours, "frames"))) - by_hand)
 
 
 def _fvd_refusal(videos: torch.Tensor) -> str:
@@ -1368,8 +1370,9 @@ def _fvd_refusal(videos: torch.Tensor) -> str:
     def clip_colours(clips):
         return clips.mean((1, 3, 4))
 
+    first, second = videos
     try:
-        fvd(*videos, Extractor("i3d", clip_colours, "clips", "FVD", frames=(9, None)))
+        fvd(first, second, Extractor("i3d", clip_colours, "clips", "FVD", frames=(9, None)))
     except UserError as error:
         return str(error)
     return ""
