@@ -64,13 +64,18 @@ def tracked():
     return sorted({Path(name) for name in listing.stdout.split("\0") if name and (ROOT / name).is_file()})
 
 
+def copy_checkout(tracked, folder):
+    """The folder, to which the checkout is copied as a clone would have it."""
+    for name in tracked:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
 @pytest.fixture
 def fresh_copy(tmp_path, tracked):
-    """A copy of the checkout as a clone would have it."""
-    for name in tracked:
-        (tmp_path / "copy" / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, tmp_path / "copy" / name)
-    return tmp_path / "copy"
+    """A copy of the checkout that a test may change."""
+    return copy_checkout(tracked, tmp_path / "copy")
 
 
 @pytest.fixture(scope="session")

@@ -278,29 +278,32 @@ def test_table_2_is_found():
 # an installed copy
 
 
-@pytest.fixture
-def installed(root, tmp_path):
-    """A copy of the package alone, as a wheel would install it."""
+INSTALLED = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from motionrepro import claims
+print(claims.__file__)
+print(json.dumps(claims.ledger()))
+print(json.dumps(claims.decide("B14", again=True)))
+"""
+
+
+@pytest.fixture(scope="module")
+def installed(root, tmp_path_factory):
+    """A copy of the package alone, as a wheel would install it: its folder, and what it printed."""
+    folder = tmp_path_factory.mktemp("installed")
     ignore = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(root / "motionrepro", tmp_path / "site" / "motionrepro", ignore=ignore)
-    (tmp_path / "work").mkdir()
-    return tmp_path
-
-
-def python(installed, code):
-    path = f"import sys; sys.path.insert(0, {str(installed / 'site')!r})"
-    command = [sys.executable, "-c", f"{path}\n{code}"]
-    done = subprocess.run(command, cwd=installed / "work", capture_output=True, text=True)
+    shutil.copytree(root / "motionrepro", folder / "site" / "motionrepro", ignore=ignore)
+    (folder / "work").mkdir()
+    command = [sys.executable, "-c", INSTALLED, str(folder / "site")]
+    done = subprocess.run(command, cwd=folder / "work", capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    return folder, done.stdout.splitlines()
 
 
 def test_an_installed_copy_shows_the_same_rows(installed):
-    code = (
-        "import json; from motionrepro import claims as c; print(c.__file__); print(json.dumps(c.ledger()))"
-    )
-    file, rows = python(installed, code).split("\n", 1)
-    assert file.startswith(str(installed / "site"))
+    folder, (file, rows, _) = installed
+    assert file.startswith(str(folder / "site"))
     for there, here in zip(json.loads(rows), claims.ledger(), strict=True):
         assert all(there[k] == here[k] for k in ("id", "claim", "place", "paper", "ours", "verdict"))
         # it has no stored trainings and clips, so it cannot tell whether these have changed
@@ -308,9 +311,9 @@ def test_an_installed_copy_shows_the_same_rows(installed):
 
 
 def test_an_installed_copy_stores_results_where_it_runs(installed):
-    code = "import json; from motionrepro import claims; print(json.dumps(claims.decide('B14', again=True)))"
-    assert json.loads(python(installed, code))[0]["verdict"] == claims.ledger("B14")[0]["verdict"]
-    written = [p.relative_to(installed / "work").as_posix() for p in (installed / "work").rglob("*.json")]
+    folder, (_, _, decided) = installed
+    assert json.loads(decided)[0]["verdict"] == claims.ledger("B14")[0]["verdict"]
+    written = [p.relative_to(folder / "work").as_posix() for p in (folder / "work").rglob("*.json")]
     assert written == ["results/claims/B14.json"]
-    inside = installed / "site" / "motionrepro" / "assets" / "claims" / "B14.json"
+    inside = folder / "site" / "motionrepro" / "assets" / "claims" / "B14.json"
     assert read_json(inside) == stored()["B14"]

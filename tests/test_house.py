@@ -2,6 +2,7 @@
 
 import json
 import re
+import runpy
 import statistics
 import subprocess
 import sys
@@ -71,8 +72,9 @@ def test_notebooks_and_modules_are_in_step(fresh_copy, command):
     assert not changed, f"{command} changes {changed}"
 
 
-def test_readme_is_current(root):
-    assert run(sys.executable, root / "tools" / "readme.py", "--check").returncode == 0
+def test_readme_is_current(root, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["readme.py", "--check"])
+    runpy.run_path(str(root / "tools" / "readme.py"))  # exits where the two differ
 
 
 def test_readme_links_lead_somewhere(root):

@@ -1,8 +1,8 @@
 """A training run killed with SIGKILL and started again ends with the weights of an undisturbed one."""
 
 import json
+import multiprocessing
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -11,77 +11,96 @@ from pathlib import Path
 import pytest
 import torch
 
-SCRIPT = """
-import sys, time, torch
-from motionrepro.training.loop import TrainConfig, train
-
-def loss(model, step, random):
-    time.sleep(.01)                                            # long enough to be hit in the middle
-    x = torch.nn.functional.dropout(torch.randn(16, 4, generator=random), .1)
-    return dict(loss=(model(x) - x.sum(1, keepdim=True)).square().mean())
-
-torch.manual_seed(0)
-model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.SiLU(), torch.nn.Linear(8, 1))
-config = TrainConfig(steps=200, lr=.01, precision="fp32", checkpoint_seconds=0.)
-train(model, loss, config, sys.argv[1], device="cpu", progress=False)
-torch.save(model.state_dict(), sys.argv[1] + "/final.pt")
-"""
+WAITING = multiprocessing.get_context("forkserver")  # imports PyTorch once for all processes that are killed
+WAITING.set_forkserver_preload(["motionrepro.training.loop", "motionrepro.training.adapter"])
 
 
-def run(folder):
-    return subprocess.Popen([sys.executable, "-c", SCRIPT, str(folder)])
+def start(function, *args):
+    """A process of its own that calls a function of this file."""
+    process = WAITING.Process(target=function, args=args)
+    process.start()
+    return process
+
+
+def finish(process):
+    """The exit status of a process that ends by itself."""
+    process.join(120)
+    return process.exitcode
+
+
+def kill_in_the_middle(process, checkpoint, seconds):
+    """The checkpoint of a training that is killed some steps after it wrote one, at no particular point."""
+    before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+    deadline = time.monotonic() + 300
+    while not (checkpoint.exists() and checkpoint.stat().st_mtime_ns > before):
+        if not process.is_alive() or time.monotonic() > deadline:
+            break
+        time.sleep(0.005)
+    time.sleep(seconds)
+    process.kill()  # SIGKILL
+    process.join()
+    return torch.load(checkpoint, weights_only=True)
+
+
+def train_a_line(folder):
+    """Train a small network on made-up numbers, 200 steps of 10 ms."""
+    from motionrepro.training.loop import TrainConfig, train
+
+    def loss(model, step, random):
+        time.sleep(0.01)  # long enough to be hit in the middle
+        x = torch.nn.functional.dropout(torch.randn(16, 4, generator=random), 0.1)
+        return dict(loss=(model(x) - x.sum(1, keepdim=True)).square().mean())
+
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.SiLU(), torch.nn.Linear(8, 1))
+    config = TrainConfig(steps=200, lr=0.01, precision="fp32", checkpoint_seconds=0.0)
+    train(model, loss, config, folder, device="cpu", progress=False)
+    torch.save(model.state_dict(), folder / "final.pt")
 
 
 def test_killed_and_resumed(tmp_path):
     whole = tmp_path / "whole"
     broken = tmp_path / "broken"
-    assert run(whole).wait(120) == 0
-    steps = []
-    for _ in range(2):
-        process = run(broken)
-        checkpoint = broken / "checkpoint.pt"
-        before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
-        deadline = time.monotonic() + 60
-        while (
-            not (checkpoint.exists() and checkpoint.stat().st_mtime_ns > before)
-            and time.monotonic() < deadline
-        ):
-            time.sleep(0.005)
-        time.sleep(0.15)  # some steps on, at no particular point
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        steps.append(torch.load(checkpoint, weights_only=True)["step"])
+    assert finish(start(train_a_line, whole)) == 0
+    killed = [
+        kill_in_the_middle(start(train_a_line, broken), broken / "checkpoint.pt", 0.15) for _ in range(2)
+    ]
+    steps = [state["step"] for state in killed]
     assert 0 < steps[0] < steps[1] < 200, f"killed at {steps}: not in the middle of the run"
-    assert run(broken).wait(120) == 0
+    assert finish(start(train_a_line, broken)) == 0
     a, b = (torch.load(f / "final.pt", weights_only=True) for f in (whole, broken))
     assert all(torch.equal(a[k], b[k]) for k in a)
     leftovers = [f for f in os.listdir(broken) if f.startswith(".")]
     assert len(leftovers) <= 2, leftovers  # at most one unfinished temporary file for each kill
 
 
-TWO = """
-import os, sys, torch
-from motionrepro.training.loop import TrainConfig, train
+def train_with_others(folder, accumulation):
+    """Train a small network for 20 steps as one of the processes that share each step's batches."""
+    from motionrepro.training.loop import TrainConfig, train
 
-def loss(model, step, random):
-    x = torch.nn.functional.dropout(torch.randn(16, 4, generator=random), .1)
-    return dict(loss=(model(x) - x.sum(1, keepdim=True)).square().mean(), largest=x.max())
+    def loss(model, step, random):
+        x = torch.nn.functional.dropout(torch.randn(16, 4, generator=random), 0.1)
+        return dict(loss=(model(x) - x.sum(1, keepdim=True)).square().mean(), largest=x.max())
 
-torch.manual_seed(0)
-model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.SiLU(), torch.nn.Linear(8, 1))
-config = TrainConfig(steps=20, lr=.01, warmup=5, precision="fp32", accumulation=int(sys.argv[2]), log_every=1)
-train(model, loss, config, sys.argv[1], device="cpu", progress=False)
-torch.save(model.state_dict(), f"{sys.argv[1]}/final-{os.environ.get('RANK', 0)}.pt")
-"""
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.SiLU(), torch.nn.Linear(8, 1))
+    config = TrainConfig(
+        steps=20, lr=0.01, warmup=5, precision="fp32", accumulation=accumulation, log_every=1
+    )
+    train(model, loss, config, folder, device="cpu", progress=False)
+    torch.save(model.state_dict(), folder / f"final-{os.environ.get('RANK', 0)}.pt")
 
 
 def test_two_processes_see_what_one_sees_with_twice_the_batches(tmp_path):
-    script = tmp_path / "two.py"
-    script.write_text(TWO)
     one, two = tmp_path / "one", tmp_path / "two"
-    subprocess.run([sys.executable, script, one, "2"], check=True, timeout=200)
+    assert finish(start(train_with_others, one, 2)) == 0
+    script = tmp_path / "two.py"
+    script.write_text(
+        f"import pathlib, sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        f"import test_training; test_training.train_with_others(pathlib.Path({str(two)!r}), 1)\n"
+    )
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    subprocess.run([*launch, script, two, "1"], check=True, timeout=400)
+    subprocess.run([*launch, script], check=True, timeout=400)
     files = [one / "final-0.pt", two / "final-0.pt", two / "final-1.pt"]
     alone, first, second = (torch.load(f, weights_only=True) for f in files)
     for k, v in alone.items():
@@ -156,7 +175,7 @@ def trained(target, folder, checkpoint_seconds=120.0):
     recipe = AdapterRecipe(
         adapter=dict(num_heads=2, head_dim=8, ff_dim=16, gate_init=0.5),
         batch=2,
-        steps=80,
+        steps=30,
         warmup=5,
         lr=0.01,
         size=32,
@@ -167,26 +186,11 @@ def trained(target, folder, checkpoint_seconds=120.0):
     return train_adapter(recipe, folder, base, cache, sample_every=1000, **more)[0].state_dict()
 
 
-@pytest.mark.parametrize("target, steps", [("adapter", 80), ("mtn", 30), ("dss", 400)])
+@pytest.mark.parametrize("target, steps", [("adapter", 30), ("mtn", 30), ("dss", 400)])
 def test_each_training_killed_and_resumed(target, steps, tmp_path):
     whole = trained(target, tmp_path / "whole")
     broken = tmp_path / "broken"
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            f"from test_training import trained; trained({target!r}, {str(broken)!r}, 0.)",
-        ],
-        cwd=Path(__file__).parent,
-    )
-    checkpoint = broken / "checkpoint.pt"
-    deadline = time.monotonic() + 300
-    while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.005)
-    time.sleep(0.2)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    state = torch.load(checkpoint, weights_only=True)
+    state = kill_in_the_middle(start(trained, target, broken, 0.0), broken / "checkpoint.pt", 0.2)
     assert 0 < state["step"] < steps, "not killed in the middle of the run"
     if target == "adapter":
         assert state["scaler"]["scale"] > 0

@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from conftest import copy_checkout
 
 SAMPLE = """
 import motionrepro
@@ -30,10 +31,12 @@ def run(*command, cwd, **env):
     return done.stdout
 
 
-@pytest.fixture
-def wheel(fresh_copy):
-    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", cwd=fresh_copy)
-    return next((fresh_copy / "dist").glob("*.whl"))
+@pytest.fixture(scope="module")
+def wheel(tracked, tmp_path_factory):
+    """The wheel of a fresh copy, built once for all tests."""
+    copy = copy_checkout(tracked, tmp_path_factory.mktemp("wheel") / "copy")
+    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", cwd=copy)
+    return next((copy / "dist").glob("*.whl"))
 
 
 @pytest.fixture

@@ -29,8 +29,9 @@ def verdict_counts():
     """How many claims have which verdict, as a table; those decided by earlier code are counted apart."""
     papers = dict(A="paper A", B="paper B", X="our own questions")
     lines = [f"| | {' | '.join(DECISIONS)} | of these stale |", "|---|" + "---|" * (len(DECISIONS) + 1)]
+    all_rows = ledger()
     for letter, name in papers.items():
-        rows = [row for row in ledger() if row["id"].startswith(letter)]
+        rows = [row for row in all_rows if row["id"].startswith(letter)]
         counts = Counter(row["verdict"] for row in rows)
         stale = sum(bool(row["evidence"] and row["note"]) for row in rows)
         lines.append(f"| {name} | {' | '.join(str(counts[v]) for v in DECISIONS)} | {stale} |")
