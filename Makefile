@@ -14,9 +14,9 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10 p
 
 # Commands run with the environment's programs first on the path.
 run := PATH="$(CURDIR)/$(BIN):$$PATH"
-# Tests use no network; notebooks run side by side, so each gets one thread.
-test := $(run) HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false MOTIONREPRO_PROFILE=smoke
-nbdev_test := $(test) OMP_NUM_THREADS=1 nbdev_test --n_workers $(JOBS) --timing
+# Tests use no network; they run side by side, so each process gets one thread.
+test := $(run) HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false MOTIONREPRO_PROFILE=smoke OMP_NUM_THREADS=1
+nbdev_test := $(test) nbdev_test --n_workers $(JOBS) --timing
 
 .PHONY: setup figures test test-slow train readme clean help
 .DEFAULT_GOAL := setup
@@ -43,11 +43,11 @@ figures: $(STAMP) ## redraw every figure and table (PROFILE=smoke, tiny or paper
 test: $(STAMP) ## run all notebooks as tests, then the figures in the smoke profile, then pytest
 	$(nbdev_test) --path nbs
 	$(nbdev_test) --path paper_figures
-	$(test) python -m pytest
+	$(test) python -m pytest -n $(JOBS) --dist worksteal
 
 # Notebooks with cells marked `slow`, and tests marked `slow`.
 test-slow: $(STAMP) ## run what takes minutes: trainings from scratch, an empty environment
-	$(test) OMP_NUM_THREADS=1 sh -ec 'for nb in $$(grep -rlE "^ *\"#\| *slow" nbs --include=*.ipynb); do nbdev_test --n_workers 1 --flags slow --path "$$nb"; done'
+	$(test) sh -ec 'for nb in $$(grep -rlE "^ *\"#\| *slow" nbs --include=*.ipynb); do nbdev_test --n_workers 1 --flags slow --path "$$nb"; done'
 	$(test) python -m pytest -m slow
 
 train: $(STAMP) ## rebuild the weights that ship with the package (hours on 2 cores; resumes where it stopped)

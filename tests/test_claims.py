@@ -157,6 +157,14 @@ def test_all_checks_run_in_the_smallest_profile():
     verdicts = {id: "smoke" if claim.check else "open" for id, claim in claims.CLAIMS.items()}
     assert {row["id"]: row["verdict"] for row in rows} == verdicts and len(rows) == 65
     assert stored() == before
+    measured = {row["id"]: row["evidence"]["numbers"] for row in rows if row["evidence"]}
+    for id, numbers in json.loads(json.dumps(measured, allow_nan=False)).items():  # as from a file
+        check = claims.CHECKS[id]
+        assert check.judge(numbers) in claims.DECISIONS and check.summary(numbers), id
+    for id in ("B02", "B03", "B04", "B07", "B08", "B19", "B21"):  # nothing stored can stand in for these
+        numbers = measured[id]
+        verdict = claims.CHECKS[id].judge(numbers)
+        assert verdict in ("exact", "trend", "contradicted", "open") and numbers["n"] > 0, id
 
 
 def test_the_identity_holds_and_its_control_fails():

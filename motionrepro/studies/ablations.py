@@ -766,7 +766,8 @@ def quick_size(
     profile,  # of the figure
 ) -> dict:  # `n` captions and sampling `steps`
     """Say how much a figure draws by itself."""
-    return dict(n=min(profile.clips, 16), steps=min(profile.steps, 20))
+    steps = 3 if profile.name == "smoke" else min(profile.steps, 20)
+    return dict(n=min(profile.clips, 16), steps=steps)
 
 # %% ../../nbs/studies/72_ablations.ipynb #729fb371
 def quick_results(

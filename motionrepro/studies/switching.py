@@ -468,8 +468,9 @@ def quick_size(
     profile,  # of the figure
 ) -> dict:  # `n` clips, `steps`, `num_frames` of each
     """Say how much a figure makes by itself."""
-    frames = 8 if profile.name == "smoke" else 16
-    return dict(n=min(profile.clips, 8), steps=min(profile.steps, 20), num_frames=frames)
+    smoke = profile.name == "smoke"
+    steps = 4 if smoke else min(profile.steps, 20)
+    return dict(n=min(profile.clips, 8), steps=steps, num_frames=6 if smoke else 16)
 
 
 def quick_ways(
