@@ -84,7 +84,7 @@ def test_a_stale_row_shows_what_was_stored(tmp_path):
     (row,) = claims.ledger("B14", folder=tmp_path)
     assert (row["verdict"], row["ours"], row["stale"]) == ("exact", "as it was", True)
     assert row["note"] == "stale: the code that measures it has changed since it was decided"
-    assert "exact (stale: the code" in claims.tell("B14", folder=tmp_path).replace("\n", " ")
+    assert "exact (stale: the code" in claims.tell(row).replace("\n", " ")
 
 
 def test_results_say_where_they_come_from():
@@ -112,7 +112,7 @@ def test_other_weights_make_a_result_stale(tmp_path, monkeypatch):
         now = ledger_module._depends_on(claims.CLAIMS[id], "tiny")
         write_json(tmp_path / f"{id}.json", stored()[id] | dict(config=now))
     assert not any(row["stale"] for row in claims.ledger(["B01", "B05"], folder=tmp_path))
-    monkeypatch.setattr(paper_b, "weights_fingerprint", lambda backbone: "other weights")
+    monkeypatch.setattr(paper_b, "weights_fingerprint", lambda *which: "other weights")
     rows = claims.ledger(["B01", "B05"], folder=tmp_path)
     assert {row["note"] for row in rows} == {"stale: `weights` has changed since it was decided"}
 
@@ -278,7 +278,7 @@ def test_a_row_shows_both_readings_and_has_the_verdict_of_the_literal_one():
 
 
 def test_table_2_is_found():
-    told = claims.tell("A11")
+    told = claims.tell(*claims.ledger("A11"))
     assert "Table 2" in told and claims.CHECKS["A11"].judge.__name__ in told and "FID 95.82/92.09" in told
     assert "original criterion" in claims.CHECKS["A13"].criterion
 

@@ -28,6 +28,20 @@ def notebooks(root):
     )
 
 
+def markdown_of(path):
+    """The texts of a notebook's Markdown cells."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
+
+
+def headings_of(path):
+    """What links call a notebook's headings, in lower case, since the README's are."""
+    lines = "\n".join(markdown_of(path)).splitlines()
+    return {
+        re.sub(r"^#+ ", "", line).strip().replace(" ", "-").lower() for line in lines if line.startswith("#")
+    }
+
+
 def test_a_second_make_installs_nothing(root):
     if not (root / ".venv" / ".installed").exists():
         pytest.skip("this environment was not made by make")
@@ -85,6 +99,23 @@ def test_readme_links_lead_somewhere(root):
     assert len(links) > 5
     missing = [link for link in links if not (root / link.split("#")[0]).exists()]
     assert not missing, f"README.md links to {missing}"
+
+
+def test_notebooks_link_to_what_is_there(root):
+    """Files, and headings of notebooks, as `file.ipynb#A-heading`."""
+    missing, found = [], 0
+    for path in notebooks(root):
+        for text in markdown_of(path):
+            for link in re.findall(r"(?:\]\(|src=\")([^)\"\s]+)", text):
+                if re.match(r"[a-z]+:", link):
+                    continue
+                name, _, heading = link.partition("#")
+                target = path.parent / name if name else path
+                found += 1
+                there = target.exists() and (not heading or heading.lower() in headings_of(target))
+                if not there:
+                    missing.append(f"{path.name}: {link}")
+    assert found > 50 and not missing, missing
 
 
 def test_every_module_comes_from_a_notebook(root):

@@ -94,14 +94,17 @@ def _staleness(changed: list) -> str:
 
 # %% ../../nbs/claims/84_ledger.ipynb #f61dafa7
 def _evidence(stored: dict) -> dict:
-    "Say what a verdict rests on."
+    "Say what a verdict rests on, and where it came from."
     numbers = stored["values"]["numbers"]
+    came = stored.get("provenance", {})
     return dict(
         n=numbers["n"],
         seed=stored["seed"],
         numbers=numbers,
         criterion=stored["config"]["criterion"],
-        commit=stored.get("provenance", {}).get("commit", ""),
+        commit=came.get("commit", ""),
+        depends_on={k: v for k, v in stored["config"].items() if k not in ("claim", "criterion")},
+        computed=dict(seconds=stored["seconds"], device=came.get("device", ""), time=came.get("time", "")),
     )
 
 # %% ../../nbs/claims/84_ledger.ipynb #9247a9bb
@@ -134,7 +137,8 @@ def ledger(
 ) -> list:  # dicts: id, claim, place, paper, ours, verdict, stale, note, evidence
     """Read rows of the ledger from stored results; compute nothing.
 
-    `note` says why a result does not count; `evidence` has `n`, `seed`, `numbers`, `criterion` and `commit`.
+    `note` says why a result does not count; `evidence` has `n`, `seed`, `numbers`, `criterion`, `commit`,
+    what the numbers depend on, and how they were computed.
     """
     return [
         _row(claim, profile, claim.check and stored_result(claim.id, profile, folder))
@@ -283,41 +287,36 @@ def table(
 
 # %% ../../nbs/claims/84_ledger.ipynb #29044f70
 def tell(
-    id: str,  # of a claim
-    profile: str = "tiny",  # whose result
+    row: dict,  # of the ledger, as `ledger` and `decide` return it
     width: int = 100,  # characters in a line
-    folder=None,  # where results are stored; None takes `results_folder`, then what the package ships
 ) -> str:
     "Write everything about one claim: what it says, what decides it and where, what came out, and from what."
-    (claim,) = chosen_claims(id)
-    (row,) = ledger(id, profile, folder)
-    lines = dict(claim=claim.text, place=claim.place, paper=claim.paper_value, ours=row["ours"] or "-")
+    check = CLAIMS[row["id"]].check
+    lines = dict(claim=row["claim"], place=row["place"], paper=row["paper"], ours=row["ours"] or "-")
     lines["verdict"] = row["verdict"] + (f" ({row['note']})" if row["note"] else "")
-    if claim.check:
-        judge = claim.check.judge
-        lines |= {"criterion": claim.check.criterion, "judged by": f"{judge.__module__}.{judge.__name__}"}
-        lines |= _origin(stored_result(id, profile, folder))
-        lines["decide again"] = f"motionrepro claims {id} --again"
+    if check:
+        judge = check.judge
+        lines |= {"criterion": check.criterion, "judged by": f"{judge.__module__}.{judge.__name__}"}
+        lines |= _origin(row["evidence"])
+        lines["decide again"] = f"motionrepro claims {row['id']} --again"
     start = max(map(len, lines)) + 2
     texts = [
         textwrap.fill(text, width, initial_indent=f"{name:{start}}", subsequent_indent=" " * start)
         for name, text in lines.items()
     ]
-    return "\n".join([id, *texts])
+    return "\n".join([row["id"], *texts])
 
 # %% ../../nbs/claims/84_ledger.ipynb #5cd8e8f6
-def _origin(stored: dict | None) -> dict:  # name -> text; empty where nothing is stored
-    "Say what a stored result rests on, and where it came from."
-    if stored is None:
+def _origin(evidence: dict) -> dict:  # name -> text; empty where nothing is stored
+    "Say in words what a result rests on, and where it came from."
+    if not evidence:
         return {}
-    config = {k: v for k, v in stored["config"].items() if k not in ("claim", "criterion")}
-    came = stored.get("provenance", {})
-    numbers = stored["values"]["numbers"]
+    came = evidence["computed"]
     return {
-        "n and seeds": f"{numbers['n']}; {stored['seed']}",
-        "depends on": ", ".join(f"{k} {v}" for k, v in config.items()),
-        "computed": f"in {stored['seconds']} s, commit {came.get('commit') or 'unknown'}, "
-        f"{came.get('device', 'device unknown')}, {came.get('time', 'time unknown')}",
+        "n and seeds": f"{evidence['n']}; {evidence['seed']}",
+        "depends on": ", ".join(f"{k} {v}" for k, v in evidence["depends_on"].items()),
+        "computed": f"in {came['seconds']} s, commit {evidence['commit'] or 'unknown'}, "
+        f"{came['device'] or 'device unknown'}, {came['time'] or 'time unknown'}",
     }
 
 # %% ../../nbs/claims/84_ledger.ipynb #3038e0eb

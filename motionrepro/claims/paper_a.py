@@ -46,11 +46,11 @@ from motionrepro.studies.store import (
     contrast,
     in_common,
     load_results,
-    network_fingerprint,
     results_fingerprint,
     rho_key,
     training_command,
     versus,
+    weights_fingerprint,
 )
 
 # %% ../../nbs/claims/81_paper_a.ipynb #96490028
@@ -276,7 +276,7 @@ A06 = Claim(
 
 # %% ../../nbs/claims/81_paper_a.ipynb #4a7a47a4
 def _configure_a07(profile):
-    return dict(adapter=network_fingerprint("tiny", "adapter"), seeds=[])
+    return dict(adapter=weights_fingerprint("tiny", "adapter"), seeds=[])
 
 
 def _measure_a07(config):
@@ -331,7 +331,7 @@ A07 = Claim(
 # %% ../../nbs/claims/81_paper_a.ipynb #24822fd0
 def _configure_a08(profile):
     smoke = profile.name == "smoke"
-    adapter = network_fingerprint("tiny", "adapter")
+    adapter = weights_fingerprint("tiny", "adapter")
     motions = [0.0, 0.5, 1.0] if smoke else [0.0, 0.25, 0.5, 0.75, 1.0]
     return dict(adapter=adapter, clips=4 if smoke else 32, motions=motions, seeds=[0])
 

@@ -1,7 +1,6 @@
 """`motionrepro claims`: every claim of both papers, and what a computation says about it."""
 
 import shutil
-import textwrap
 from collections import Counter
 from typing import Annotated
 
@@ -53,7 +52,8 @@ def claims(
     if json:
         print_or_write("-", rows)
     elif ids:
-        print("\n\n".join(tell(row) for row in rows))
+        width = min(110, shutil.get_terminal_size().columns)
+        print("\n\n".join(library.tell(row, width) for row in rows))
     else:
         _print_lines(rows)
 
@@ -72,29 +72,3 @@ def _print_lines(rows):
     stale = sum(map(_stale, rows))
     if stale:
         print(f"* {stale} stale: motionrepro claims ID says why, --decide computes anew")
-
-
-def tell(row: dict) -> str:  # several lines
-    "Say all that is known about a claim."
-    evidence = row["evidence"] or {}
-    parts = {
-        "claim": row["claim"],
-        "place": row["place"],
-        "paper": row["paper"],
-        "ours": row["ours"],
-        "criterion": evidence.get("criterion"),
-        "n": evidence.get("n"),
-        "seeds": evidence.get("seed"),
-        "commit": evidence.get("commit"),
-        "stale": row["note"] if _stale(row) else None,
-        "note": None if _stale(row) else row["note"],
-    }
-    width = min(110, shutil.get_terminal_size().columns)
-    lines = [f"{row['id']}  {row['verdict']}{'*' * _stale(row)}"]
-    for name, text in parts.items():
-        if text not in (None, ""):
-            indented = f"  {name:9}  "
-            lines += textwrap.wrap(
-                str(text), width, initial_indent=indented, subsequent_indent=" " * len(indented)
-            )
-    return "\n".join(lines)

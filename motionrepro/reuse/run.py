@@ -410,13 +410,25 @@ def check_network(
     mtn: MotionTransformationNetwork,
     unet,  # a `UNet2DConditionModel`
 ):
-    "Refuse a UNet whose features the network was not made for."
+    "Refuse a UNet whose features the network was not made for, as far as the network's own numbers tell."
     modules = decoder_blocks(unet)
-    here = [modules[b].out_channels if b < len(modules) else None for b in mtn.config.blocks]
-    if here != list(mtn.config.block_channels):
+    made_for = mtn.config
+    here = [modules[b].out_channels if b < len(modules) else None for b in made_for.blocks]
+    pairs = "all pairs" if made_for.window is None else f"windows of radius {made_for.window}"
+    hint = f"it compares {pairs}, up to {made_for.horizon} frames ahead; its card, if any, names its base"
+    if here != list(made_for.block_channels):
         raise UserError(
-            f"the mtn was made for another base: blocks {mtn.config.blocks} have {here} channels "
-            f"in the UNet, {mtn.config.block_channels} in the mtn"
+            f"the mtn was made for another base: blocks {made_for.blocks} have {here} channels "
+            f"in the UNet, {made_for.block_channels} in the mtn",
+            hint,
+        )
+    side = unet.config.sample_size
+    side = side if isinstance(side, int) else max(side)
+    if made_for.window is not None and made_for.window >= side:
+        raise UserError(
+            f"the mtn was made for another base: its window of radius {made_for.window} is larger than "
+            f"the UNet's grid of {side} x {side}",
+            hint,
         )
 
 # %% ../../nbs/reuse/45a_run.ipynb #3aa68271

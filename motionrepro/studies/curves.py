@@ -35,7 +35,7 @@ from motionrepro.studies.consistency import (
     load_clips,
 )
 from .statistics import change_point, mean_and_spread, mean_interval, without_nan
-from .store import network_fingerprint, weights_fingerprint
+from .store import weights_fingerprint
 from ..temporal.noise import RHO, TIES
 
 # %% ../../nbs/studies/76_curves.ipynb #ce088398
@@ -50,7 +50,7 @@ def _configure(profile, **more) -> dict:
     config = dict(
         backbone=profile.backbone,
         weights=weights_fingerprint(profile.backbone),
-        network=network_fingerprint(profile.backbone),
+        network=weights_fingerprint(profile.backbone, "mtn"),
         size=profile.size,
         clips=min(profile.clips, 24),
         seeds=list(range(profile.seeds)),
@@ -70,7 +70,7 @@ def learned_match(
     backbone,  # a `Backbone`
 ) -> dict:  # empty if the package has no network for it
     """Make a match of the trained network's matrices."""
-    if not network_fingerprint(backbone.name):
+    if not weights_fingerprint(backbone.name, "mtn"):
         return {}
     return {LEARNED: LearnedMatch(load_mtn(backbone.name, device=backbone.device))}
 

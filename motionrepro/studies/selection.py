@@ -17,7 +17,7 @@ from ..core import assets_path, generator
 from ..reuse.dss import load_dss, optimal_switch_step
 from ..reuse.mtn import load_mtn
 from .statistics import mean_interval
-from .store import network_fingerprint, weights_fingerprint
+from .store import weights_fingerprint
 from ..training.adapter import load_saved
 from motionrepro.training.dss import (
     SelectorRecipe,
@@ -40,7 +40,7 @@ def configure_selection(
     config = dict(
         base=base,
         weights=weights_fingerprint(base),
-        networks={name: network_fingerprint(base, name) or None for name in networks},
+        networks={name: weights_fingerprint(base, name) or None for name in networks},
         clips=min(profile.clips, 64),
         seeds=[0],
     )

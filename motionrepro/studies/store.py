@@ -4,11 +4,10 @@
 
 # %% auto #0
 __all__ = ['MAIN', 'BASES', 'SEEDS', 'MOVES', 'ENOUGH_SEEDS', 'stored_values', 'results_fingerprint', 'weights_fingerprint',
-           'network_fingerprint', 'shipped_parts', 'parts_in_words', 'comparable', 'point_key', 'rho_key', 'Results',
-           'compared_results', 'ablation_files', 'load_results', 'made_up_point', 'made_up_ablation', 'selects_step',
-           'count_clips', 'Ways', 'ways_file', 'ways_files', 'way_and_seed', 'load_ways', 'has_clip_values',
-           'clip_values', 'average', 'in_common', 'cell', 'share', 'Contrast', 'versus', 'contrast', 'training_command',
-           'still_to_do']
+           'shipped_parts', 'parts_in_words', 'comparable', 'point_key', 'rho_key', 'Results', 'compared_results',
+           'ablation_files', 'load_results', 'made_up_point', 'made_up_ablation', 'selects_step', 'count_clips', 'Ways',
+           'ways_file', 'ways_files', 'way_and_seed', 'load_ways', 'has_clip_values', 'clip_values', 'average',
+           'in_common', 'cell', 'share', 'Contrast', 'versus', 'contrast', 'training_command', 'still_to_do']
 
 # %% ../../nbs/studies/71_store.ipynb #9efc4649
 from collections.abc import Iterable
@@ -45,32 +44,26 @@ def results_fingerprint(
 # %% ../../nbs/studies/71_store.ipynb #ef8baca6
 def weights_fingerprint(
     backbone: str,  # a name or folder, as for `load_backbone`
-) -> str:  # hash of the files, or the pinned revision on the hub
-    """Tell one set of a base's weights from another."""
+    part: str = "",  # "adapter", "mtn" or "dss", as it ships for the base; empty is the base itself
+) -> str:  # hash of the files, or the pinned revision on the hub; empty where the package has no such part
+    """Tell one set of a base's weights, or of a network that ships for it, from another."""
+    if part:
+        files = (assets_path() / backbone / part).glob("*.safetensors") if backbone in EMBEDDED else []
+        return results_fingerprint(sorted(files))
     if backbone in HUB:
         return HUB[backbone][1]
     folders = [Path(backbone)]
     if backbone in EMBEDDED:  # what is not in a folder of its own is that of "tiny"
         folders = [assets_path() / name for name in dict.fromkeys(("tiny", backbone))]
-    files = (file for folder in folders for part in PARTS for file in (folder / part).glob("*.safetensors"))
+    files = (file for folder in folders for name in PARTS for file in (folder / name).glob("*.safetensors"))
     return fingerprint(*sorted(files))
-
-# %% ../../nbs/studies/71_store.ipynb #7dade6d0
-def network_fingerprint(
-    backbone: str,  # as for `load_backbone`
-    part: str = "mtn",  # or "adapter", "dss"
-) -> str:  # 12 hex digits; empty where the package has none
-    """Tell one state of a network that ships for a base from another."""
-    if backbone not in EMBEDDED:
-        return ""
-    return results_fingerprint(sorted((assets_path() / backbone / part).glob("*.safetensors")))
 
 # %% ../../nbs/studies/71_store.ipynb #9ab24dcb
 def shipped_parts(
     backbone: str,  # as for `load_backbone`
 ) -> dict:  # part -> fingerprint, empty where the package has none
     """Tell one state of a base's adapter, motion network and selector from another."""
-    return {part: network_fingerprint(backbone, part) for part in ("adapter", "mtn", "dss")}
+    return {part: weights_fingerprint(backbone, part) for part in ("adapter", "mtn", "dss")}
 
 # %% ../../nbs/studies/71_store.ipynb #90e09332
 _PARTS = dict(
