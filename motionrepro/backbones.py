@@ -489,7 +489,7 @@ def saved_kind(
     config = Path(folder) / "config.json"
     return read_json(config).get("_class_name", "model") if config.is_file() else None
 
-
+# %% ../nbs/20_backbones.ipynb #76ed89df
 def read_network(
     cls,  # class of the network, a `ModelMixin`
     folder,  # as `save_pretrained` wrote it

@@ -75,7 +75,7 @@ def guided(
     "Apply classifier-free guidance to a denoiser's outputs."
     return unprompted + guidance_scale * (prompted - unprompted)
 
-
+# %% ../nbs/04_diffusion.ipynb #a165b07c
 def encode_prompts(
     backbone,  # a `Backbone`
     prompts: list,  # n strings

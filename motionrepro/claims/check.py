@@ -20,7 +20,7 @@ def no_settings(profile) -> dict:
     "Configure a check whose numbers depend on nothing that could be set."
     return dict(seeds=[])
 
-
+# %% ../../nbs/claims/80_check.ipynb #4716fd3d
 @dataclass(frozen=True)
 class Check:
     "How a claim is decided."

@@ -30,7 +30,7 @@ def figures_folder() -> Path:
     given = os.environ.get("MOTIONREPRO_FIGURES")
     return Path(given) if given else checkout() / "figures" / figure_settings().name
 
-
+# %% ../../nbs/figures/90_style.ipynb #24e2a588
 ID = re.compile(r"[A-Za-z0-9]+([-_][A-Za-z0-9]+)*")  # of a figure, and of a part of one
 
 
@@ -134,7 +134,7 @@ def show_table(rows: list) -> Table:  # as in `Table`
     """Return the rows as a table, to be shown at the end of a notebook's cell."""
     return Table(rows)
 
-
+# %% ../../nbs/figures/90_style.ipynb #a1b76635
 def save_table(
     id: str,  # of the figure, as in the manifest
     rows: list,  # dicts with what, paper, ours, verdict, n, seed, perhaps claim

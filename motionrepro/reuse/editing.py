@@ -164,7 +164,7 @@ def clip_noise(clean, noise, rho, generator):  # clean latents `1 f c h w`, and 
     "Draw the noise of a given clip's trajectory, `1 f c h w`; None for inversion."
     return None if noise == "inversion" else tied_noise(clean.shape, noise, rho, generator, clean.device)
 
-
+# %% ../../nbs/reuse/46_editing.ipynb #1ed7c24b
 def clip_levels(
     run,  # a `ReuseRun`
     model,  # a `MotionAdaptiveUNet`

@@ -33,7 +33,7 @@ def nearest_timestep(
     "Find the timestep of a schedule that is closest to `t`."
     return min(timesteps, key=lambda s: abs(s - t))
 
-
+# %% ../../nbs/reuse/45_handover.ipynb #125c2265
 def step_index(
     timesteps: list,  # a schedule, from noise to clean
     switch_step,  # one of them

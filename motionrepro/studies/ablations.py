@@ -139,11 +139,6 @@ def _distance(metric, real, video, extractor, axes):
     return replace(result, notes=(note, *result.notes))
 
 # %% ../../nbs/studies/72_ablations.ipynb #fe0cc5d0
-def _plain(result) -> dict:
-    """Turn the fields of a result that say something into JSON values."""
-    return {k: v for k, v in result.asdict().items() if v not in (None, "", [])}
-
-
 def _rounded(values: torch.Tensor) -> list:
     """List values, rounded."""
     return [round(v, 5) for v in values.tolist()]
@@ -186,7 +181,9 @@ def score_clips(
     if asked is not None:
         results["motion error"] = mean_result("motion error", (per_clip["motion"] - asked).abs())
         per_clip["asked"] = asked
-    scores = {name: _plain(result) for name, result in results.items()}
+    scores = {}
+    for name, result in results.items():  # the fields that say something
+        scores[name] = {k: v for k, v in result.asdict().items() if v not in (None, "", [])}
     return scores | dict(per_clip={name: _rounded(v) for name, v in per_clip.items()})
 
 # %% ../../nbs/studies/72_ablations.ipynb #dad8b96e

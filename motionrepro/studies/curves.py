@@ -74,7 +74,7 @@ def learned_match(
         return {}
     return {LEARNED: LearnedMatch(load_mtn(backbone.name, device=backbone.device))}
 
-
+# %% ../../nbs/studies/76_curves.ipynb #e96b6715
 def curve_matches(
     backbone,  # a `Backbone`
     temperature: float,

@@ -77,12 +77,6 @@ def _backwards(scene: Scene, size: int) -> torch.Tensor:  # `f 3 h w`
     frames = np.stack([render_frame(scene, -f, size) for f in range(scene.num_frames)])
     return torch.from_numpy(frames).permute(0, 3, 1, 2).contiguous()
 
-# %% ../../nbs/studies/78_editing.ipynb #e8c74130
-def _moving_scenes(num_frames: int, seed: int) -> Iterator:
-    """Draw scenes of the test split that do not stand still, without end."""
-    scenes = (sample_scene(i, "test", num_frames, seed) for i in itertools.count())
-    return (scene for scene in scenes if scene.motion != "still")
-
 # %% ../../nbs/studies/78_editing.ipynb #866fa4d5
 def edit_pairs(
     data: str,  # "world", or a folder of real clips
@@ -99,7 +93,9 @@ def edit_pairs(
         for video in load_clips(data, size, count, range(num_frames), seed).video:
             yield dict(source=video, truth=video.flip(1), backwards=None, caption="", prompt="")
         return
-    for i, scene in enumerate(itertools.islice(_moving_scenes(num_frames, seed), count)):
+    scenes = (sample_scene(i, "test", num_frames, seed) for i in itertools.count())
+    moving = (scene for scene in scenes if scene.motion != "still")
+    for i, scene in enumerate(itertools.islice(moving, count)):
         new = restyled(scene, generator(seed, "restyle", i))
         yield dict(
             source=render(scene, size, with_flow=False)["video"],

@@ -259,20 +259,16 @@ def _gaps(scores: dict, rival: str) -> dict:
     return found
 
 # %% ../../nbs/studies/79_selection.ipynb #4a5514a5
-def _by_horizon(errors: torch.Tensor) -> list:
-    """Average errors `n k` over clips; None where no clip moves."""
-    return [None if x != x else x for x in errors.nanmean(0).tolist()]
-
-
 def horizon_differences(
     scores: dict,  # as `evaluate_mtn` returns it
 ) -> dict:  # `better_than`: rival -> intervals; `by_horizon`: means
     """Compare predictions with rivals, clip by clip: over the whole horizon and at its end."""
     names = [f"{error}_{who}" for error in _ERRORS for who in ("predicted", "composed", "observed", "copy")]
+    means = {name: scores[name].nanmean(0).tolist() for name in names}
     return dict(
         n=len(scores["step"]),
         better_than={rival: _gaps(scores, rival) for rival in _RIVALS},
-        by_horizon={name: _by_horizon(scores[name]) for name in names},
+        by_horizon={k: [None if x != x else x for x in v] for k, v in means.items()},  # NaN: no clip moves
     )
 
 # %% ../../nbs/studies/79_selection.ipynb #e16a6e79

@@ -104,7 +104,7 @@ def rank_correlation(
     found: Any = spearmanr(x, y)  # SciPy makes the type of its results at run time
     return float(found.statistic), float(found.pvalue)
 
-
+# %% ../../nbs/studies/70_statistics.ipynb #e5ecd0bb
 ENOUGH_CLIPS = 10
 
 

@@ -332,7 +332,7 @@ def has_clip_values(
     """Tell whether a measure has a value for each clip; FID and FVD have one for all."""
     return measure == "motion error" or measure in point["per_clip"]
 
-
+# %% ../../nbs/studies/71_store.ipynb #af9657f0
 def clip_values(
     point: dict,  # as stored
     measure: str,  # one that has a value for each clip

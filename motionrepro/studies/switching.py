@@ -472,7 +472,7 @@ def quick_size(
     steps = 4 if smoke else min(profile.steps, 20)
     return dict(n=min(profile.clips, 8), steps=steps, num_frames=6 if smoke else 16)
 
-
+# %% ../../nbs/studies/73_switching.ipynb #de559ed9
 def quick_ways(
     profile,  # of the figure
     *ways,  # names; what they are compared with is made, too

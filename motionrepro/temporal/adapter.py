@@ -212,7 +212,7 @@ def is_compiled(
     "Tell whether a module or a part of it was compiled, in place or as a wrapper."
     return any(m._compiled_call_impl is not None or hasattr(m, "_orig_mod") for m in model.modules())
 
-
+# %% ../../nbs/temporal/33_adapter.ipynb #65b34314
 @contextmanager
 def as_written(
     model: nn.Module,  # whose hooks are to be seen
