@@ -31,24 +31,30 @@ from motionrepro.core import (
 # %% ../nbs/20_backbones.ipynb #6adfb2c8
 def tiny_unet(
     sample_size: int = 8,  # height and width of the latents it is made for
+    latent_channels: int = 4,
+    widths: tuple = (64, 64, 64, 64),  # channels of the four levels, multiples of 32
 ) -> torch.nn.Module:
     """Make a `UNet2DConditionModel` with Stable Diffusion 1.5's topology, randomly initialised."""
     from diffusers import UNet2DConditionModel
 
     return UNet2DConditionModel(
         sample_size=sample_size,
-        in_channels=4,
-        out_channels=4,
+        in_channels=latent_channels,
+        out_channels=latent_channels,
         layers_per_block=2,
-        block_out_channels=(64, 64, 64, 64),
-        attention_head_dim=2,  # diffusers' name for the number of heads
+        block_out_channels=widths,
+        attention_head_dim=tuple(width // 32 for width in widths),  # diffusers' name for the number of heads
         norm_num_groups=16,
         cross_attention_dim=96,
     )
 
 # %% ../nbs/20_backbones.ipynb #95d5cad9
-def tiny_vae() -> torch.nn.Module:
-    """Make an `AutoencoderKL` with Stable Diffusion's factor 8 and 4 latent channels, at random."""
+def tiny_vae(
+    latent_channels: int = 4,
+    widths: tuple = (24, 48, 96, 96),  # channels of the four levels
+    groups: int = 8,  # of the normalisations
+) -> torch.nn.Module:
+    """Make an `AutoencoderKL` with Stable Diffusion's factor 8, randomly initialised."""
     from diffusers import AutoencoderKL
 
     # diffusers annotates tuples of one element
@@ -56,10 +62,10 @@ def tiny_vae() -> torch.nn.Module:
         down_block_types=["DownEncoderBlock2D"] * 4,  # pyright: ignore[reportArgumentType]
         up_block_types=["UpDecoderBlock2D"] * 4,  # pyright: ignore[reportArgumentType]
         sample_size=64,
-        block_out_channels=(24, 48, 96, 96),  # pyright: ignore[reportArgumentType]
+        block_out_channels=widths,  # pyright: ignore[reportArgumentType]
         layers_per_block=1,
-        latent_channels=4,
-        norm_num_groups=8,
+        latent_channels=latent_channels,
+        norm_num_groups=groups,
         scaling_factor=1.0,
     )
 

@@ -1024,16 +1024,15 @@ class WorldFrames(_Scenes):
 # %% ../../nbs/data/13_world2.ipynb #27836787
 def load_all(
     dataset,  # a map-style data set whose items are dictionaries
-    workers: int | None = None,  # processes that render; default: up to 4, one for each free processor
+    workers: int | None = None,  # processes that render; default: up to 4, none for fewer than 256 items
     indices=None,  # only these items
 ) -> dict:  # each key's items: tensors stacked, everything else as lists
     """Return the whole data set in memory."""
-    if workers is None:
-        workers = min(
-            4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        )
     if indices is not None:
         dataset = torch.utils.data.Subset(dataset, indices)
+    if workers is None:
+        free = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        workers = min(4, free) if len(dataset) >= 256 else 0
 
     def merge(items):
         values = {name: [item[name] for item in items] for name in items[0]}
