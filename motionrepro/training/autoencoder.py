@@ -288,7 +288,7 @@ def train_vae(
     def loss(model, step, random):
         return vae_loss(model, draw_crops(pools(), BATCH, random).to(device), random)
 
-    config = TrainConfig(steps=steps, lr=6e-4, warmup=min(400, steps), seed=seed, weight_decay=0.0)
+    config = TrainConfig(steps=steps, lr=6e-4, warmup=400, seed=seed, weight_decay=0.0)
     data = dict(world=world.__name__.rpartition(".")[2], length=pool_length, seed=seed)
     code = (backbones.tiny_vae, linear_start, image_pools, draw_crops, vae_loss)
     claim_folder(folder, training_stamp(config, seed, data, code))
