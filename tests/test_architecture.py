@@ -123,10 +123,15 @@ def test_public_names_stay(module):
 
 
 def test_every_statement_does_something(root):
-    """No tuple of calls as a statement, and no lambda that ought to be a function."""
+    """No tuple as a statement, no lambda that ought to be a function, no docstring cut into two strings."""
     found = []
     for name, path in modules(root):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            body = getattr(node, "body", None)
+            for statement in body[1:] if isinstance(body, list) else []:
+                value = statement.value if isinstance(statement, ast.Expr) else None
+                if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                    found.append(f"{name}:{statement.lineno}")
             tuple_statement = isinstance(node, ast.Expr) and isinstance(node.value, ast.Tuple)
             named_lambda = isinstance(node, ast.Assign) and isinstance(node.value, ast.Lambda)
             if tuple_statement or named_lambda:

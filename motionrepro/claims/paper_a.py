@@ -48,6 +48,7 @@ from motionrepro.studies.store import (
     load_results,
     results_fingerprint,
     rho_key,
+    run_names,
     training_command,
     versus,
     weights_fingerprint,
@@ -89,16 +90,18 @@ def _say_a01(x):
 
 
 A01 = Claim(
-    "A01",
-    "the temporal modules add 25.8M trainable parameters to Stable Diffusion 1.5",
-    "abstract, Setup",
-    "25.8M",
-    Check(
-        "The adapter for Stable Diffusion 1.5 has 25.8M parameters, rounded to 0.1M: exact; otherwise "
-        "contradicted.",
-        _measure_counts,
-        _judge_a01,
-        _say_a01,
+    id="A01",
+    text="the temporal modules add 25.8M trainable parameters to Stable Diffusion 1.5",
+    place="abstract, Setup",
+    paper_value="25.8M",
+    check=Check(
+        criterion=(
+            "The adapter for Stable Diffusion 1.5 has 25.8M parameters, rounded to 0.1M: exact; otherwise "
+            "contradicted."
+        ),
+        measure=_measure_counts,
+        judge=_judge_a01,
+        summary=_say_a01,
     ),
 )
 
@@ -126,17 +129,19 @@ def _say_a02(x):
 
 # %% ../../nbs/claims/81_paper_a.ipynb #ac536813
 A02 = Claim(
-    "A02",
-    "which is 2.9% of the base UNet's 860M",
-    "abstract, Setup",
-    "2.9%",
-    Check(
-        "The adapter's parameters are 2.9% of the base UNet's, rounded to 0.1%, as the sentence says: "
-        "exact; otherwise contradicted. The share of base and adapter together is judged by the same "
-        "rule, which stands beside it and does not count.",
-        _measure_counts,
-        _judge_a02,
-        _say_a02,
+    id="A02",
+    text="which is 2.9% of the base UNet's 860M",
+    place="abstract, Setup",
+    paper_value="2.9%",
+    check=Check(
+        criterion=(
+            "The adapter's parameters are 2.9% of the base UNet's, rounded to 0.1%, as the sentence says: "
+            "exact; otherwise contradicted. The share of base and adapter together is judged by the same "
+            "rule, which stands beside it and does not count."
+        ),
+        measure=_measure_counts,
+        judge=_judge_a02,
+        summary=_say_a02,
     ),
 )
 
@@ -159,16 +164,18 @@ def _say_a03(x):
 
 # %% ../../nbs/claims/81_paper_a.ipynb #7df4fe86
 A03 = Claim(
-    "A03",
-    "modules are injected into 16 blocks: 6 down, 1 middle, 9 up",
-    "Setup",
-    "16 = 6 + 1 + 9",
-    Check(
-        "There are 6 sites on the way down, 1 in the middle, 9 on the way up, in both bases: exact; "
-        "otherwise contradicted.",
-        _measure_counts,
-        _judge_a03,
-        _say_a03,
+    id="A03",
+    text="modules are injected into 16 blocks: 6 down, 1 middle, 9 up",
+    place="Setup",
+    paper_value="16 = 6 + 1 + 9",
+    check=Check(
+        criterion=(
+            "There are 6 sites on the way down, 1 in the middle, 9 on the way up, in both bases: exact; "
+            "otherwise contradicted."
+        ),
+        measure=_measure_counts,
+        judge=_judge_a03,
+        summary=_say_a03,
     ),
 )
 
@@ -183,16 +190,18 @@ def _say_a04(x):
 
 
 A04 = Claim(
-    "A04",
-    "AnimateDiff's motion modules have 417M parameters",
-    "Introduction, Comparison",
-    "417M",
-    Check(
-        "AnimateDiff's motion modules of the first version (no module in the middle) have 417M parameters, "
-        "rounded: exact; otherwise contradicted.",
-        _measure_counts,
-        _judge_a04,
-        _say_a04,
+    id="A04",
+    text="AnimateDiff's motion modules have 417M parameters",
+    place="Introduction, Comparison",
+    paper_value="417M",
+    check=Check(
+        criterion=(
+            "AnimateDiff's motion modules of the first version (no module in the middle) have 417M "
+            "parameters, rounded: exact; otherwise contradicted."
+        ),
+        measure=_measure_counts,
+        judge=_judge_a04,
+        summary=_say_a04,
     ),
 )
 
@@ -209,17 +218,19 @@ def _say_a05(x):
 
 # %% ../../nbs/claims/81_paper_a.ipynb #a6d51eef
 A05 = Claim(
-    "A05",
-    "so the modules are many times smaller than AnimateDiff's",
-    "Comparison",
-    "lost in the text, about 16x",
-    Check(
-        "The ratio of counted parameters equals that of the paper's two numbers, 417M and 25.8M, rounded "
-        "to a whole number: unspecified, since the paper's own ratio is lost from the text; otherwise "
-        "contradicted.",
-        _measure_counts,
-        _judge_a05,
-        _say_a05,
+    id="A05",
+    text="so the modules are many times smaller than AnimateDiff's",
+    place="Comparison",
+    paper_value="lost in the text, about 16x",
+    check=Check(
+        criterion=(
+            "The ratio of counted parameters equals that of the paper's two numbers, 417M and 25.8M, rounded "
+            "to a whole number: unspecified, since the paper's own ratio is lost from the text; otherwise "
+            "contradicted."
+        ),
+        measure=_measure_counts,
+        judge=_judge_a05,
+        summary=_say_a05,
     ),
 )
 
@@ -259,18 +270,20 @@ def _say_a06(x):
 
 # %% ../../nbs/claims/81_paper_a.ipynb #54c26918
 A06 = Claim(
-    "A06",
-    "both kinds of temporal block are the exact identity at initialisation",
-    "Zero Initialization",
-    "identity",
-    Check(
-        "On every base and for global, adaptive and mixed blocks, the UNet's output with an adapter at "
-        "its start equals the plain UNet's in every bit: exact; otherwise contradicted. If noise on the "
-        "adapter's weights does not change the output, open.",
-        _measure_a06,
-        _judge_a06,
-        _say_a06,
-        _configure_a06,
+    id="A06",
+    text="both kinds of temporal block are the exact identity at initialisation",
+    place="Zero Initialization",
+    paper_value="identity",
+    check=Check(
+        criterion=(
+            "On every base and for global, adaptive and mixed blocks, the UNet's output with an adapter at "
+            "its start equals the plain UNet's in every bit: exact; otherwise contradicted. If noise on the "
+            "adapter's weights does not change the output, open."
+        ),
+        measure=_measure_a06,
+        judge=_judge_a06,
+        summary=_say_a06,
+        configure=_configure_a06,
     ),
 )
 
@@ -313,18 +326,20 @@ def _say_a07(x):
 
 
 A07 = Claim(
-    "A07",
-    "the gate starts near zero, so an adaptive block begins almost as the identity",
-    "Temporal Attention Block",
-    "near 0",
-    Check(
-        "The value at which the gate starts is lost from the paper's text, and 0.1 is ours, so the number "
-        "cannot be compared: unspecified, as long as all gates start below 0.5 and alike for all motion "
-        "scores; otherwise contradicted. Trained values are reported.",
-        _measure_a07,
-        _judge_a07,
-        _say_a07,
-        _configure_a07,
+    id="A07",
+    text="the gate starts near zero, so an adaptive block begins almost as the identity",
+    place="Temporal Attention Block",
+    paper_value="near 0",
+    check=Check(
+        criterion=(
+            "The value at which the gate starts is lost from the paper's text, and 0.1 is ours, so the "
+            "number cannot be compared: unspecified, as long as all gates start below 0.5 and alike for all "
+            "motion scores; otherwise contradicted. Trained values are reported."
+        ),
+        measure=_measure_a07,
+        judge=_judge_a07,
+        summary=_say_a07,
+        configure=_configure_a07,
     ),
 )
 
@@ -368,8 +383,7 @@ def _state_of_rank(rank: float, p: float) -> str:
 
 
 def _judge_a08(x):
-    "Trained blocks must look everywhere without motion, and nearer where there is some, asked for and"
-    "real."
+    "Judge trained blocks: uniform at motion 0, nearer with motion that is asked for and with a clip's own."
     d = x.get("trained")
     if not d:
         return "open"
@@ -391,20 +405,22 @@ def _say_a08(x):
 
 # %% ../../nbs/claims/81_paper_a.ipynb #2ba7a8bb
 A08 = Claim(
-    "A08",
-    "at high motion a frame attends to near frames, at low motion to all",
-    "Temporal Attention Block",
-    "qualitative",
-    Check(
-        "In the trained adapter's adaptive blocks, the mean attended distance falls from motion 0 to 1, "
-        "lies above nine tenths of that of uniform attention at motion 0 (99% over clips, both), and "
-        "correlates negatively with the clip's own motion score by rank (p < 0.01): trend; if one of "
-        "these is certainly the other way round, contradicted; otherwise open. At the start all of it "
-        "holds by construction, which is reported and does not count.",
-        _measure_a08,
-        _judge_a08,
-        _say_a08,
-        _configure_a08,
+    id="A08",
+    text="at high motion a frame attends to near frames, at low motion to all",
+    place="Temporal Attention Block",
+    paper_value="qualitative",
+    check=Check(
+        criterion=(
+            "In the trained adapter's adaptive blocks, the mean attended distance falls from motion 0 to 1, "
+            "lies above nine tenths of that of uniform attention at motion 0 (99% over clips, both), and "
+            "correlates negatively with the clip's own motion score by rank (p < 0.01): trend; if one of "
+            "these is certainly the other way round, contradicted; otherwise open. At the start all of it "
+            "holds by construction, which is reported and does not count."
+        ),
+        measure=_measure_a08,
+        judge=_judge_a08,
+        summary=_say_a08,
+        configure=_configure_a08,
     ),
 )
 
@@ -465,18 +481,20 @@ def _say_a09(x):
 
 # %% ../../nbs/claims/81_paper_a.ipynb #c82dcd4a
 A09 = Claim(
-    "A09",
-    "the noise of each frame is standard normal, and neighbouring frames share structure",
-    "eq. 6",
-    "N(0, I), rho^k",
-    Check(
-        "Means, variances and correlations of all pairs of frames lie within the bound that correct noise "
-        "exceeds once in a million, and a Kolmogorov-Smirnov test does not reject a normal distribution "
-        "at that level, for every rho and seed: exact. Otherwise contradicted.",
-        _measure_a09,
-        _judge_a09,
-        _say_a09,
-        _configure_a09,
+    id="A09",
+    text="the noise of each frame is standard normal, and neighbouring frames share structure",
+    place="eq. 6",
+    paper_value="N(0, I), rho^k",
+    check=Check(
+        criterion=(
+            "Means, variances and correlations of all pairs of frames lie within the bound that correct "
+            "noise exceeds once in a million, and a Kolmogorov-Smirnov test does not reject a normal "
+            "distribution at that level, for every rho and seed: exact. Otherwise contradicted."
+        ),
+        measure=_measure_a09,
+        judge=_judge_a09,
+        summary=_say_a09,
+        configure=_configure_a09,
     ),
 )
 
@@ -506,17 +524,19 @@ def _say_a10(x):
 
 # %% ../../nbs/claims/81_paper_a.ipynb #7a588147
 A10 = Claim(
-    "A10",
-    "only the temporal parameters are trained; UNet, VAE and text encoder stay frozen",
-    "Training Objective",
-    "frozen base",
-    Check(
-        "After a training of the adapter, UNet, VAE and text encoder have the same weights in every bit: "
-        "exact; otherwise contradicted. If the adapter has not changed either, open.",
-        _measure_a10,
-        _judge_a10,
-        _say_a10,
-        _configure_a10,
+    id="A10",
+    text="only the temporal parameters are trained; UNet, VAE and text encoder stay frozen",
+    place="Training Objective",
+    paper_value="frozen base",
+    check=Check(
+        criterion=(
+            "After a training of the adapter, UNet, VAE and text encoder have the same weights in every bit: "
+            "exact; otherwise contradicted. If the adapter has not changed either, open."
+        ),
+        measure=_measure_a10,
+        judge=_judge_a10,
+        summary=_say_a10,
+        configure=_configure_a10,
     ),
 )
 
@@ -530,9 +550,8 @@ HIGH_RHO = ("ours", rho_key(0.85))
 
 
 def ablation_settings(profile) -> dict:
-    "Identify the stored trainings; None for an installed copy, which has none. The numbers say their"
-    "seeds."
-    return dict(results=results_fingerprint(ablation_files()) or None, seeds=[])
+    "Identify the stored trainings; None for an installed copy, which has none."
+    return dict(results=results_fingerprint(ablation_files()) or None, seeds=[])  # the numbers name theirs
 
 # %% ../../nbs/claims/81_paper_a.ipynb #cd02bde9
 def contrasts(
@@ -559,13 +578,12 @@ def _torch_versions(results: Results, names: list) -> list:
 # %% ../../nbs/claims/81_paper_a.ipynb #7e77389b
 def measure_trainings(
     results: Results | None,  # None takes those that are stored
-    needs: str,  # the command that makes what is needed
+    names: list,  # of the runs that are needed
     find,  # results -> statements: words -> dict with `state`
     further=None,  # results -> dict of further numbers; its "beside" stands in the summary
 ) -> dict:  # JSON values, with `n`, `seeds`, `parts` and what is missing
     "Collect all that a verdict on stored trainings depends on."
     results = load_results() if results is None else results
-    names = needs.split()
     parts = find(results)
     missing = [words for words, part in parts.items() if part["state"] == "missing"]
     poor = _untrained(results, names)
@@ -575,7 +593,7 @@ def measure_trainings(
         seeds=sorted({int(s) for part in parts.values() for s in part.get("seeds", ())}),
         parts=parts,
         missing=missing,
-        needs=needs if missing else "",
+        needs=training_command(names) if missing else "",
         poor=poor,
         without_poor=dict(parts=find(others)) if poor else None,
         torch=_torch_versions(results, names),
@@ -659,23 +677,25 @@ def _beside_a11(results):
 
 # %% ../../nbs/claims/81_paper_a.ipynb #3a3f7ca4
 def _measure_a11(config, results=None):
-    return measure_trainings(results, training_command("ours", "lambda-2"), _find_a11, _beside_a11)
+    return measure_trainings(results, run_names("ours", "lambda-2"), _find_a11, _beside_a11)
 
 
 A11 = Claim(
-    "A11",
-    "the denoising loss alone beats adding the temporal consistency loss",
-    "Table 2",
-    "lambda 2 / 0: CLIP .305/.303, FC .990/.983, MM .025/.040, FID 95.82/92.09, FVD 97.21/92.49",
-    Check(
-        "Trained with the denoising loss alone instead of lambda 2, clips have a larger motion magnitude, "
-        "a smaller FID and a smaller FVD, each over 3 trainings: trend; if one of these is certainly the "
-        "other way round, contradicted; otherwise open. CLIP-SIM and FC, where the paper's lambda 2 wins, "
-        "are reported.",
-        _measure_a11,
-        judge_trainings,
-        say_trainings,
-        ablation_settings,
+    id="A11",
+    text="the denoising loss alone beats adding the temporal consistency loss",
+    place="Table 2",
+    paper_value="lambda 2 / 0: CLIP .305/.303, FC .990/.983, MM .025/.040, FID 95.82/92.09, FVD 97.21/92.49",
+    check=Check(
+        criterion=(
+            "Trained with the denoising loss alone instead of lambda 2, clips have a larger motion "
+            "magnitude, a smaller FID and a smaller FVD, each over 3 trainings: trend; if one of these is "
+            "certainly the other way round, contradicted; otherwise open. CLIP-SIM and FC, where the paper's "
+            "lambda 2 wins, are reported."
+        ),
+        measure=_measure_a11,
+        judge=judge_trainings,
+        summary=say_trainings,
+        configure=ablation_settings,
     ),
 )
 
@@ -707,24 +727,28 @@ def _beside_a12(results):
 
 # %% ../../nbs/claims/81_paper_a.ipynb #0d332385
 def _measure_a12(config, results=None):
-    return measure_trainings(results, training_command("ours"), _find_a12, _beside_a12)
+    return measure_trainings(results, run_names("ours"), _find_a12, _beside_a12)
 
 
 A12 = Claim(
-    "A12",
-    "rho trades frame consistency for motion",
-    "Table 3",
-    "rho .4/.6/.85: CLIP .278/.303/.298, FC .929/.983/.999, MM .158/.040/.008, FID 105.85/92.09/130.87, "
-    "FVD 108.22/92.49/140.11",
-    Check(
-        "From rho 0.4 to 0.6 to 0.85, with one adapter, frame consistency rises and motion magnitude "
-        "falls at each step (99% over clips, for every trained seed): trend; if one of the four is "
-        "certainly the other way round in every seed, contradicted; otherwise open. CLIP-SIM, FID and FVD "
-        "are reported, and what the noise alone does to the bare base.",
-        _measure_a12,
-        judge_trainings,
-        say_trainings,
-        ablation_settings,
+    id="A12",
+    text="rho trades frame consistency for motion",
+    place="Table 3",
+    paper_value=(
+        "rho .4/.6/.85: CLIP .278/.303/.298, FC .929/.983/.999, MM .158/.040/.008, FID 105.85/92.09/130.87, "
+        "FVD 108.22/92.49/140.11"
+    ),
+    check=Check(
+        criterion=(
+            "From rho 0.4 to 0.6 to 0.85, with one adapter, frame consistency rises and motion magnitude "
+            "falls at each step (99% over clips, for every trained seed): trend; if one of the four is "
+            "certainly the other way round in every seed, contradicted; otherwise open. CLIP-SIM, FID and "
+            "FVD are reported, and what the noise alone does to the bare base."
+        ),
+        measure=_measure_a12,
+        judge=judge_trainings,
+        summary=say_trainings,
+        configure=ablation_settings,
     ),
 )
 
@@ -751,22 +775,24 @@ def _find_a13(results):
 
 # %% ../../nbs/claims/81_paper_a.ipynb #3feb2ab1
 def _measure_a13(config, results=None):
-    return measure_trainings(results, training_command("ours"), _find_a13)
+    return measure_trainings(results, run_names("ours"), _find_a13)
 
 
 A13 = Claim(
-    "A13",
-    "at rho = 0.85 videos are effectively static",
-    "Table 3",
-    "MM .008",
-    Check(
-        "At rho 0.85 the mean motion magnitude of all clips is below that of real clips whose captions "
-        "ask for the least motion above none (99% over clips, every seed): trend; if it is above, "
-        "contradicted; otherwise open. This is the original criterion, written before its data were seen.",
-        _measure_a13,
-        judge_trainings,
-        say_trainings,
-        ablation_settings,
+    id="A13",
+    text="at rho = 0.85 videos are effectively static",
+    place="Table 3",
+    paper_value="MM .008",
+    check=Check(
+        criterion=(
+            "At rho 0.85 the mean motion magnitude of all clips is below that of real clips whose captions "
+            "ask for the least motion above none (99% over clips, every seed): trend; if it is above, "
+            "contradicted; otherwise open. This is the original criterion, written before its data were seen."
+        ),
+        measure=_measure_a13,
+        judge=judge_trainings,
+        summary=say_trainings,
+        configure=ablation_settings,
     ),
 )
 
@@ -781,22 +807,24 @@ def _find_a14(results):
 
 
 def _measure_a14(config, results=None):
-    return measure_trainings(results, training_command("base", "ours"), _find_a14)
+    return measure_trainings(results, run_names("base", "ours"), _find_a14)
 
 # %% ../../nbs/claims/81_paper_a.ipynb #f4674fcf
 A14 = Claim(
-    "A14",
-    "rho can be changed at inference without training again",
-    "Temporally Correlated Noise",
-    "yes",
-    Check(
-        "At rho 0.4 and 0.85, not seen in training, motion magnitude lies above and below that at 0.6, "
-        "and frame consistency is above that of the bare base with the same noise (99% over clips, every "
-        "seed): trend; if one of these is certainly the other way round, contradicted; otherwise open.",
-        _measure_a14,
-        judge_trainings,
-        say_trainings,
-        ablation_settings,
+    id="A14",
+    text="rho can be changed at inference without training again",
+    place="Temporally Correlated Noise",
+    paper_value="yes",
+    check=Check(
+        criterion=(
+            "At rho 0.4 and 0.85, not seen in training, motion magnitude lies above and below that at 0.6, "
+            "and frame consistency is above that of the bare base with the same noise (99% over clips, every "
+            "seed): trend; if one of these is certainly the other way round, contradicted; otherwise open."
+        ),
+        measure=_measure_a14,
+        judge=judge_trainings,
+        summary=say_trainings,
+        configure=ablation_settings,
     ),
 )
 
@@ -811,8 +839,10 @@ def _find_a15(results):
 
 
 def _measure_a15(config, results=None):
-    on_tiny = training_command("base", "ours", seeds=(0,))
-    return measure_trainings(results, f"{on_tiny} base-0-on-tiny-40 ours-0-on-tiny-40", _find_a15)
+    names = [
+        name for base in ("tiny", "tiny-40") for name in run_names("base", "ours", seeds=(0,), base=base)
+    ]
+    return measure_trainings(results, names, _find_a15)
 
 # %% ../../nbs/claims/81_paper_a.ipynb #9d05d7a9
 def _judge_a15(x):
@@ -827,18 +857,20 @@ def _say_a15(x):
 
 # %% ../../nbs/claims/81_paper_a.ipynb #2189d828
 A15 = Claim(
-    "A15",
-    "both base models benefit; 1.5 has the slightly better FID and FVD, and more motion",
-    "Table 4",
-    "SD 1.5/2.1: CLIP .302/.303, FC .980/.983, MM .051/.040, FID 89.96/92.09, FVD 85.99/92.49",
-    Check(
-        "Stable Diffusion 1.5 against 2.1 needs weights. On the world both bases, tiny at 40% and at 100% "
-        "of its training, gain frame consistency and lose motion magnitude with an adapter (99% over "
-        "clips): otherwise contradicted, if one of these is certainly the other way round.",
-        _measure_a15,
-        _judge_a15,
-        _say_a15,
-        ablation_settings,
+    id="A15",
+    text="both base models benefit; 1.5 has the slightly better FID and FVD, and more motion",
+    place="Table 4",
+    paper_value="SD 1.5/2.1: CLIP .302/.303, FC .980/.983, MM .051/.040, FID 89.96/92.09, FVD 85.99/92.49",
+    check=Check(
+        criterion=(
+            "Stable Diffusion 1.5 against 2.1 needs weights. On the world both bases, tiny at 40% and at "
+            "100% of its training, gain frame consistency and lose motion magnitude with an adapter (99% "
+            "over clips): otherwise contradicted, if one of these is certainly the other way round."
+        ),
+        measure=_measure_a15,
+        judge=_judge_a15,
+        summary=_say_a15,
+        configure=ablation_settings,
     ),
 )
 
@@ -863,22 +895,24 @@ def _beside_a16(results):
 
 # %% ../../nbs/claims/81_paper_a.ipynb #fe767a0b
 def _measure_a16(config, results=None):
-    return measure_trainings(results, training_command("base", "ours"), _find_a16, _beside_a16)
+    return measure_trainings(results, run_names("base", "ours"), _find_a16, _beside_a16)
 
 
 A16 = Claim(
-    "A16",
-    "without the temporal modules quality and consistency collapse",
-    "Table 1",
-    "FC .777, MM .326, FID 180.48, FVD 211.02 against .980, .051, 89.96, 85.99",
-    Check(
-        "Without temporal modules, at equal noise, frame consistency is smaller and motion magnitude, FID "
-        "and FVD are larger, each over 3 trainings: trend; if one of these is certainly the other way "
-        "round, contradicted; otherwise open.",
-        _measure_a16,
-        judge_trainings,
-        say_trainings,
-        ablation_settings,
+    id="A16",
+    text="without the temporal modules quality and consistency collapse",
+    place="Table 1",
+    paper_value="FC .777, MM .326, FID 180.48, FVD 211.02 against .980, .051, 89.96, 85.99",
+    check=Check(
+        criterion=(
+            "Without temporal modules, at equal noise, frame consistency is smaller and motion magnitude, "
+            "FID and FVD are larger, each over 3 trainings: trend; if one of these is certainly the other "
+            "way round, contradicted; otherwise open."
+        ),
+        measure=_measure_a16,
+        judge=judge_trainings,
+        summary=say_trainings,
+        configure=ablation_settings,
     ),
 )
 
@@ -916,22 +950,24 @@ def _find_a17(results):
 
 # %% ../../nbs/claims/81_paper_a.ipynb #e34a1819
 def _measure_a17(config, results=None):
-    return measure_trainings(results, training_command("ours", "animatediff"), _find_a17, _beside_rival)
+    return measure_trainings(results, run_names("ours", "animatediff"), _find_a17, _beside_rival)
 
 
 A17 = Claim(
-    "A17",
-    "AnimateDiff, trained on the same data, scores better in CLIP, FID and FVD",
-    "Table 1",
-    "CLIP .308, FC .969, MM .062, FID 81.63, FVD 79.61",
-    Check(
-        "AnimateDiff's modules, trained on the same clips for as many steps, reach a larger CLIP-SIM, a "
-        "smaller FID and a smaller FVD, each over 3 trainings: trend; if one of these is certainly the "
-        "other way round, contradicted; otherwise open.",
-        _measure_a17,
-        judge_trainings,
-        say_trainings,
-        ablation_settings,
+    id="A17",
+    text="AnimateDiff, trained on the same data, scores better in CLIP, FID and FVD",
+    place="Table 1",
+    paper_value="CLIP .308, FC .969, MM .062, FID 81.63, FVD 79.61",
+    check=Check(
+        criterion=(
+            "AnimateDiff's modules, trained on the same clips for as many steps, reach a larger CLIP-SIM, a "
+            "smaller FID and a smaller FVD, each over 3 trainings: trend; if one of these is certainly the "
+            "other way round, contradicted; otherwise open."
+        ),
+        measure=_measure_a17,
+        judge=judge_trainings,
+        summary=say_trainings,
+        configure=ablation_settings,
     ),
 )
 
@@ -959,29 +995,30 @@ def _further_a18(results):
 
 # %% ../../nbs/claims/81_paper_a.ipynb #cb170b21
 def _measure_a18(config, results=None):
-    return measure_trainings(results, training_command("ours", "animatediff"), _find_a18, _further_a18)
+    return measure_trainings(results, run_names("ours", "animatediff"), _find_a18, _further_a18)
 
 
 A18 = Claim(
-    "A18",
-    "AnimateDiff owes that to its capacity; the modules here are far smaller",
-    "Comparison",
-    "trade-off",
-    Check(
-        "AnimateDiff has the smaller FID and FVD over 3 trainings, and more parameters: trend; if one of "
-        "these is certainly the other way round, contradicted; otherwise open. That capacity is the "
-        "reason is not tested.",
-        _measure_a18,
-        judge_trainings,
-        say_trainings,
-        ablation_settings,
+    id="A18",
+    text="AnimateDiff owes that to its capacity; the modules here are far smaller",
+    place="Comparison",
+    paper_value="trade-off",
+    check=Check(
+        criterion=(
+            "AnimateDiff has the smaller FID and FVD over 3 trainings, and more parameters: trend; if one of "
+            "these is certainly the other way round, contradicted; otherwise open. That capacity is the "
+            "reason is not tested."
+        ),
+        measure=_measure_a18,
+        judge=judge_trainings,
+        summary=say_trainings,
+        configure=ablation_settings,
     ),
 )
 
 # %% ../../nbs/claims/81_paper_a.ipynb #6b31f26c
 def _less_than(share: float) -> Contrast:
-    "State that training with independent noise wins back less than this share of what correlated noise"
-    "brings."
+    "State that independent noise wins back less than this share of what correlated noise brings."
     zero = rho_key(0.0)
     terms = ((-1, "rho-0", zero), (1 - share, "base", zero), (share, *OURS))
     return Contrast(f"less than {share:g}", "FC[world]", terms)
@@ -1007,22 +1044,24 @@ def _find_a19(results):
 
 # %% ../../nbs/claims/81_paper_a.ipynb #f6850382
 def _measure_a19(config, results=None):
-    return measure_trainings(results, training_command("base", "ours", "rho-0"), _find_a19)
+    return measure_trainings(results, run_names("base", "ours", "rho-0"), _find_a19)
 
 
 A19 = Claim(
-    "A19",
-    "with independent noise the frames' contents diverge completely",
-    "Role of correlated noise",
-    "qualitative",
-    Check(
-        "An adapter trained and used with independent noise wins back less than a tenth of the frame "
-        "consistency that the one with rho 0.6 adds to the bare base at independent noise (3 trainings): "
-        "trend; if it wins back more than half, contradicted; otherwise open.",
-        _measure_a19,
-        judge_trainings,
-        say_trainings,
-        ablation_settings,
+    id="A19",
+    text="with independent noise the frames' contents diverge completely",
+    place="Role of correlated noise",
+    paper_value="qualitative",
+    check=Check(
+        criterion=(
+            "An adapter trained and used with independent noise wins back less than a tenth of the frame "
+            "consistency that the one with rho 0.6 adds to the bare base at independent noise (3 trainings): "
+            "trend; if it wins back more than half, contradicted; otherwise open."
+        ),
+        measure=_measure_a19,
+        judge=judge_trainings,
+        summary=say_trainings,
+        configure=ablation_settings,
     ),
 )
 
@@ -1067,8 +1106,7 @@ def _shifts_at(size: dict, i: int) -> list:
 
 # %% ../../nbs/claims/81_paper_a.ipynb #f7a7cdbe
 def _state_of_size(size: dict, shares: list, few: float) -> str:
-    "Tell whether few outliers of a size do no harm in every fold, or no less than under min-max on"
-    "average."
+    "Tell whether few outliers do no harm in any fold, or on average at least as much as under min-max."
     pairs = [pair for i, share in enumerate(shares) if share <= few for pair in _shifts_at(size, i)]
     if all(_robust(*pair) for pair in pairs):
         return "holds"
@@ -1100,19 +1138,21 @@ def _say_a20(x):
 
 # %% ../../nbs/claims/81_paper_a.ipynb #e22646bc
 A20 = Claim(
-    "A20",
-    "normalising motion scores by the 5th and 95th percentile is robust",
-    "Motion Estimation",
-    "5th / 95th percentile",
-    Check(
-        "With up to 2% of outliers, of twice and five times the largest clean score and of 0.5, clean "
-        "scores move less than under min-max normalisation and by less than 0.1, in every fold: trend. "
-        "For one of these sizes at least as much as under min-max, averaged over folds and shares: "
-        "contradicted. Otherwise open. More outliers are reported and not judged.",
-        _measure_a20,
-        _judge_a20,
-        _say_a20,
-        _configure_a20,
+    id="A20",
+    text="normalising motion scores by the 5th and 95th percentile is robust",
+    place="Motion Estimation",
+    paper_value="5th / 95th percentile",
+    check=Check(
+        criterion=(
+            "With up to 2% of outliers, of twice and five times the largest clean score and of 0.5, clean "
+            "scores move less than under min-max normalisation and by less than 0.1, in every fold: trend. "
+            "For one of these sizes at least as much as under min-max, averaged over folds and shares: "
+            "contradicted. Otherwise open. More outliers are reported and not judged."
+        ),
+        measure=_measure_a20,
+        judge=_judge_a20,
+        summary=_say_a20,
+        configure=_configure_a20,
     ),
 )
 
@@ -1152,23 +1192,25 @@ def _further_a21(results):
 
 # %% ../../nbs/claims/81_paper_a.ipynb #2cf82bb7
 def _measure_a21(config, results=None):
-    return measure_trainings(results, training_command("ours"), _find_a21, _further_a21)
+    return measure_trainings(results, run_names("ours"), _find_a21, _further_a21)
 
 
 A21 = Claim(
-    "A21",
-    "words of the prompt tell how much motion there should be",
-    "Motion Estimation",
-    "examples in the text",
-    Check(
-        "Asked for motion 1 instead of 0, clips of the same captions and noise have a larger motion "
-        "magnitude (99% over clips), and the score that a caption's words give correlates with the motion "
-        "score of its clip by rank (p < 0.01), in every seed: trend; if one of these is certainly the "
-        "other way round, contradicted; otherwise open.",
-        _measure_a21,
-        judge_trainings,
-        say_trainings,
-        ablation_settings,
+    id="A21",
+    text="words of the prompt tell how much motion there should be",
+    place="Motion Estimation",
+    paper_value="examples in the text",
+    check=Check(
+        criterion=(
+            "Asked for motion 1 instead of 0, clips of the same captions and noise have a larger motion "
+            "magnitude (99% over clips), and the score that a caption's words give correlates with the "
+            "motion score of its clip by rank (p < 0.01), in every seed: trend; if one of these is certainly "
+            "the other way round, contradicted; otherwise open."
+        ),
+        measure=_measure_a21,
+        judge=judge_trainings,
+        summary=say_trainings,
+        configure=ablation_settings,
     ),
 )
 
@@ -1218,19 +1260,24 @@ def _say_a22(x):
 
 # %% ../../nbs/claims/81_paper_a.ipynb #b81d6a98
 A22 = Claim(
-    "A22",
-    "training fits: batches of 55 clips of 8 frames in half precision with gradient checkpointing on an A100",
-    "Training Details",
-    "fits",
-    Check(
-        "One training step of 55 clips of 8 frames at 256 pixels (assumed) on Stable Diffusion 2.1's "
-        "size, half precision, gradient checkpointing, with random weights, takes less than 40 GB on a "
-        "GPU: trend; more than 80 GB: contradicted; between: unspecified, since the A100's size is not "
-        "said. Without a GPU: open, with an estimate.",
-        _measure_a22,
-        _judge_a22,
-        _say_a22,
-        _configure_a22,
+    id="A22",
+    text=(
+        "training fits: batches of 55 clips of 8 frames in half precision with gradient checkpointing on an "
+        "A100"
+    ),
+    place="Training Details",
+    paper_value="fits",
+    check=Check(
+        criterion=(
+            "One training step of 55 clips of 8 frames at 256 pixels (assumed) on Stable Diffusion 2.1's "
+            "size, half precision, gradient checkpointing, with random weights, takes less than 40 GB on a "
+            "GPU: trend; more than 80 GB: contradicted; between: unspecified, since the A100's size is not "
+            "said. Without a GPU: open, with an estimate."
+        ),
+        measure=_measure_a22,
+        judge=_judge_a22,
+        summary=_say_a22,
+        configure=_configure_a22,
     ),
 )
 
@@ -1277,17 +1324,19 @@ def _say_a23(x):
 
 # %% ../../nbs/claims/81_paper_a.ipynb #906aac34
 A23 = Claim(
-    "A23",
-    "sampling: DPM-Solver++ on Karras' noise levels, 50 steps, guidance 7.5",
-    "Inference",
-    "set-up",
-    Check(
-        "The pipeline's scheduler and defaults are DPM-Solver++ on Karras' noise levels, 50 steps, "
-        "guidance 7.5, 8 frames: exact; otherwise contradicted.",
-        _measure_a23,
-        _judge_a23,
-        _say_a23,
-        _configure_a23,
+    id="A23",
+    text="sampling: DPM-Solver++ on Karras' noise levels, 50 steps, guidance 7.5",
+    place="Inference",
+    paper_value="set-up",
+    check=Check(
+        criterion=(
+            "The pipeline's scheduler and defaults are DPM-Solver++ on Karras' noise levels, 50 steps, "
+            "guidance 7.5, 8 frames: exact; otherwise contradicted."
+        ),
+        measure=_measure_a23,
+        judge=_judge_a23,
+        summary=_say_a23,
+        configure=_configure_a23,
     ),
 )
 
@@ -1306,22 +1355,24 @@ def _further_a24(results):
 
 # %% ../../nbs/claims/81_paper_a.ipynb #40ade735
 def _measure_a24(config, results=None):
-    return measure_trainings(results, training_command("base", "ours"), _find_a24, _further_a24)
+    return measure_trainings(results, run_names("base", "ours"), _find_a24, _further_a24)
 
 
 A24 = Claim(
-    "A24",
-    "first and last frame show the same subject and scene",
-    "Figure 3",
-    "qualitative",
-    Check(
-        "The first and the last frame are more alike than without temporal modules, at equal noise, over "
-        "3 trainings: trend; if they are certainly less alike, contradicted; otherwise open. "
-        "AnimateDiff's and real clips' similarity are reported.",
-        _measure_a24,
-        judge_trainings,
-        say_trainings,
-        ablation_settings,
+    id="A24",
+    text="first and last frame show the same subject and scene",
+    place="Figure 3",
+    paper_value="qualitative",
+    check=Check(
+        criterion=(
+            "The first and the last frame are more alike than without temporal modules, at equal noise, over "
+            "3 trainings: trend; if they are certainly less alike, contradicted; otherwise open. "
+            "AnimateDiff's and real clips' similarity are reported."
+        ),
+        measure=_measure_a24,
+        judge=judge_trainings,
+        summary=say_trainings,
+        configure=ablation_settings,
     ),
 )
 
@@ -1414,17 +1465,19 @@ def _say_a25(x):
 
 # %% ../../nbs/claims/81_paper_a.ipynb #5f6d5e9b
 A25 = Claim(
-    "A25",
-    "evaluation: 400 captions; CLIP-SIM, frame consistency, motion magnitude, FID, FVD",
-    "Evaluation Metrics",
-    "protocol",
-    Check(
-        "CLIP-SIM, FC, MM and FID agree with the paper's sentences written out (1e-4), and the canonical "
-        "FVD takes clips of 8 frames: exact. If the first agree and FVD refuses 8 frames, unspecified, "
-        "because the paper does not say how it got its FVD; otherwise open.",
-        _measure_a25,
-        _judge_a25,
-        _say_a25,
-        _configure_a25,
+    id="A25",
+    text="evaluation: 400 captions; CLIP-SIM, frame consistency, motion magnitude, FID, FVD",
+    place="Evaluation Metrics",
+    paper_value="protocol",
+    check=Check(
+        criterion=(
+            "CLIP-SIM, FC, MM and FID agree with the paper's sentences written out (1e-4), and the canonical "
+            "FVD takes clips of 8 frames: exact. If the first agree and FVD refuses 8 frames, unspecified, "
+            "because the paper does not say how it got its FVD; otherwise open."
+        ),
+        measure=_measure_a25,
+        judge=_judge_a25,
+        summary=_say_a25,
+        configure=_configure_a25,
     ),
 )

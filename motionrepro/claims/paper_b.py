@@ -94,8 +94,7 @@ def _configure_b01(profile):
 def judge_rise(
     *rises,  # as `studies.spectrum.rise` returns them
 ) -> str:  # a verdict
-    "Judge by several sources: trend if all certainly rise, contradicted if all certainly do not,"
-    "otherwise open."
+    "Judge several sources: trend if all certainly rise, contradicted if certainly none does, otherwise open."
     if all(rise["low"] > 0 for rise in rises):
         return "trend"
     return "contradicted" if all(rise["high"] <= 0 for rise in rises) else "open"
@@ -133,22 +132,24 @@ def _say_b01(x):
 
 # %% ../../nbs/claims/82_paper_b.ipynb #c1f16f61
 B01 = Claim(
-    "B01",
-    "high-frequency signals increase during denoising from step 900 to step 100",
-    "Figure 1 left",
-    "spectrum, rising",
-    Check(
-        "Two readings, the noisy latent (literal) and the guess of the clean latent without guidance. In "
-        "each, the energy above 0.25 cycles per position and its share of all energy are larger at step "
-        "100 than at step 900, image by image: if the 99% confidence intervals of the mean differences "
-        "(of the energy's logarithm) lie above 0 for both, for sampled images and for real frames, trend; "
-        "if for energy or share both sources lie at or below 0, contradicted; otherwise open. The row has "
-        "the verdict on the literal reading; that on the guess stands beside it. Other quantities are "
-        "reported and do not count.",
-        measure_spectrum,
-        _judge_b01,
-        _say_b01,
-        _configure_b01,
+    id="B01",
+    text="high-frequency signals increase during denoising from step 900 to step 100",
+    place="Figure 1 left",
+    paper_value="spectrum, rising",
+    check=Check(
+        criterion=(
+            "Two readings, the noisy latent (literal) and the guess of the clean latent without guidance. In "
+            "each, the energy above 0.25 cycles per position and its share of all energy are larger at step "
+            "100 than at step 900, image by image: if the 99% confidence intervals of the mean differences "
+            "(of the energy's logarithm) lie above 0 for both, for sampled images and for real frames, "
+            "trend; if for energy or share both sources lie at or below 0, contradicted; otherwise open. The "
+            "row has the verdict on the literal reading; that on the guess stands beside it. Other "
+            "quantities are reported and do not count."
+        ),
+        measure=measure_spectrum,
+        judge=_judge_b01,
+        summary=_say_b01,
+        configure=_configure_b01,
     ),
 )
 
@@ -156,8 +157,7 @@ B01 = Claim(
 def deciding(
     x: dict,  # numbers of curves
 ) -> list:  # what was measured for the deciding matrices, for every tie and pair of frames
-    "Choose the trained network's matrices if there are any, else those of the raw features of blocks 6"
-    "and 8."
+    "Choose the trained network's matrices if there are any, else the raw ones of blocks 6 and 8."
     ties = x["ties"].values()
     return [pair for matches in ties for pair in matches[LEARNED if LEARNED in matches else RAW].values()]
 
@@ -196,20 +196,23 @@ def _say_b02(x):
 
 
 B02 = Claim(
-    "B02",
-    "the NMI of motion matrices is high between steps 800 and 200, for frames 0-4 and 0-8",
-    "Figure 1 right",
-    "curve",
-    Check(
-        "Per clip, the mean NMI (32 bins, neighbours of 1000 steps) over steps 800 to 200 minus that over "
-        "the other steps, and minus that with another clip's matrix, have 99% intervals above 0, for "
-        "frames 0-4 and 0-8 and for independent and shared noise: trend. One of the two certainly below 0 "
-        "in all of these cases: contradicted. Otherwise open. Learned matrices (of a network trained with "
-        "noise moved along the flow) decide if there are any, else raw ones of blocks 6 and 8.",
-        _measure_b02,
-        _judge_b02,
-        _say_b02,
-        configure_curves,
+    id="B02",
+    text="the NMI of motion matrices is high between steps 800 and 200, for frames 0-4 and 0-8",
+    place="Figure 1 right",
+    paper_value="curve",
+    check=Check(
+        criterion=(
+            "Per clip, the mean NMI (32 bins, neighbours of 1000 steps) over steps 800 to 200 minus that "
+            "over the other steps, and minus that with another clip's matrix, have 99% intervals above 0, "
+            "for frames 0-4 and 0-8 and for independent and shared noise: trend. One of the two certainly "
+            "below 0 in all of these cases: contradicted. Otherwise open. Learned matrices (of a network "
+            "trained with noise moved along the flow) decide if there are any, else raw ones of blocks 6 and "
+            "8."
+        ),
+        measure=_measure_b02,
+        judge=_judge_b02,
+        summary=_say_b02,
+        configure=configure_curves,
     ),
 )
 
@@ -244,20 +247,22 @@ def _say_b03(x):
 
 
 B03 = Claim(
-    "B03",
-    "motion is consistent for the first 80% of denoising and less so afterwards",
-    "section 2.2",
-    "0.2 T",
-    Check(
-        "Per clip, the mean NMI down to step 200 minus that below has a 99% interval above 0, and the "
-        "best cut of the mean curve into two levels goes down and lies, with its 99% bootstrap interval "
-        "over clips, between steps 300 and 100, for both pairs of frames and for independent and shared "
-        "noise: trend. One of the two certainly not so in all of these cases: contradicted. Otherwise "
-        "open. Learned matrices decide if there are any, else raw ones.",
-        _measure_b03,
-        _judge_b03,
-        _say_b03,
-        configure_curves,
+    id="B03",
+    text="motion is consistent for the first 80% of denoising and less so afterwards",
+    place="section 2.2",
+    paper_value="0.2 T",
+    check=Check(
+        criterion=(
+            "Per clip, the mean NMI down to step 200 minus that below has a 99% interval above 0, and the "
+            "best cut of the mean curve into two levels goes down and lies, with its 99% bootstrap interval "
+            "over clips, between steps 300 and 100, for both pairs of frames and for independent and shared "
+            "noise: trend. One of the two certainly not so in all of these cases: contradicted. Otherwise "
+            "open. Learned matrices decide if there are any, else raw ones."
+        ),
+        measure=_measure_b03,
+        judge=_judge_b03,
+        summary=_say_b03,
+        configure=configure_curves,
     ),
 )
 
@@ -292,21 +297,23 @@ def _say_b04(x):
 
 
 B04 = Claim(
-    "B04",
-    "the transformation error declines over those steps",
-    "section 2.2, Figure 2",
-    "curve",
-    Check(
-        "Per clip, the logarithm of the raw transformation error of residuals (temperature 0.05) is "
-        "smaller over steps 300 to 200 than over 1000 to 900, with 99% intervals, for both pairs of "
-        "frames and for independent and shared noise: trend. Certainly larger in all of these cases: "
-        "contradicted. Otherwise open. Learned matrices (of a network trained with noise moved along the "
-        "flow) decide if there are any, else raw ones of blocks 6 and 8. The relative error is judged in "
-        "the same way and does not count.",
-        _measure_b04,
-        _judge_b04,
-        _say_b04,
-        configure_curves,
+    id="B04",
+    text="the transformation error declines over those steps",
+    place="section 2.2, Figure 2",
+    paper_value="curve",
+    check=Check(
+        criterion=(
+            "Per clip, the logarithm of the raw transformation error of residuals (temperature 0.05) is "
+            "smaller over steps 300 to 200 than over 1000 to 900, with 99% intervals, for both pairs of "
+            "frames and for independent and shared noise: trend. Certainly larger in all of these cases: "
+            "contradicted. Otherwise open. Learned matrices (of a network trained with noise moved along the "
+            "flow) decide if there are any, else raw ones of blocks 6 and 8. The relative error is judged in "
+            "the same way and does not count."
+        ),
+        measure=_measure_b04,
+        judge=_judge_b04,
+        summary=_say_b04,
+        configure=configure_curves,
     ),
 )
 
@@ -333,18 +340,20 @@ def _say_b05(x):
 
 # %% ../../nbs/claims/82_paper_b.ipynb #96debdac
 B05 = Claim(
-    "B05",
-    "a latent is the first latent plus the residuals of the steps before it",
-    "section 2.1",
-    "identity",
-    Check(
-        "On DDPM runs and forward processes of 1000 steps, no element of a rebuilt latent is off by more "
-        "than the sum of all roundings on its way: exact; otherwise contradicted. If the same test passes "
-        "a residual that is off by 0.001, open.",
-        measure_telescoping,
-        _judge_b05,
-        _say_b05,
-        _configure_b05,
+    id="B05",
+    text="a latent is the first latent plus the residuals of the steps before it",
+    place="section 2.1",
+    paper_value="identity",
+    check=Check(
+        criterion=(
+            "On DDPM runs and forward processes of 1000 steps, no element of a rebuilt latent is off by more "
+            "than the sum of all roundings on its way: exact; otherwise contradicted. If the same test "
+            "passes a residual that is off by 0.001, open."
+        ),
+        measure=measure_telescoping,
+        judge=_judge_b05,
+        summary=_say_b05,
+        configure=_configure_b05,
     ),
 )
 
@@ -372,19 +381,21 @@ def _say_b06(x):
 
 # %% ../../nbs/claims/82_paper_b.ipynb #666acbba
 B06 = Claim(
-    "B06",
-    "the best number of steps to reuse depends on the frame",
-    "section 2",
-    "qualitative",
-    Check(
-        "The steps that eq. 12 (beta 1) picks for two later frames of a clip, each by itself and under "
-        "noises of their own, are certainly (99%, over clips) further apart than those of one frame under "
-        "two noises, for the relative error of single steps and for the raw and the relative one of the "
-        "sum: trend. Certainly less for all three: contradicted. Otherwise open.",
-        measure_frames,
-        _judge_b06,
-        _say_b06,
-        _configure_b06,
+    id="B06",
+    text="the best number of steps to reuse depends on the frame",
+    place="section 2",
+    paper_value="qualitative",
+    check=Check(
+        criterion=(
+            "The steps that eq. 12 (beta 1) picks for two later frames of a clip, each by itself and under "
+            "noises of their own, are certainly (99%, over clips) further apart than those of one frame "
+            "under two noises, for the relative error of single steps and for the raw and the relative one "
+            "of the sum: trend. Certainly less for all three: contradicted. Otherwise open."
+        ),
+        measure=measure_frames,
+        judge=_judge_b06,
+        summary=_say_b06,
+        configure=_configure_b06,
     ),
 )
 
@@ -432,20 +443,22 @@ def _say_b07(x):
 
 
 B07 = Claim(
-    "B07",
-    "features of decoder blocks 6 and 8 give the best motion matrices",
-    "Appendix B, Figure 9",
-    "{6, 8}",
-    Check(
-        "End-point error of the expected displacement at moving positions, steps 800 to 200, windowed, "
-        "each block at its own best temperature: blocks 6 and 8 both certainly beat the mean of the ten "
-        "others, and none of these certainly beats 6 or 8, for independent and shared noise: trend. One "
-        "of the ten certainly beats both 6 and 8 (99%, ten comparisons) for both: contradicted. Otherwise "
-        "open.",
-        _measure_b07,
-        _judge_b07,
-        _say_b07,
-        configure_truth,
+    id="B07",
+    text="features of decoder blocks 6 and 8 give the best motion matrices",
+    place="Appendix B, Figure 9",
+    paper_value="{6, 8}",
+    check=Check(
+        criterion=(
+            "End-point error of the expected displacement at moving positions, steps 800 to 200, windowed, "
+            "each block at its own best temperature: blocks 6 and 8 both certainly beat the mean of the ten "
+            "others, and none of these certainly beats 6 or 8, for independent and shared noise: trend. One "
+            "of the ten certainly beats both 6 and 8 (99%, ten comparisons) for both: contradicted. "
+            "Otherwise open."
+        ),
+        measure=_measure_b07,
+        judge=_judge_b07,
+        summary=_say_b07,
+        configure=configure_truth,
     ),
 )
 
@@ -471,26 +484,27 @@ def _say_b08(x):
 
 # %% ../../nbs/claims/82_paper_b.ipynb #d5fb2f8a
 B08 = Claim(
-    "B08",
-    "matrices from blocks of several scales are better than those from one",
-    "section 3.2, Appendix B",
-    "qualitative",
-    Check(
-        "End-point error as in B07: blocks 6 and 8 together (the network trained with noise moved along "
-        "the flow if there is one, else the mean of their cosines) certainly beat 6 alone and 8 alone, "
-        "for independent and shared noise: trend. One alone certainly beats both together, for both: "
-        "contradicted. Otherwise open.",
-        _measure_b08,
-        _judge_b08,
-        _say_b08,
-        configure_truth,
+    id="B08",
+    text="matrices from blocks of several scales are better than those from one",
+    place="section 3.2, Appendix B",
+    paper_value="qualitative",
+    check=Check(
+        criterion=(
+            "End-point error as in B07: blocks 6 and 8 together (the network trained with noise moved along "
+            "the flow if there is one, else the mean of their cosines) certainly beat 6 alone and 8 alone, "
+            "for independent and shared noise: trend. One alone certainly beats both together, for both: "
+            "contradicted. Otherwise open."
+        ),
+        measure=_measure_b08,
+        judge=_judge_b08,
+        summary=_say_b08,
+        configure=configure_truth,
     ),
 )
 
 # %% ../../nbs/claims/82_paper_b.ipynb #c4570c20
 def way_settings(*ways) -> dict:
-    "Identify the stored files of these ways, and of what they are compared with; None where that cannot"
-    "be told."
+    "Identify the stored files of these ways and of `full`; None where that cannot be told."
     base, files = ways_files()
     named = [(file, *way_and_seed(file)) for file in files]
     mine = [(file, seed) for file, way, seed in named if way in ("full", *ways)]
@@ -574,19 +588,21 @@ def _say_b09(x):
 
 # %% ../../nbs/claims/82_paper_b.ipynb #29af21c5
 B09 = Claim(
-    "B09",
-    "low motion consistency needs a larger switch step, high consistency a smaller one",
-    "Figure 8",
-    "381 / 237",
-    Check(
-        "Over all clips, the rank correlation of the switch step picked for a clip with the consistency "
-        "(SSIM of neighbours) of its references is certainly negative (99%): trend. Certainly positive: "
-        "contradicted. Otherwise open, and without a trained selector, or if it picks the same step for "
-        "all.",
-        _measure_b09,
-        _judge_b09,
-        _say_b09,
-        _configure_b09,
+    id="B09",
+    text="low motion consistency needs a larger switch step, high consistency a smaller one",
+    place="Figure 8",
+    paper_value="381 / 237",
+    check=Check(
+        criterion=(
+            "Over all clips, the rank correlation of the switch step picked for a clip with the consistency "
+            "(SSIM of neighbours) of its references is certainly negative (99%): trend. Certainly positive: "
+            "contradicted. Otherwise open, and without a trained selector, or if it picks the same step for "
+            "all."
+        ),
+        measure=_measure_b09,
+        judge=_judge_b09,
+        summary=_say_b09,
+        configure=_configure_b09,
     ),
 )
 
@@ -613,18 +629,20 @@ def _say_b10(x):
 
 # %% ../../nbs/claims/82_paper_b.ipynb #72edc666
 B10 = Claim(
-    "B10",
-    "a higher beta favours efficiency",
-    "section 3.3",
-    "sentence",
-    Check(
-        "With rising beta, the step of eq. 12 rises for some curves of errors and falls for none: "
-        "contradicted. It falls for some and rises for none: trend. Otherwise open. Curves are random "
-        "ones and, if there is a trained network, those of clips.",
-        measure_beta,
-        _judge_b10,
-        _say_b10,
-        _configure_b10,
+    id="B10",
+    text="a higher beta favours efficiency",
+    place="section 3.3",
+    paper_value="sentence",
+    check=Check(
+        criterion=(
+            "With rising beta, the step of eq. 12 rises for some curves of errors and falls for none: "
+            "contradicted. It falls for some and rises for none: trend. Otherwise open. Curves are random "
+            "ones and, if there is a trained network, those of clips."
+        ),
+        measure=measure_beta,
+        judge=_judge_b10,
+        summary=_say_b10,
+        configure=_configure_b10,
     ),
 )
 
@@ -649,18 +667,20 @@ def _say_b11(x):
 
 
 B11 = Claim(
-    "B11",
-    "with random masking in training the step selector needs to see only some of the steps",
-    "section 3.3",
-    "qualitative",
-    Check(
-        "With all steps the selector's choices certainly (99%, clip by clip) have smaller weighted errors "
-        "than the best single step, otherwise open. With a quarter of the steps, too: trend; certainly "
-        "larger ones: contradicted; neither: open.",
-        measure_shares,
-        _judge_b11,
-        _say_b11,
-        _configure_b11,
+    id="B11",
+    text="with random masking in training the step selector needs to see only some of the steps",
+    place="section 3.3",
+    paper_value="qualitative",
+    check=Check(
+        criterion=(
+            "With all steps the selector's choices certainly (99%, clip by clip) have smaller weighted "
+            "errors than the best single step, otherwise open. With a quarter of the steps, too: trend; "
+            "certainly larger ones: contradicted; neither: open."
+        ),
+        measure=measure_shares,
+        judge=_judge_b11,
+        summary=_say_b11,
+        configure=_configure_b11,
     ),
 )
 
@@ -668,8 +688,7 @@ B11 = Claim(
 def beats(
     measures: dict,  # measure -> interval for all comparisons together, with `alone`, that for this one
 ) -> str:  # "holds", "fails" or "undecided"
-    "Tell whether a rival is certainly worse in something, and not even by itself better in anything; or"
-    "the reverse."
+    "Tell whether a rival is certainly worse in a measure and, alone, better in none; or the reverse."
     sure = {state_of(interval) for interval in measures.values()}
     alone = {state_of(interval["alone"]) for interval in measures.values()}
     if "holds" in sure and "fails" not in alone:
@@ -717,21 +736,23 @@ def _say_b12(x):
 
 # %% ../../nbs/claims/82_paper_b.ipynb #02492620
 B12 = Claim(
-    "B12",
-    "of the switch steps 900, 600, 400, 200 and 1, step 200 is best",
-    "Figure 7",
-    "200",
-    Check(
-        "Balance: SSIM to the clip without reuse gains most over a mixture of steps 1 and 900 of the same "
-        "cost at 200: certainly above 0, above the gain at 400 and above that at 600 (99% for the three "
-        "together): trend. Certainly below in one of these: contradicted. Otherwise open. Beside it, "
-        "quality whatever it costs (CLIP-SIM[world], FC[world], detail of later frames against the "
-        "references): against each of 900, 600, 400 and 1, is 200 certainly better in one (99% for all "
-        "twelve comparisons together) and certainly worse in none (99% for each alone)?",
-        _measure_b12,
-        _judge_b12,
-        _say_b12,
-        _configure_b12,
+    id="B12",
+    text="of the switch steps 900, 600, 400, 200 and 1, step 200 is best",
+    place="Figure 7",
+    paper_value="200",
+    check=Check(
+        criterion=(
+            "Balance: SSIM to the clip without reuse gains most over a mixture of steps 1 and 900 of the "
+            "same cost at 200: certainly above 0, above the gain at 400 and above that at 600 (99% for the "
+            "three together): trend. Certainly below in one of these: contradicted. Otherwise open. Beside "
+            "it, quality whatever it costs (CLIP-SIM[world], FC[world], detail of later frames against the "
+            "references): against each of 900, 600, 400 and 1, is 200 certainly better in one (99% for all "
+            "twelve comparisons together) and certainly worse in none (99% for each alone)?"
+        ),
+        measure=_measure_b12,
+        judge=_judge_b12,
+        summary=_say_b12,
+        configure=_configure_b12,
     ),
 )
 
@@ -774,23 +795,26 @@ def _say_b13(x):
 
 # %% ../../nbs/claims/82_paper_b.ipynb #2c5a4d3b
 B13 = Claim(
-    "B13",
-    "16 frames take 6.57 s at 256 pixels and 23.62 s at 512",
-    "Table 1",
-    "6.57 s, 23.62 s",
-    Check(
-        "The seconds themselves need the authors' weights and hardware. If reuse, at step 200 and at the "
-        "selector's, takes less time than denoising all frames in full in every stored run, by the clock "
-        "of both runs and at the pace of its own UNet calls: needs weights. If it takes as much or more "
-        "by one of them: contradicted.",
-        _measure_b13,
-        _judge_b13,
-        _say_b13,
-        _configure_b13,
+    id="B13",
+    text="16 frames take 6.57 s at 256 pixels and 23.62 s at 512",
+    place="Table 1",
+    paper_value="6.57 s, 23.62 s",
+    check=Check(
+        criterion=(
+            "The seconds themselves need the authors' weights and hardware. If reuse, at step 200 and at the "
+            "selector's, takes less time than denoising all frames in full in every stored run, by the clock "
+            "of both runs and at the pace of its own UNet calls: needs weights. If it takes as much or more "
+            "by one of them: contradicted."
+        ),
+        measure=_measure_b13,
+        judge=_judge_b13,
+        summary=_say_b13,
+        configure=_configure_b13,
     ),
 )
 
 # %% ../../nbs/claims/82_paper_b.ipynb #470332fd
+# parameters in billions; seconds for 16 frames
 _COLUMNS = ("parameters", "tuned", "seconds_256", "seconds_512", "FVD", "IS", "FID", "CLIPSIM")
 _METHODS = {
     "Latent-Shift": (1.53, 0.880, 23.40, None, 360.04, 92.72, 15.23, 0.2773),
@@ -801,7 +825,6 @@ _METHODS = {
     "Make-A-Video": (9.72, 9.720, None, None, 367.23, 82.55, 13.17, 0.3049),
     "Dr. Mo": (1.35, 0.266, 6.57, 23.62, 312.81, 89.63, 12.38, 0.3056),
 }
-# billions of parameters; seconds for 16 frames
 TABLE_1 = {name: dict(zip(_COLUMNS, row)) for name, row in _METHODS.items()}
 
 
@@ -844,17 +867,19 @@ def _say_b14(x):
 
 # %% ../../nbs/claims/82_paper_b.ipynb #70de311d
 B14 = Claim(
-    "B14",
-    "4 times as fast as Latent-Shift, 1.5 times as fast as SimDA and LaVie",
-    "abstract, Table 1",
-    "3.56x, 1.45x by its own table; LaVie is not in it",
-    Check(
-        "By Table 1, each stated ratio of seconds is met when rounded to its digits: exact; if one is "
-        "missed, contradicted; if none is missed and one cannot be formed, unspecified.",
-        _measure_b14,
-        _judge_b14,
-        _say_b14,
-        _table_settings,
+    id="B14",
+    text="4 times as fast as Latent-Shift, 1.5 times as fast as SimDA and LaVie",
+    place="abstract, Table 1",
+    paper_value="3.56x, 1.45x by its own table; LaVie is not in it",
+    check=Check(
+        criterion=(
+            "By Table 1, each stated ratio of seconds is met when rounded to its digits: exact; if one is "
+            "missed, contradicted; if none is missed and one cannot be formed, unspecified."
+        ),
+        measure=_measure_b14,
+        judge=_judge_b14,
+        summary=_say_b14,
+        configure=_table_settings,
     ),
 )
 
@@ -875,16 +900,18 @@ def _say_b15(x):
 
 
 B15 = Claim(
-    "B15",
-    "keeps 96% of Latent-Shift's inception score",
-    "introduction, Table 1",
-    "89.63 / 92.72",
-    Check(
-        "The ratio of inception scores in Table 1 lies in [96%, 97%): exact; otherwise contradicted.",
-        _measure_b15,
-        _judge_b15,
-        _say_b15,
-        _table_settings,
+    id="B15",
+    text="keeps 96% of Latent-Shift's inception score",
+    place="introduction, Table 1",
+    paper_value="89.63 / 92.72",
+    check=Check(
+        criterion=(
+            "The ratio of inception scores in Table 1 lies in [96%, 97%): exact; otherwise contradicted."
+        ),
+        measure=_measure_b15,
+        judge=_judge_b15,
+        summary=_say_b15,
+        configure=_table_settings,
     ),
 )
 
@@ -908,16 +935,18 @@ def _say_b16(x):
 
 # %% ../../nbs/claims/82_paper_b.ipynb #9b2ce3fd
 B16 = Claim(
-    "B16",
-    "266M of 1.35B parameters are tuned",
-    "Table 1",
-    "0.266B",
-    Check(
-        "The networks built from Table 2 at Stable Diffusion 1.5's size have 266M parameters, rounded: "
-        "exact. Otherwise unspecified, since Table 2 does not fix the sizes of all that is tuned.",
-        _measure_b16,
-        _judge_b16,
-        _say_b16,
+    id="B16",
+    text="266M of 1.35B parameters are tuned",
+    place="Table 1",
+    paper_value="0.266B",
+    check=Check(
+        criterion=(
+            "The networks built from Table 2 at Stable Diffusion 1.5's size have 266M parameters, rounded: "
+            "exact. Otherwise unspecified, since Table 2 does not fix the sizes of all that is tuned."
+        ),
+        measure=_measure_b16,
+        judge=_judge_b16,
+        summary=_say_b16,
     ),
 )
 
@@ -949,17 +978,19 @@ def _say_b17(x):
 
 
 B17 = Claim(
-    "B17",
-    "best FVD, CLIPSIM and FID of the table",
-    "Table 1",
-    "FVD 312.81, CLIPSIM .3056, FID 12.38; IS 89.63",
-    Check(
-        "FVD, FID and CLIPSIM of Dr. Mo are the best in Table 1: needs weights, for the values "
-        "themselves; otherwise contradicted. Its inception score is reported.",
-        _measure_b17,
-        _judge_b17,
-        _say_b17,
-        _table_settings,
+    id="B17",
+    text="best FVD, CLIPSIM and FID of the table",
+    place="Table 1",
+    paper_value="FVD 312.81, CLIPSIM .3056, FID 12.38; IS 89.63",
+    check=Check(
+        criterion=(
+            "FVD, FID and CLIPSIM of Dr. Mo are the best in Table 1: needs weights, for the values "
+            "themselves; otherwise contradicted. Its inception score is reported."
+        ),
+        measure=_measure_b17,
+        judge=_judge_b17,
+        summary=_say_b17,
+        configure=_table_settings,
     ),
 )
 
@@ -996,19 +1027,21 @@ def _say_b18(x):
 
 # %% ../../nbs/claims/82_paper_b.ipynb #d5c0e633
 B18 = Claim(
-    "B18",
-    "motion of later frames can be predicted from 4 reference frames, up to 16",
-    "eq. 9, Table 2",
-    "4 of 16",
-    Check(
-        "Predicted matrices certainly (1% divided among eight) carry the base's residuals with a smaller "
-        "error than a plain copy, and have a smaller end-point error at moving positions, on average over "
-        "the horizon and at its end, and are in none of these certainly worse than the composed last "
-        "matrix: trend. One of the first four certainly not so: contradicted. Otherwise open.",
-        measure_horizon,
-        _judge_b18,
-        _say_b18,
-        _configure_b18,
+    id="B18",
+    text="motion of later frames can be predicted from 4 reference frames, up to 16",
+    place="eq. 9, Table 2",
+    paper_value="4 of 16",
+    check=Check(
+        criterion=(
+            "Predicted matrices certainly (1% divided among eight) carry the base's residuals with a smaller "
+            "error than a plain copy, and have a smaller end-point error at moving positions, on average "
+            "over the horizon and at its end, and are in none of these certainly worse than the composed "
+            "last matrix: trend. One of the first four certainly not so: contradicted. Otherwise open."
+        ),
+        measure=measure_horizon,
+        judge=_judge_b18,
+        summary=_say_b18,
+        configure=_configure_b18,
     ),
 )
 
@@ -1053,22 +1086,24 @@ def _say_b19(x):
 
 # %% ../../nbs/claims/82_paper_b.ipynb #8c0d733c
 B19 = Claim(
-    "B19",
-    "motion of a clip can be carried over to a first frame in another style",
-    "Figure 6",
-    "qualitative",
-    Check(
-        "Clips that move, edited to look like their first frame in another style; the true edit is known. "
-        "Motion: the changes of the edit agree more with those of the true edit than with those of the "
-        "same frame moving the other way, and more than a still clip's (0), each by 0.1. Look: its "
-        "colours are less than half as far from those of the new first frame as the source's. Right: it "
-        "is nearer to the true edit than the repeated new first frame and than the source. By 99% "
-        "intervals of the mean over clips: all three certain: trend. Motion or look certainly not: "
-        "contradicted. Otherwise open.",
-        measure_edits,
-        _judge_b19,
-        _say_b19,
-        configure_edits,
+    id="B19",
+    text="motion of a clip can be carried over to a first frame in another style",
+    place="Figure 6",
+    paper_value="qualitative",
+    check=Check(
+        criterion=(
+            "Clips that move, edited to look like their first frame in another style; the true edit is "
+            "known. Motion: the changes of the edit agree more with those of the true edit than with those "
+            "of the same frame moving the other way, and more than a still clip's (0), each by 0.1. Look: "
+            "its colours are less than half as far from those of the new first frame as the source's. Right: "
+            "it is nearer to the true edit than the repeated new first frame and than the source. By 99% "
+            "intervals of the mean over clips: all three certain: trend. Motion or look certainly not: "
+            "contradicted. Otherwise open."
+        ),
+        measure=measure_edits,
+        judge=_judge_b19,
+        summary=_say_b19,
+        configure=configure_edits,
     ),
 )
 
@@ -1101,27 +1136,28 @@ def _say_b20(x):
 
 # %% ../../nbs/claims/82_paper_b.ipynb #cb3e965f
 B20 = Claim(
-    "B20",
-    "large motion and long clips come out blurred",
-    "Appendix C",
-    "limitation",
-    Check(
-        "Sharpness (variance of the Laplacian) of later frames at step 200 over that of the same frames "
-        "without reuse: its logarithm is certainly below 0, it certainly falls with the distance from the "
-        "last reference, and over clips it certainly falls with motion, that of the clip without reuse "
-        "and that asked for, by rank (99% each): trend. One of these certainly the other way round: "
-        "contradicted. Otherwise open.",
-        _measure_b20,
-        _judge_b20,
-        _say_b20,
-        _configure_b20,
+    id="B20",
+    text="large motion and long clips come out blurred",
+    place="Appendix C",
+    paper_value="limitation",
+    check=Check(
+        criterion=(
+            "Sharpness (variance of the Laplacian) of later frames at step 200 over that of the same frames "
+            "without reuse: its logarithm is certainly below 0, it certainly falls with the distance from "
+            "the last reference, and over clips it certainly falls with motion, that of the clip without "
+            "reuse and that asked for, by rank (99% each): trend. One of these certainly the other way "
+            "round: contradicted. Otherwise open."
+        ),
+        measure=_measure_b20,
+        judge=_judge_b20,
+        summary=_say_b20,
+        configure=_configure_b20,
     ),
 )
 
 # %% ../../nbs/claims/82_paper_b.ipynb #b505a5b0
 def _judge_b21(x):
-    "The recipes must be the paper's, and the second stage begin where the first ended; if that could be"
-    "seen."
+    "Check the recipes, and that the second stage begins where the first ended; open if nothing moved."
     if x["sizes"] != [256, 512] or set(x["differ"]) != {"size", "batch", "lr"}:
         return "contradicted"
     if not (x["learned"] > 0 and x["alone"] > 0):
@@ -1139,19 +1175,21 @@ def _say_b21(x):
 
 # %% ../../nbs/claims/82_paper_b.ipynb #33cdb00a
 B21 = Claim(
-    "B21",
-    "training goes from low resolution to high",
-    "Appendix A",
-    "256, then 512",
-    Check(
-        "The recipes for 256 and 512 pixels differ in pixels, batch and learning rate alone; both train, "
-        "shrunk in the same way, by one function, and the second begins at exactly the weights that the "
-        "first ended with: exact; otherwise contradicted. If the first stage changes no weight, or a "
-        "second stage without a first begins there, too, the test sees nothing: open.",
-        measure_stages,
-        _judge_b21,
-        _say_b21,
-        configure_stages,
+    id="B21",
+    text="training goes from low resolution to high",
+    place="Appendix A",
+    paper_value="256, then 512",
+    check=Check(
+        criterion=(
+            "The recipes for 256 and 512 pixels differ in pixels, batch and learning rate alone; both train, "
+            "shrunk in the same way, by one function, and the second begins at exactly the weights that the "
+            "first ended with: exact; otherwise contradicted. If the first stage changes no weight, or a "
+            "second stage without a first begins there, too, the test sees nothing: open."
+        ),
+        measure=measure_stages,
+        judge=_judge_b21,
+        summary=_say_b21,
+        configure=configure_stages,
     ),
 )
 
@@ -1219,18 +1257,20 @@ def _say_b22(x):
 
 # %% ../../nbs/claims/82_paper_b.ipynb #28280d76
 B22 = Claim(
-    "B22",
-    "the hyper-parameters",
-    "Table 2",
-    "table",
-    Check(
-        "Every row of Table 2 has its value in the code, at low and at high resolution: exact; otherwise "
-        "open, with the rows that differ: what we do in another way says nothing against the paper.",
-        _measure_b22,
-        _judge_b22,
-        _say_b22,
-        _configure_b22,
-        ("motionrepro.training.loop:train",),  # the optimiser
+    id="B22",
+    text="the hyper-parameters",
+    place="Table 2",
+    paper_value="table",
+    check=Check(
+        criterion=(
+            "Every row of Table 2 has its value in the code, at low and at high resolution: exact; otherwise "
+            "open, with the rows that differ: what we do in another way says nothing against the paper."
+        ),
+        measure=_measure_b22,
+        judge=_judge_b22,
+        summary=_say_b22,
+        configure=_configure_b22,
+        rests_on=("motionrepro.training.loop:train",),  # the optimiser
     ),
 )
 
@@ -1296,18 +1336,20 @@ def _say_b23(x):
 
 # %% ../../nbs/claims/82_paper_b.ipynb #48e8d765
 B23 = Claim(
-    "B23",
-    "training clips: 20 consecutive frames at 4 per second, cropped to 512 pixels",
-    "section 4.1",
-    "set-up",
-    Check(
-        "The data pipeline takes 20 frames a quarter of a second apart and crops the centre, and the "
-        "paper's two descriptions of its clips agree: exact. If they do not agree, unspecified; if the "
-        "pipeline fails, open.",
-        _measure_b23,
-        _judge_b23,
-        _say_b23,
-        _configure_b23,
+    id="B23",
+    text="training clips: 20 consecutive frames at 4 per second, cropped to 512 pixels",
+    place="section 4.1",
+    paper_value="set-up",
+    check=Check(
+        criterion=(
+            "The data pipeline takes 20 frames a quarter of a second apart and crops the centre, and the "
+            "paper's two descriptions of its clips agree: exact. If they do not agree, unspecified; if the "
+            "pipeline fails, open."
+        ),
+        measure=_measure_b23,
+        judge=_judge_b23,
+        summary=_say_b23,
+        configure=_configure_b23,
     ),
 )
 
@@ -1340,15 +1382,17 @@ def _say_b24(x):
 
 # %% ../../nbs/claims/82_paper_b.ipynb #d061bca2
 B24 = Claim(
-    "B24",
-    "evaluation: UCF-101 by templates of its classes, 10,000 samples; MSR-VTT by 2,990 captions",
-    "section 4.2",
-    "protocol",
-    Check(
-        "All inception scores of Table 1 lie below the largest that 101 classes allow, otherwise "
-        "contradicted. The sentences for the classes are in the paper: exact; otherwise unspecified.",
-        _measure_b24,
-        _judge_b24,
-        _say_b24,
+    id="B24",
+    text="evaluation: UCF-101 by templates of its classes, 10,000 samples; MSR-VTT by 2,990 captions",
+    place="section 4.2",
+    paper_value="protocol",
+    check=Check(
+        criterion=(
+            "All inception scores of Table 1 lie below the largest that 101 classes allow, otherwise "
+            "contradicted. The sentences for the classes are in the paper: exact; otherwise unspecified."
+        ),
+        measure=_measure_b24,
+        judge=_judge_b24,
+        summary=_say_b24,
     ),
 )

@@ -53,7 +53,7 @@ from motionrepro.studies.curves import (
     storage_differences,
 )
 from ..studies.statistics import column_correlation, interval_text, mean_bounds, state_of
-from ..studies.store import MAIN, average, clip_values, contrast, training_command, versus
+from ..studies.store import MAIN, average, clip_values, contrast, run_names, versus
 
 # %% ../../nbs/claims/83_questions.ipynb #bedc13fe
 ALTERNATIVES = {
@@ -127,16 +127,25 @@ def _beside_x01(results):
 
 
 def _measure_x01(config, results=None):
-    needs = training_command("ours", *ALTERNATIVES["X01"], seeds=(0,))
-    return measure_trainings(results, needs, _find_x01, _beside_x01)
+    names = run_names("ours", *ALTERNATIVES["X01"], seeds=(0,))
+    return measure_trainings(results, names, _find_x01, _beside_x01)
 
 # %% ../../nbs/claims/83_questions.ipynb #7166e700
 X01 = Claim(
-    "X01",
-    "does the cascade of global and adaptive blocks matter, against all global, all adaptive, or reversed?",
-    "-",
-    "-",
-    Check(_DESIGN, _measure_x01, judge_trainings, say_trainings, ablation_settings),
+    id="X01",
+    text=(
+        "does the cascade of global and adaptive blocks matter, against all global, all adaptive, or "
+        "reversed?"
+    ),
+    place="-",
+    paper_value="-",
+    check=Check(
+        criterion=_DESIGN,
+        measure=_measure_x01,
+        judge=judge_trainings,
+        summary=say_trainings,
+        configure=ablation_settings,
+    ),
 )
 
 # %% ../../nbs/claims/83_questions.ipynb #9d46e4ef
@@ -149,16 +158,22 @@ def _beside_x02(results):
 
 
 def _measure_x02(config, results=None):
-    needs = training_command("ours", *ALTERNATIVES["X02"], seeds=(0,))
-    return measure_trainings(results, needs, _find_x02, _beside_x02)
+    names = run_names("ours", *ALTERNATIVES["X02"], seeds=(0,))
+    return measure_trainings(results, names, _find_x02, _beside_x02)
 
 # %% ../../nbs/claims/83_questions.ipynb #ca6bda7b
 X02 = Claim(
-    "X02",
-    "what do attention bias and gate each add, and does a learned beta?",
-    "-",
-    "-",
-    Check(_DESIGN, _measure_x02, judge_trainings, say_trainings, ablation_settings),
+    id="X02",
+    text="what do attention bias and gate each add, and does a learned beta?",
+    place="-",
+    paper_value="-",
+    check=Check(
+        criterion=_DESIGN,
+        measure=_measure_x02,
+        judge=judge_trainings,
+        summary=say_trainings,
+        configure=ablation_settings,
+    ),
 )
 
 # %% ../../nbs/claims/83_questions.ipynb #134d32ad
@@ -201,20 +216,24 @@ def _say_x03(x):
 
 # %% ../../nbs/claims/83_questions.ipynb #b834539b
 X03 = Claim(
-    "X03",
-    "how does tying the noise of frames (independent, shared, AR, none, along the true flow) move the NMI "
-    "curve and the switch step?",
-    "-",
-    "-",
-    Check(
-        "Of the five ways to tie the noise, one certainly (99%, all compared with shared noise) moves the "
-        "mean NMI over steps 800 to 200 by more than 0.02, and one the mean relative error: trend (it "
-        "matters). All certainly within 0.02 in both: contradicted (it does not). Otherwise open. Frames "
-        "0-4; learned matrices if there are any, else raw ones of blocks 6 and 8.",
-        measure_ties,
-        _judge_x03,
-        _say_x03,
-        _configure_x03,
+    id="X03",
+    text=(
+        "how does tying the noise of frames (independent, shared, AR, none, along the true flow) move the "
+        "NMI curve and the switch step?"
+    ),
+    place="-",
+    paper_value="-",
+    check=Check(
+        criterion=(
+            "Of the five ways to tie the noise, one certainly (99%, all compared with shared noise) moves "
+            "the mean NMI over steps 800 to 200 by more than 0.02, and one the mean relative error: trend "
+            "(it matters). All certainly within 0.02 in both: contradicted (it does not). Otherwise open. "
+            "Frames 0-4; learned matrices if there are any, else raw ones of blocks 6 and 8."
+        ),
+        measure=measure_ties,
+        judge=_judge_x03,
+        summary=_say_x03,
+        configure=_configure_x03,
     ),
 )
 
@@ -245,19 +264,21 @@ def _say_x04(x):
 
 # %% ../../nbs/claims/83_questions.ipynb #ef4882df
 X04 = Claim(
-    "X04",
-    "does paper A's motion score predict paper B's switch step?",
-    "-",
-    "-",
-    Check(
-        "Over all clips, the rank correlation of the switch step picked for a clip with its motion score "
-        "is certainly positive, for the score that its caption asks for and for that of its references "
-        "(99%): trend. Certainly negative for one of them: contradicted. Otherwise open, and without a "
-        "trained selector, or if it picks the same step for all.",
-        _measure_x04,
-        _judge_x04,
-        _say_x04,
-        _configure_x04,
+    id="X04",
+    text="does paper A's motion score predict paper B's switch step?",
+    place="-",
+    paper_value="-",
+    check=Check(
+        criterion=(
+            "Over all clips, the rank correlation of the switch step picked for a clip with its motion score "
+            "is certainly positive, for the score that its caption asks for and for that of its references "
+            "(99%): trend. Certainly negative for one of them: contradicted. Otherwise open, and without a "
+            "trained selector, or if it picks the same step for all."
+        ),
+        measure=_measure_x04,
+        judge=_judge_x04,
+        summary=_say_x04,
+        configure=_configure_x04,
     ),
 )
 
@@ -302,20 +323,22 @@ def _say_x05(x):
 
 # %% ../../nbs/claims/83_questions.ipynb #a0484904
 X05 = Claim(
-    "X05",
-    "do both compose: speed-up and quality of reuse on top of temporal attention, also with few steps?",
-    "-",
-    "-",
-    Check(
-        "Step 200 with 50 steps of DPM-Solver++ takes less time than step 200 with all steps and than 50 "
-        "steps without reuse, in every seed; it keeps at least 95% of CLIP-SIM[world] of the clips with "
-        "neither, and half of what paper A's blocks add to their FC[world]; and at step 200 paper A's "
-        "blocks raise FC[world] (99% over clips): trend. One of these certainly not so: contradicted. "
-        "Otherwise open.",
-        _measure_x05,
-        _judge_x05,
-        _say_x05,
-        _configure_x05,
+    id="X05",
+    text="do both compose: speed-up and quality of reuse on top of temporal attention, also with few steps?",
+    place="-",
+    paper_value="-",
+    check=Check(
+        criterion=(
+            "Step 200 with 50 steps of DPM-Solver++ takes less time than step 200 with all steps and than 50 "
+            "steps without reuse, in every seed; it keeps at least 95% of CLIP-SIM[world] of the clips with "
+            "neither, and half of what paper A's blocks add to their FC[world]; and at step 200 paper A's "
+            "blocks raise FC[world] (99% over clips): trend. One of these certainly not so: contradicted. "
+            "Otherwise open."
+        ),
+        measure=_measure_x05,
+        judge=_judge_x05,
+        summary=_say_x05,
+        configure=_configure_x05,
     ),
 )
 
@@ -342,18 +365,23 @@ def _say_x06(x):
 
 # %% ../../nbs/claims/83_questions.ipynb #b27f5128
 X06 = Claim(
-    "X06",
-    "are motion matrices right, measured against true flow, plain copy, constant warp and hard matching?",
-    "-",
-    "-",
-    Check(
-        "End-point error as in B07, blocks 6 and 8 together, windowed: the expected displacement "
-        "certainly beats plain copy, the best constant motion and hard matching, for independent and "
-        "shared noise: trend. One of the three certainly beats it, for both: contradicted. Otherwise open.",
-        _measure_x06,
-        _judge_x06,
-        _say_x06,
-        configure_truth,
+    id="X06",
+    text=(
+        "are motion matrices right, measured against true flow, plain copy, constant warp and hard matching?"
+    ),
+    place="-",
+    paper_value="-",
+    check=Check(
+        criterion=(
+            "End-point error as in B07, blocks 6 and 8 together, windowed: the expected displacement "
+            "certainly beats plain copy, the best constant motion and hard matching, for independent and "
+            "shared noise: trend. One of the three certainly beats it, for both: contradicted. Otherwise "
+            "open."
+        ),
+        measure=_measure_x06,
+        judge=_judge_x06,
+        summary=_say_x06,
+        configure=configure_truth,
     ),
 )
 
@@ -397,19 +425,21 @@ def _say_x07(x):
 
 # %% ../../nbs/claims/83_questions.ipynb #69285e19
 X07 = Claim(
-    "X07",
-    "windowed against dense matrices: error, time, memory",
-    "-",
-    "-",
-    Check(
-        "End-point error and error of the carried clean latent, blocks 6 and 8 together, are certainly "
-        "smaller windowed than dense, for independent and shared noise, and the stored benchmark reaches "
-        "its aims in time and memory: trend. One of the errors certainly larger for both ties, or an aim "
-        "missed: contradicted. Otherwise open.",
-        _measure_x07,
-        _judge_x07,
-        _say_x07,
-        _configure_x07,
+    id="X07",
+    text="windowed against dense matrices: error, time, memory",
+    place="-",
+    paper_value="-",
+    check=Check(
+        criterion=(
+            "End-point error and error of the carried clean latent, blocks 6 and 8 together, are certainly "
+            "smaller windowed than dense, for independent and shared noise, and the stored benchmark reaches "
+            "its aims in time and memory: trend. One of the errors certainly larger for both ties, or an aim "
+            "missed: contradicted. Otherwise open."
+        ),
+        measure=_measure_x07,
+        judge=_judge_x07,
+        summary=_say_x07,
+        configure=_configure_x07,
     ),
 )
 
@@ -454,22 +484,24 @@ def _say_x08(x):
 
 # %% ../../nbs/claims/83_questions.ipynb #15ebf2c9
 X08 = Claim(
-    "X08",
-    "where does a fixed switch step lose to the selector at equal cost?",
-    "-",
-    "-",
-    Check(
-        "Clip by clip, the selector's clips less a mixture of two fixed steps with the same number of "
-        "frame evaluations, in SSIM to the clip without reuse, CLIP-SIM[world], FC[world] and detail: "
-        "against every such mixture certainly above 0 in one of the four (99% for all comparisons "
-        "together) and certainly below in none (99% for each alone): trend, fixed steps lose. The other "
-        "way round against one of them: contradicted. Otherwise open, and without a trained selector, or "
-        "if it picks the same step for all, which is a fixed step. Where they lose is told by halves of "
-        "the clips, by the consistency of the references, against the neighbouring steps.",
-        _measure_x08,
-        _judge_x08,
-        _say_x08,
-        _configure_x08,
+    id="X08",
+    text="where does a fixed switch step lose to the selector at equal cost?",
+    place="-",
+    paper_value="-",
+    check=Check(
+        criterion=(
+            "Clip by clip, the selector's clips less a mixture of two fixed steps with the same number of "
+            "frame evaluations, in SSIM to the clip without reuse, CLIP-SIM[world], FC[world] and detail: "
+            "against every such mixture certainly above 0 in one of the four (99% for all comparisons "
+            "together) and certainly below in none (99% for each alone): trend, fixed steps lose. The other "
+            "way round against one of them: contradicted. Otherwise open, and without a trained selector, or "
+            "if it picks the same step for all, which is a fixed step. Where they lose is told by halves of "
+            "the clips, by the consistency of the references, against the neighbouring steps."
+        ),
+        measure=_measure_x08,
+        judge=_judge_x08,
+        summary=_say_x08,
+        configure=_configure_x08,
     ),
 )
 
@@ -495,66 +527,81 @@ def _say_x09(x):
 
 
 X09 = Claim(
-    "X09",
-    "is paper A's FVD column independent of its FID column?",
-    "Tables 1-4",
-    "r = 0.9989 over its rows",
-    Check(
-        "If FID and FVD were independent, at least 1% of all assignments of the FVD column to the 7 "
-        "different rows of Tables 1 to 4 would correlate as strongly; if less, and the 95% interval of "
-        "the correlation is above 0: contradicted. Otherwise open.",
-        _measure_x09,
-        _judge_x09,
-        _say_x09,
-        _configure_x09,
+    id="X09",
+    text="is paper A's FVD column independent of its FID column?",
+    place="Tables 1-4",
+    paper_value="r = 0.9989 over its rows",
+    check=Check(
+        criterion=(
+            "If FID and FVD were independent, at least 1% of all assignments of the FVD column to the 7 "
+            "different rows of Tables 1 to 4 would correlate as strongly; if less, and the 95% interval of "
+            "the correlation is above 0: contradicted. Otherwise open."
+        ),
+        measure=_measure_x09,
+        judge=_judge_x09,
+        summary=_say_x09,
+        configure=_configure_x09,
     ),
 )
 
 # %% ../../nbs/claims/83_questions.ipynb #993355b2
 X10 = Claim(
-    "X10",
-    "does Dr. Mo's reuse beat fewer steps (DPM-Solver++) at equal cost, in counted UNet work and in seconds?",
-    "-",
-    "-",
+    id="X10",
+    text=(
+        "does Dr. Mo's reuse beat fewer steps (DPM-Solver++) at equal cost, in counted UNet work and in "
+        "seconds?"
+    ),
+    place="-",
+    paper_value="-",
 )
 X11 = Claim(
-    "X11",
-    "does it beat feature caching (DeepCache, PAB or FasterCache where they run on UNets) at equal cost, "
-    "and do both add up?",
-    "-",
-    "-",
+    id="X11",
+    text=(
+        "does it beat feature caching (DeepCache, PAB or FasterCache where they run on UNets) at equal cost, "
+        "and do both add up?"
+    ),
+    place="-",
+    paper_value="-",
 )
 X12 = Claim(
-    "X12",
-    "whose temporal module buys most quality per parameter and per second: ours, AnimateDiff, "
-    "Latent-Shift, SimDA, or no training at all (Text2Video-Zero)?",
-    "-",
-    "-",
+    id="X12",
+    text=(
+        "whose temporal module buys most quality per parameter and per second: ours, AnimateDiff, "
+        "Latent-Shift, SimDA, or no training at all (Text2Video-Zero)?"
+    ),
+    place="-",
+    paper_value="-",
 )
 X13 = Claim(
-    "X13",
-    "with errors of clips that are being made, does a selector buy anything over the best fixed step?",
-    "-",
-    "-",
+    id="X13",
+    text="with errors of clips that are being made, does a selector buy anything over the best fixed step?",
+    place="-",
+    paper_value="-",
 )
 X14 = Claim(
-    "X14",
-    "who learns faster from clips, and where do they end: ours or AnimateDiff (learning curves from 1,000 "
-    "to 200,000 clips on the world)?",
-    "-",
-    "-",
+    id="X14",
+    text=(
+        "who learns faster from clips, and where do they end: ours or AnimateDiff (learning curves from "
+        "1,000 to 200,000 clips on the world)?"
+    ),
+    place="-",
+    paper_value="-",
 )
 X15 = Claim(
-    "X15",
-    "how do speed and memory of reuse compare with Latent-Shift and SimDA, measured on one base at SD "
-    "1.5's size with random weights, as ratios?",
-    "-",
-    "-",
+    id="X15",
+    text=(
+        "how do speed and memory of reuse compare with Latent-Shift and SimDA, measured on one base at SD "
+        "1.5's size with random weights, as ratios?"
+    ),
+    place="-",
+    paper_value="-",
 )
 X16 = Claim(
-    "X16",
-    "what do the readings that paper A leaves open do: position encoding in or out of the skip path, rho "
-    "of training (0, 0.6, spread), frame interval?",
-    "-",
-    "-",
+    id="X16",
+    text=(
+        "what do the readings that paper A leaves open do: position encoding in or out of the skip path, rho "
+        "of training (0, 0.6, spread), frame interval?"
+    ),
+    place="-",
+    paper_value="-",
 )

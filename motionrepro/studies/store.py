@@ -7,7 +7,8 @@ __all__ = ['MAIN', 'BASES', 'SEEDS', 'MOVES', 'ENOUGH_SEEDS', 'stored_values', '
            'shipped_parts', 'parts_in_words', 'comparable', 'point_key', 'rho_key', 'Results', 'compared_results',
            'ablation_files', 'load_results', 'made_up_point', 'made_up_ablation', 'selects_step', 'count_clips', 'Ways',
            'ways_file', 'ways_files', 'way_and_seed', 'load_ways', 'has_clip_values', 'clip_values', 'average',
-           'in_common', 'cell', 'share', 'Contrast', 'versus', 'contrast', 'training_command', 'still_to_do']
+           'in_common', 'cell', 'share', 'Contrast', 'versus', 'contrast', 'run_name', 'run_names', 'training_command',
+           'still_to_do']
 
 # %% ../../nbs/studies/71_store.ipynb #9efc4649
 from collections.abc import Iterable
@@ -470,18 +471,28 @@ def contrast(
     )
 
 # %% ../../nbs/studies/71_store.ipynb #67deda29
-def _run_name(variant: str, seed: int, base: str) -> str:
+def run_name(
+    variant: str,  # of `studies.ablations.VARIANTS`
+    seed: int,
+    base: str = "tiny",
+) -> str:
     """Name a run, as `studies.ablations.Run` does."""
     return f"{variant}-{seed}" if base == "tiny" else f"{variant}-{seed}-on-{base}"
 
 
-def training_command(
+def run_names(
     *variants,  # of `studies.ablations.VARIANTS`
     seeds: Iterable = range(ENOUGH_SEEDS),
     base: str = "tiny",
+) -> list:
+    """Name the runs of these variants, of every seed."""
+    return [run_name(variant, seed, base) for variant in variants for seed in seeds]
+
+
+def training_command(
+    names: list,  # of runs
 ) -> str:
-    """Write the command that trains and measures these variants."""
-    names = [_run_name(v, s, base) for v in variants for s in seeds]
+    """Write the command that trains and measures these runs."""
     return f"motionrepro train ablations --only {' '.join(names)}"
 
 # %% ../../nbs/studies/71_store.ipynb #536f2fa8
@@ -492,7 +503,5 @@ def still_to_do(
     base: str = "tiny",
 ) -> str:  # empty if there is nothing
     """Say what of these runs is missing, with the command for it."""
-    missing = [
-        _run_name(v, s, base) for v in variants for s in seeds if s not in results.points(v, base=base)
-    ]
-    return f"not measured yet: motionrepro train ablations --only {' '.join(missing)}" if missing else ""
+    missing = [run_name(v, s, base) for v in variants for s in seeds if s not in results.points(v, base=base)]
+    return f"not measured yet: {training_command(missing)}" if missing else ""
