@@ -100,9 +100,7 @@ def attention_distances(
     motions=(0.0, 0.25, 0.5, 0.75, 1.0),  # scores that all clips are given in turn
     rho: float = 0.6,  # of the noise
     seed: int = 0,
-) -> (
-    dict
-):  # `own` `(clips,)`, `distance_own` `(clips,)`, `distance` `(motions, clips)`, `sites` path -> `(motions,)`
+) -> dict:  # `own`, `distance_own` `(clips,)`; `distance` `(motions, clips)`; `sites`: path -> `(motions,)`
     "Measure the mean attended distance in adaptive blocks, averaged over sites and timesteps."
     from motionrepro.data.world import World, load_all
     from motionrepro.temporal.attention import attended_distance

@@ -94,9 +94,7 @@ def steps_against(
 # %% ../../nbs/studies/77_costs.ipynb #54b6794e
 def equation_steps(
     rows: list,  # of `auto`
-) -> (
-    torch.Tensor | None
-):  # a step for each clip, between 0.9 and 0.1 of 1000; None where errors were not kept
+) -> torch.Tensor | None:  # timesteps `(clips,)`, 900 to 100; None where errors were not kept
     """Apply eq. 12 (beta 1) to the errors between the references.
 
     The error after step k is that of a handover at step k + 1.

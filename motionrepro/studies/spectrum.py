@@ -141,9 +141,7 @@ def measure_spectrum(
 def measure_telescoping(
     config: dict,  # as for `trajectories`
     claim: str = "B05",  # names the random numbers
-) -> (
-    dict
-):  # `n` runs, `elements`; errors in units of what rounding allows: `worst`, `control`; `largest` error
+) -> dict:  # `n` runs, `elements`, `largest` error; `worst` and `control` over what rounding allows
     "Measure errors of rebuilt latents, with and without a wrong residual."
     found = dict(n=0, elements=0, steps=config["steps"], seeds=config["seeds"])
     found |= dict(worst=0.0, largest=0.0, control=float("inf"))

@@ -445,9 +445,7 @@ def _sums(c: Contrast, points: list, seed: int) -> torch.Tensor:
 def contrast(
     results: Results,
     c: Contrast,
-) -> (
-    dict
-):  # `state`; if not "missing": `mean`, `seeds`, `clips` (bounds of each seed), `trainings`, `unit`, `n`
+) -> dict:  # `state`; unless "missing": `mean`, `seeds`, `clips` (bounds by seed), `trainings`, `unit`, `n`
     """Measure a contrast."""
     points = [results.points(*where) for _, *where in c.terms]
     seeds = sorted(set.intersection(*(set(p) for p in points)))

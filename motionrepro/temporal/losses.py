@@ -109,9 +109,7 @@ def training_loss(
     motion=None,  # `(b,)` in [0, 1]
     consistency_weight: float = 0.0,  # lambda of eq. 9, at least 0
     weights: torch.Tensor = None,  # `(b,)`, of the clips' denoising errors; None counts all alike
-) -> (
-    dict
-):  # `loss` (with gradient), `denoising`, `consistency` (of 2 frames or more), `quarter_0` to `quarter_3`
+) -> dict:  # `loss` with gradient, `denoising`, `consistency` (from 2 frames on), `quarter_0` to `quarter_3`
     "Compute the loss of one batch of clips (paper A, eq. 7-9)."
     check_range("consistency_weight", consistency_weight, 0)
     noisy = scheduler.add_noise(latents, noise, timesteps)

@@ -182,9 +182,7 @@ def reuse_steps(
     blocks=(6, 8),  # indices into `decoder_blocks`
     frames=None,  # numbers of the frames, if they are not 0, 1, 2, ...
     origins: torch.Tensor = None,  # for tie="flow": `b f H W`, as `flow_origins` returns it
-) -> (
-    Iterator
-):  # (timestep, features, residuals) for all timesteps but the last, as `motion_losses` takes them
+) -> Iterator:  # (timestep, features, residuals) of all timesteps but the last, for `motion_losses`
     "Yield features and residuals of clips along a schedule, one step at a time."
     tie = recipe.tie
     if tie == "flow" and origins is None:
@@ -294,9 +292,7 @@ def validation_clips(
     n: int = 32,  # clips
     seed: int = 0,  # of the scenes
     world=shapes_world,  # module of the world
-) -> (
-    dict
-):  # `latents` `n f 4 h w`, `text` `n s d`, `flow` and `valid` as `World` has them, `origins` `n f H W`
+) -> dict:  # `latents` `n f 4 h w`, `text` `n s d`, `flow` and `valid` as in `World`, `origins` `n f H W`
     "Return encoded validation scenes with their true flow."
     clips = load_all(world.World("validation", recipe.size, recipe.num_frames, n, seed))
     frames = list(range(recipe.num_frames))
@@ -337,9 +333,7 @@ def motion_scores(
     steps,  # an iterable, as for `motion_losses`
     references: int,  # reference frames
     truth: tuple = None,  # (flow, valid) of the clips, as `World` gives them, and pixels per position
-) -> (
-    dict
-):  # tensors: "step", "surrogate" `(b,)`; by rival, `b horizon`: "rows_...", "carried_...", "endpoint_..."
+) -> dict:  # "step", "surrogate" `(b,)`; "rows_", "carried_", "endpoint_" with a rival's name, `b horizon`
     "Return the errors of a network on clips."
     by_step = []
     for walked in walk_steps(network, steps, references):
