@@ -201,7 +201,12 @@ class LearnedMatch:
         return self.network(*({key: x[key] for key in self.keys} for x in (source, target)))
 
 # %% ../../nbs/studies/74_consistency.ipynb #f4dde99a
-WHAT = ("nmi", "chance", "error", "flow")
+WHAT = (
+    "nmi",
+    "chance",
+    "error",
+    "flow",
+)  # groups of quantities; "error" has the three of eq. 6, "flow" both `epe`
 
 
 def _pairs(x: torch.Tensor) -> tuple:  # `b f ...` -> sources and targets, `(pairs b) ...`
@@ -260,7 +265,7 @@ class _Step:
     residual: tuple  # of the step: sources and targets, `n c h w`
     total: tuple  # the same of all steps so far
     clean: tuple | None  # the same of the clean latents, if the clips' own motion is to be found
-    truth: Callable | None  # size of a grid -> true motion, masks, pixels per position
+    true_motion: Callable | None  # size of a grid -> true motion, masks, pixels per position
 
 # %% ../../nbs/studies/74_consistency.ipynb #ce1bb3c9
 def _transformation_errors(matrix, pair: tuple) -> dict:
@@ -291,8 +296,8 @@ def _errors(match, cosines, step: _Step, what) -> dict:  # (method, quantity) ->
             found |= {(method, name): error for name, error in errors.items()}
             if step.clean is not None:
                 found[method, "content"] = _content_error(matrix, *step.clean)
-        if "flow" in what and step.truth is not None:
-            motion, masks, unit = step.truth(tuple(cosines.size))
+        if "flow" in what and step.true_motion is not None:
+            motion, masks, unit = step.true_motion(tuple(cosines.size))
             for name, mask in masks.items():
                 found[method, name] = unit * endpoint_error(matrix.flow(), motion, mask)
     return found
