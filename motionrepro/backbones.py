@@ -81,6 +81,15 @@ def byte_alphabet() -> list:
     names |= {byte: chr(256 + i) for i, byte in enumerate(others)}
     return [names[byte] for byte in range(256)]
 
+# %% ../nbs/20_backbones.ipynb #40bc8d04
+def _merge_pair(pieces, pair):
+    """Replace every occurrence of two neighbouring pieces by their union, in place."""
+    i = 0
+    while i < len(pieces) - 1:
+        if (pieces[i], pieces[i + 1]) == pair:
+            pieces[i : i + 2] = [pieces[i] + pieces[i + 1]]
+        i += 1
+
 # %% ../nbs/20_backbones.ipynb #bcc3f892
 def merge_words(
     words,  # the words that shall become single tokens
@@ -98,15 +107,6 @@ def merge_words(
         for pieces in spelled:
             _merge_pair(pieces, best)
     return merges
-
-# %% ../nbs/20_backbones.ipynb #40bc8d04
-def _merge_pair(pieces, pair):
-    """Replace every occurrence of two neighbouring pieces by their union, in place."""
-    i = 0
-    while i < len(pieces) - 1:
-        if (pieces[i], pieces[i + 1]) == pair:
-            pieces[i : i + 2] = [pieces[i] + pieces[i + 1]]
-        i += 1
 
 # %% ../nbs/20_backbones.ipynb #f4381d2a
 def write_tokenizer(
@@ -237,6 +237,15 @@ def check_tokenizer(tokenizer, text_encoder):
             f"text_encoder reads {config.max_position_embeddings}"
         )
 
+
+def _check_images(name: str, images: torch.Tensor, channels: int):
+    """Refuse what is neither a batch of images nor one of clips."""
+    if images.ndim < 4 or images.shape[-3] != channels:
+        raise UserError(
+            f"{name} have shape {tuple(images.shape)}; "
+            f"they must be `n c h w` or `b f c h w` of {channels} channels"
+        )
+
 # %% ../nbs/20_backbones.ipynb #28d8dd0f
 @dataclass
 class Backbone:
@@ -296,12 +305,7 @@ class Backbone:
         generator=None,  # draw from the posterior with it; None takes its mean
     ) -> torch.Tensor:  # latents in the same order of dimensions
         """Return latents of images or clips."""
-        if images.ndim < 4 or images.shape[-3] != self.vae.config.in_channels:
-            channels = self.vae.config.in_channels
-            raise UserError(
-                f"images have shape {tuple(images.shape)}; "
-                f"they must be `n c h w` or `b f c h w` of {channels} channels"
-            )
+        _check_images("images", images, self.vae.config.in_channels)
         flat = images.reshape(-1, *images.shape[-3:]).to(self.vae.device, self.vae.dtype) * 2 - 1
         parts = []
         for part in flat.split(64):
@@ -316,12 +320,7 @@ class Backbone:
         latents,  # `n c h w` or `b f c h w`
     ) -> torch.Tensor:  # images in [0, 1], in the same order of dimensions
         """Return images or clips of latents."""
-        if latents.ndim < 4 or latents.shape[-3] != self.vae.config.latent_channels:
-            channels = self.vae.config.latent_channels
-            raise UserError(
-                f"latents have shape {tuple(latents.shape)}; "
-                f"they must be `n c h w` or `b f c h w` of {channels} channels"
-            )
+        _check_images("latents", latents, self.vae.config.latent_channels)
         flat = latents.reshape(-1, *latents.shape[-3:]).to(self.vae.dtype) / self.vae.config.scaling_factor
         pixels = torch.cat([self.vae.decode(z).sample for z in flat.split(64)]).float() / 2 + 0.5
         return pixels.clamp(0, 1).reshape(*latents.shape[:-3], *pixels.shape[1:])
