@@ -340,10 +340,8 @@ def fingerprint(
     return digest.hexdigest()[:12]
 
 # %% ../nbs/02_provenance.ipynb #a6091bf4
-_STORED = (
-    "results",
-    "motionrepro/assets/claims",
-)  # what computations write; it must not make the next one look unclean
+# Computations write these; that must not make the next one look as if its code had changed.
+_STORED = ("results", "motionrepro/assets/claims")
 
 
 def git_commit(

@@ -241,7 +241,7 @@ def _section_markdown(figure, run, out):
 
 # %% ../../nbs/figures/92_pages.ipynb #274380a0
 def _note(profile):
-    """Say what the page is worth, and what it was made with."""
+    """Write how far the page can be trusted, and what it was made with."""
     if profile == "smoke":
         worth = "Too small to judge anything: this profile only shows that the notebooks run."
     else:
