@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['SHAPES', 'DIGITS', 'SUBJECTS', 'COLOURS', 'PLAIN', 'GRADIENTS', 'PHOTOS', 'BACKGROUNDS', 'DIRECTIONS', 'SPEEDS',
-           'MOTIONS', 'SPLITS', 'DIRECTION_LABELS', 'SPEED_LABELS', 'Scene', 'sample_scene', 'caption_words',
-           'unknown_words', 'render_frame', 'render_flow', 'render', 'World', 'WorldFrames', 'load_all']
+           'MOTIONS', 'SPLITS', 'DIRECTION_LABELS', 'SPEED_LABELS', 'FRAME_LABELS', 'CLIP_LABELS', 'Scene',
+           'sample_scene', 'caption_words', 'unknown_words', 'render_frame', 'render_flow', 'render', 'World',
+           'WorldFrames', 'load_all']
 
 # %% ../../nbs/data/10_world.ipynb #42ca9588
 import functools
@@ -51,6 +52,8 @@ MOTIONS = ("still", "moves", "pans")
 SPLITS = ("train", "validation", "test")
 DIRECTION_LABELS = (None, *DIRECTIONS)  # of what moves on the screen, for classifiers
 SPEED_LABELS = (None, *SPEEDS)
+FRAME_LABELS = dict(subject=SUBJECTS, colour=tuple(COLOURS), background=BACKGROUNDS)  # of single frames
+CLIP_LABELS = dict(direction=DIRECTION_LABELS, speed=SPEED_LABELS)
 _SPANS = (235, 300, 380)  # how many of a photograph's 427 rows a frame covers, by `Scene.zoom`
 
 # %% ../../nbs/data/10_world.ipynb #5eec6b2f

@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['FACING', 'ROLLING', 'SUBJECTS', 'COLOURS', 'TEXTURES', 'PHOTOS', 'BACKGROUNDS', 'DIRECTIONS', 'ZOOMS', 'SPEEDS',
-           'MOTIONS', 'SHARES', 'SPLITS', 'FACING_LABELS', 'DIRECTION_LABELS', 'SPEED_LABELS', 'SHUTTER', 'PATTERNS',
-           'HELD_OUT', 'STUDIES', 'photograph', 'Scene', 'sample_scene', 'caption_words', 'unknown_words',
-           'render_frame', 'draw_subject', 'render_flow', 'render', 'World', 'WorldFrames', 'load_all', 'dead_leaves',
-           'noise_image', 'photo_crop', 'StudyImages', 'card_text', 'write_card']
+           'MOTIONS', 'SHARES', 'SPLITS', 'FACING_LABELS', 'DIRECTION_LABELS', 'SPEED_LABELS', 'FRAME_LABELS',
+           'CLIP_LABELS', 'SHUTTER', 'PATTERNS', 'HELD_OUT', 'STUDIES', 'photograph', 'Scene', 'sample_scene',
+           'caption_words', 'unknown_words', 'render_frame', 'draw_subject', 'render_flow', 'render', 'World',
+           'WorldFrames', 'load_all', 'dead_leaves', 'noise_image', 'photo_crop', 'StudyImages', 'card_text',
+           'write_card']
 
 # %% ../../nbs/data/13_world2.ipynb #0f018174
 import functools
@@ -57,6 +58,10 @@ SPLITS = ("train", "validation", "test")
 FACING_LABELS = (None, *DIRECTIONS)  # None for a ball or a wheel
 DIRECTION_LABELS = (None, *DIRECTIONS, *ZOOMS)  # of what moves on the screen, for classifiers
 SPEED_LABELS = (None, *SPEEDS)
+FRAME_LABELS = dict(  # of single frames
+    subject=SUBJECTS, colour=tuple(COLOURS), background=BACKGROUNDS, facing=FACING_LABELS
+)
+CLIP_LABELS = dict(direction=DIRECTION_LABELS, speed=SPEED_LABELS)
 SHUTTER = 0.5  # share of a frame's time in which the shutter is open
 
 # %% ../../nbs/data/13_world2.ipynb #bf06af21
@@ -944,12 +949,13 @@ def render(
 
 # %% ../../nbs/data/13_world2.ipynb #3e256a68
 def _labels(scene):
-    """Return class indices of what a single frame shows; a held-out photograph has background -1."""
+    """Return class indices of what a frame shows, and of its scene's motion; unnamed backgrounds are -1."""
     return dict(
         subject=SUBJECTS.index(scene.subject),
         colour=tuple(COLOURS).index(scene.colour),
         background=BACKGROUNDS.index(scene.background) if scene.background in BACKGROUNDS else -1,
         facing=FACING_LABELS.index(scene.facing),
+        motion=MOTIONS.index(scene.motion),
     )
 
 # %% ../../nbs/data/13_world2.ipynb #1c85308d

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from ..backbones import load_network, tokenize
 from ..core import UserError, assets_path, atomic_folder, read_json, usable_device, write_json
-from ..data.world import BACKGROUNDS, COLOURS, DIRECTION_LABELS, SPEED_LABELS, SUBJECTS
+from ..data.world import CLIP_LABELS, FRAME_LABELS
 
 # %% ../../nbs/metrics/52_world.ipynb #f2a9719c
 def _conv(channels, out_channels, stride=1):
@@ -42,14 +42,21 @@ def _resized(images, size):
 
 # %% ../../nbs/metrics/52_world.ipynb #93036b67
 class FrameClassifier(ModelMixin, ConfigMixin):
-    """Tell subject, colour and background of single frames; `features` are those of `FID[world]`."""
+    """Tell what single frames show: subject, colour, background; `features` are those of `FID[world]`."""
 
     config: Any  # a `FrozenDict`, with attributes
-    classes = dict(subject=SUBJECTS, colour=tuple(COLOURS), background=BACKGROUNDS)
+    classes = FRAME_LABELS
 
     @register_to_config
-    def __init__(self, width: int = 32, features: int = 128, size: int = 64):
+    def __init__(
+        self,
+        width: int = 32,  # channels of the first layer
+        features: int = 128,
+        size: int = 64,  # pixels of the images it looks at
+        classes: dict | None = None,  # words of each head; default: those of the first world
+    ):
         super().__init__()
+        self.classes = classes or FRAME_LABELS
         self.body = nn.Sequential(
             _conv(3, width, 2),
             _conv(width, 2 * width),
@@ -81,11 +88,18 @@ class VideoEncoder(ModelMixin, ConfigMixin):
     """Tell direction and speed of clips; `features` are those of `FVD[world]`."""
 
     config: Any  # a `FrozenDict`, with attributes
-    classes = dict(direction=DIRECTION_LABELS, speed=SPEED_LABELS)
+    classes = CLIP_LABELS
 
     @register_to_config
-    def __init__(self, width: int = 24, features: int = 96, size: int = 64):
+    def __init__(
+        self,
+        width: int = 24,  # channels of the first layer
+        features: int = 96,
+        size: int = 64,  # pixels of the frames it looks at
+        classes: dict | None = None,  # words of each head; default: those of the first world
+    ):
         super().__init__()
+        self.classes = classes or CLIP_LABELS
         self.frame = nn.Sequential(_conv(3, width, 2), _conv(width, width))
         self.pair = nn.Sequential(
             _conv(2 * width, 3 * width, 2), _conv(3 * width, 3 * width, 2), _conv(3 * width, features)
