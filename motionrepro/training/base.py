@@ -46,7 +46,7 @@ from motionrepro.training.prepare import (
 # %% ../../nbs/training/62_base.ipynb #a8620793
 STEPS = {
     "vae": 5000,
-    "text": 3000,
+    "text": 1200,
     "classifier": 4000,
     "unet": 10_000,
     "video": 2000,
