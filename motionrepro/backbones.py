@@ -22,6 +22,7 @@ from motionrepro.core import (
     assets_path,
     atomic_folder,
     check_range,
+    check_texts,
     check_whole,
     read_json,
     usable_device,
@@ -295,6 +296,7 @@ class Backbone:
         prompts: list,  # strings
     ) -> torch.Tensor:  # `n s d`
         """Return the text encoder's last hidden states, padded to its context length."""
+        check_texts("prompts", prompts)
         tokens = tokenize(self.tokenizer, prompts, self.tokenizer.model_max_length)
         return self.text_encoder(tokens.to(self.text_encoder.device))[0].to(self.dtype)
 
@@ -540,9 +542,11 @@ def sample_images(
     progress: bool = False,  # show diffusers' bar
 ):
     """Return images for prompts, by DPM-Solver++ on Karras' noise levels."""
-    prompts = [prompts] if isinstance(prompts, str) else list(prompts)
-    if not prompts:
+    if isinstance(prompts, (list, tuple)) and not prompts:
         raise UserError("prompts is empty; give at least one")
+    prompts = check_texts("prompts", prompts)
+    if not isinstance(generator, (torch.Generator, list, tuple, type(None))):
+        raise UserError(f"generator={generator!r} must be a torch.Generator", "torch.manual_seed(0) makes one")
     if guidance_scale is None:
         guidance_scale = backbone.guidance_scale
     check_whole("num_inference_steps", num_inference_steps, 1, 1000)
@@ -560,6 +564,18 @@ def sample_images(
         height, width = (side * backbone.downsample for side in latents.shape[-2:])
     pipe: Any = backbone.pipeline()
     pipe.set_progress_bar_config(disable=not progress)
+
+    def stop_at_overflow(_, step, timestep, tensors):
+        if not tensors["latents"].isfinite().all():
+            raise UserError(
+                f"latents became NaN or infinite at step {step + 1} of {num_inference_steps}, with "
+                f"guidance_scale={guidance_scale:g}, in {backbone.dtype}",
+                "take less guidance"
+                if backbone.dtype == torch.float32
+                else "take less guidance, or load with dtype=torch.float32",
+            )
+        return {}
+
     return pipe(
         prompts,
         latents=latents,
@@ -569,4 +585,5 @@ def sample_images(
         height=height,
         width=width,
         output_type=output_type,
+        callback_on_step_end=stop_at_overflow,
     ).images

@@ -147,6 +147,20 @@ def test_options_that_take_several_values(capsys):
         ("card gan", "'gan' is not one of 'tiny'"),
         ("figures --profile huge", "'huge' is not one of 'smoke', 'tiny', 'paper'"),
         ("claims --jsn", "No such option: --jsn"),
+        ("score ''", "'CLIP': it is empty"),
+        ("score a.mp4 --normalizer ''", "'--normalizer': it is empty"),
+        ("generate ' '", "'PROMPT': it is empty"),
+        ("generate x --out ''", "'--out': it is empty"),
+        ("generate x --reuse --switch-step ''", "'--switch-step': it is empty"),
+        ("train vae --out ''", "'--out': it is empty"),
+        ("card tiny --assets ''", "'--assets': it is empty"),
+        ("figures --only ''", "'--only': it is empty"),
+        ("claims A01 ''", "'ID': it is empty"),
+        ("train vae --samples 19", "samples=19 is outside [20"),
+        ("train adapter --data clips --out mine --samples 0", "samples=0 is outside [1"),
+        ("card tiny --json /dev/null/x", "cannot be written"),
+        ("figures --jobs 0", "jobs=0 is outside [1"),
+        ("figures --out /dev/null/x", "/dev/null is a file"),
         ("--verison", "No such option: --verison"),
     ],
 )
@@ -154,6 +168,60 @@ def test_wrong_arguments(line, reason, capsys):
     assert cli(line) == 2
     out, messages = capsys.readouterr()
     assert not out and one_line_and_a_hint(messages) and reason in messages
+
+
+def test_what_is_read_is_not_replaced(clips, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("still.gif", "fast.mp4"):
+        Path(name).write_bytes((clips / name).read_bytes())
+    Path("first.png").touch()
+    Path("mine.json").touch()
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    for line, name in (
+        ("score fast.mp4 --json fast.mp4", "fast.mp4"),
+        ("score fast.mp4 --fit ./fast.mp4", "fast.mp4"),
+        ("score . --json still.gif", "still.gif"),
+        ("score fast.mp4 --normalizer mine.json --json mine.json", "mine.json"),
+        ("analyse fast.mp4 --json fast.mp4", "fast.mp4"),
+        ("edit still.gif --style first.png --out still.gif", "still.gif"),
+        ("edit still.gif --style first.png --out first.png", "first.png"),
+    ):
+        assert cli(line) == 2
+        messages = capsys.readouterr().err
+        assert one_line_and_a_hint(messages) and f"{name}: is read, and the result" in messages
+    for line in ("score fast.mp4 --json a --fit ./a", "analyse fast.mp4 --out a.png --json a.png"):
+        assert cli(line) == 2
+        messages = capsys.readouterr().err
+        assert one_line_and_a_hint(messages) and "and --json both name" in messages
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+def test_prompts_of_any_bytes(clips, tmp_path, monkeypatch, capsys):
+    from motionrepro.cli import main
+    from motionrepro.data.video import read_clip, write_video
+
+    monkeypatch.chdir(tmp_path)
+    write_video("first.png", read_clip(clips / "still.gif", 2, 1, size=None).video[:1])
+    odd = os.fsdecode(b"caf\xe9")
+    edit = ["edit", str(clips / "still.gif"), "--style", "first.png", "--prompt"]
+    for line in (["draw"], ["generate"], ["generate", "--reuse"], edit):
+        assert main([*line, odd]) == 2
+        messages = capsys.readouterr().err.splitlines()
+        assert messages[-2].startswith("motionrepro: error: prompt") and "is no text" in messages[-2]
+        assert messages[-1].startswith("hint: ")
+    assert [p.name for p in tmp_path.iterdir()] == ["first.png"]
+
+
+def test_a_mistake_leaves_no_folder(clips, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for line in (
+        "generate x --backbone nowhere --out new/deeper/x.gif",
+        f"analyse {clips / 'fast.mp4'} --backbone nowhere --out new/x.png",
+        f"score {clips / 'broken.mp4'} --json new/x.json",
+        f"train adapter --data {clips / 'broken.mp4'} --out new --checkpoints kept",
+    ):
+        assert cli(line) == 2
+    assert "Traceback" not in capsys.readouterr().err and not list(tmp_path.iterdir())
 
 
 def test_what_was_meant(capsys):
@@ -539,6 +607,7 @@ def test_generate_mistakes_cost_no_sampling(options, reason, stand_in, capsys, t
         ("--steps 0", "steps=0"),
         ("--seed -1", "seed=-1"),
         ("--guidance -1", "guidance=-1"),
+        ("--guidance 0.5", "guidance=0.5 is outside [1"),
         ("--out x.webp", "cannot write .webp"),
         ("--out /dev/null/x.png", "/dev/null/x.png: cannot be written"),
     ],
@@ -715,10 +784,11 @@ def test_a_card_stands_beside_what_comes_out_here(monkeypatch, tmp_path, capsys)
 
     stored = read_json(assets_path() / CARDS["classifier"] / "card.json")["scores"]
     name = next(iter(stored))
-    monkeypatch.setattr("motionrepro.training.base.evaluate", lambda *args: {name: 0.12345, "new": None})
+    measured = {name: 0.12345, "new": None, "worst": "a circle"}
+    monkeypatch.setattr("motionrepro.training.base.evaluate", lambda *args: measured)
     assert cli("card classifier") == 0
-    head, first, second = capsys.readouterr().out.splitlines()
-    assert head.split() == ["score", "here", "card"]
+    head, first, second, third = capsys.readouterr().out.splitlines()
+    assert head.split() == ["score", "here", "card"] and third.split() == ["worst", "a", "circle"]
     assert first.split() == [name, "0.1235", f"{stored[name]:.4g}"] and second.split() == ["new"]
     assert cli("card classifier --json -") == 0
     told = json.loads(capsys.readouterr().out)
@@ -742,7 +812,8 @@ def test_measure_passes_on_what_was_given(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    "options, reason", [("--only 300", "only=300"), ("--samples 2", "n=2"), ("--base sd15", "base='sd15'")]
+    "options, reason",
+    [("--only 300", "only=300"), ("--samples 2", "samples=2"), ("--base sd15", "base='sd15'")],
 )
 def test_measure_mistakes(options, reason, capsys):
     assert cli("measure", options) == 2

@@ -27,7 +27,7 @@ from .edit import edit
 from .figures import figures
 from .generate import generate
 from .measure import measure
-from .options import Debug, Version, spread_lists
+from .options import Command, Debug, Version, spread_lists
 from .score import score
 from .train import train
 
@@ -35,8 +35,8 @@ COMMANDS = (draw, generate, edit, analyse, score, train, card, measure, figures,
 
 app = typer.Typer(rich_markup_mode="markdown", pretty_exceptions_enable=False)
 for command in COMMANDS:
-    app.command()(command)
-app.command("evaluate", hidden=True)(evaluate)
+    app.command(cls=Command)(command)
+app.command("evaluate", cls=Command, hidden=True)(evaluate)
 
 
 @app.callback(epilog="motionrepro COMMAND --help tells more about each.")

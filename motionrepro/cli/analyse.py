@@ -21,6 +21,7 @@ from .options import (
     Start,
     Steps,
     Window,
+    check_targets,
 )
 
 MOST_MATCHED = 1024  # height and width of frames whose positions are all compared with each other
@@ -80,7 +81,7 @@ def analyse(
         steps=steps,
         seed=seed,
     )
-    picture, numbers = _targets(out, json)
+    picture, numbers = _targets(out, json, clip)
     from motionrepro.core import check_range, generator
     from motionrepro.data.video import fit
 
@@ -113,19 +114,15 @@ def analyse(
     print(f"{picture} and {numbers} hold all of it")
 
 
-def _targets(out, json) -> tuple:  # of the picture and of the numbers
+def _targets(out, json, clip) -> tuple:  # of the picture and of the numbers
     "Check where the results go."
-    from motionrepro.core import UserError, check_writable
+    from motionrepro.core import UserError
 
     picture = Path(out)
     if picture.suffix.lower() != ".png":
         raise UserError(f"{picture}: cannot write {picture.suffix or 'a file without suffix'}", "use .png")
     numbers = json or str(picture.with_suffix(".json"))
-    if Path(numbers).resolve() == picture.resolve():
-        raise UserError(f"--out and --json both name {picture}", "give them different names")
-    check_writable(picture)
-    if numbers != "-":
-        check_writable(numbers)
+    check_targets({"--out": picture, "--json": numbers}, [clip])
     return picture, numbers
 
 

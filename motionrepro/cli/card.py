@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from .messages import print_or_write, print_table, say
-from .options import Json
+from .options import Json, check_targets
 
 
 def card(
@@ -41,6 +41,7 @@ def card(
 
     check_range("samples", samples, 20)
     check_range("seed", seed, 0)
+    check_targets({"--json": json})
     folder = Path(assets or assets_path())
     scores = base.evaluate(model, samples, seed, folder)
     file = folder / base.CARDS[model] / "card.json"
@@ -60,5 +61,7 @@ def evaluate(*args, **options):
 
 
 def _number(value) -> str:
-    "Four digits; nothing for None."
-    return "" if value is None else f"{value:.4g}"
+    "Four digits; nothing for None; words, such as what was found least often, as they are."
+    if value is None or isinstance(value, str):
+        return value or ""
+    return f"{value:.4g}"

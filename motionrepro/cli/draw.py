@@ -7,14 +7,21 @@ import typer
 
 from .messages import loading
 from .models import note_unknown_words
-from .options import Backbone, Device, Guidance, Offline, Prompt, Seed, Steps
+from .options import Backbone, Device, Offline, Prompt, Seed, Steps
 
 
 def draw(
     prompt: Prompt,
     backbone: Backbone = "tiny",
     steps: Steps = 50,
-    guidance: Guidance = None,
+    guidance: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SCALE",
+            help="Classifier-free guidance, at least 1, which is none.",
+            show_default="what suits the backbone; 7.5 for Stable Diffusion",
+        ),
+    ] = None,
     seed: Seed = 0,
     device: Device = None,
     offline: Offline = False,
@@ -34,7 +41,8 @@ def draw(
 
     check_target(out)
     check_range("steps", steps, 1, 1000)
-    check_range("guidance", guidance or 0, 0)
+    if guidance is not None:
+        check_range("guidance", guidance, 1)
     check_range("seed", seed, 0)
     check_writable(out)
     from motionrepro.backbones import load_backbone, sample_images

@@ -27,6 +27,7 @@ from .options import (
     Start,
     Steps,
     Window,
+    check_targets,
 )
 
 
@@ -63,7 +64,7 @@ def edit(
         float | None,
         typer.Option(
             metavar="SCALE",
-            help="Classifier-free guidance, 1 is none.",
+            help="Classifier-free guidance, at least 0; 1 is none.",
             show_default="what suits the backbone, with a prompt",
         ),
     ] = None,
@@ -86,11 +87,11 @@ def edit(
 
     Example: motionrepro edit clip.mp4 --style first.png --out edited.gif
     """
-    from motionrepro.core import UserError, check_range, check_writable, generator
+    from motionrepro.core import UserError, check_range, generator
     from motionrepro.data.video import check_target, fit, read_picture, write_video
 
     check_target(out, fps)
-    check_writable(out)
+    check_targets({"--out": out}, [clip, style])
     asked = parse_switch_step(switch_step)
     video = read_given_clip(clip, num_frames, interval, start, steps, seed)
     check_range("guidance", guidance or 0, 0)

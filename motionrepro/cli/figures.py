@@ -60,10 +60,10 @@ def figures(
     from motionrepro.figures.pages import run_figures
     from motionrepro.profiles import checkout
 
+    check_folders(out)
     if full:
         if only or profile != "tiny":
             raise UserError("--full is for all figures of the tiny profile", "leave --only and --profile out")
-        check_folders(out)
         _bring_up_to_date(checkout() / "checkpoints")
     run_figures(profile, only=only or None, out=out, again=again, jobs=jobs)
 

@@ -46,9 +46,11 @@ def measure(
 
     Example: motionrepro measure --only full 200 auto --samples 8 --steps 20
     """
-    from motionrepro.core import check_folders
+    from motionrepro.core import check_folders, check_range
     from motionrepro.studies.switching import SwitchingStudy, switching_command
 
+    if samples is not None:
+        check_range("samples", samples, 4)
     check_folders(out, checkpoints)
     job = given(
         base=base,

@@ -74,7 +74,7 @@ def on_schedule(
     "The nearest step of the schedule; what no schedule has is left for the pipeline to refuse."
     from motionrepro.reuse.pipeline import nearest_timestep
 
-    if switch_step == "auto" or not 1 <= switch_step < pipe.scheduler.config.num_train_timesteps:
+    if switch_step == "auto" or not 0 < switch_step < pipe.scheduler.config.num_train_timesteps:
         return switch_step
     return nearest_timestep(pipe.timesteps(steps), switch_step)
 

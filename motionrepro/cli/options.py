@@ -1,8 +1,10 @@
 """Options that several commands have, and how they are spelt."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from typer.core import TyperCommand
 
 from motionrepro import __version__
 
@@ -57,7 +59,7 @@ Guidance = Annotated[
     float | None,
     typer.Option(
         metavar="SCALE",
-        help="Classifier-free guidance, 1 is none.",
+        help="Classifier-free guidance, at least 0; 1 is none.",
         show_default="what suits the backbone; 7.5 for Stable Diffusion",
     ),
 ]
@@ -121,6 +123,35 @@ def spread_lists(
             spread.append(option)
         spread.append(argument)
     return spread
+
+
+class Command(TyperCommand):
+    "A command that takes no empty values but for --prompt: they come from variables of a shell that are not set."
+
+    def invoke(self, ctx):
+        for parameter in self.params:
+            value = ctx.params.get(parameter.name)
+            values = value if isinstance(value, (list, tuple)) else [value]
+            if parameter.default != "" and any(isinstance(v, str) and not v.strip() for v in values):
+                raise typer.BadParameter("it is empty", ctx=ctx, param=parameter)
+        return super().invoke(ctx)
+
+
+def check_targets(
+    targets: dict,  # option -> file that shall be written; None and - are left alone
+    inputs=(),  # files that are read
+):
+    "Refuse files that cannot be written, that two options name, or that would replace what is read."
+    from motionrepro.core import UserError, check_writable
+
+    options = {}
+    for option, target in targets.items():
+        if target in (None, "-"):
+            continue
+        check_writable(target, inputs)
+        taken = options.setdefault(Path(target).resolve(), option)
+        if taken != option:
+            raise UserError(f"{taken} and {option} both name {target}", "give them different names")
 
 
 def given(**options) -> dict:

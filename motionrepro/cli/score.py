@@ -1,12 +1,13 @@
 """`motionrepro score`: motion scores of video files and folders."""
 
+import contextlib
 import math
 from typing import Annotated
 
 import typer
 
 from .messages import print_or_write, print_table, say, track
-from .options import Json, NumFrames, Start
+from .options import Json, NumFrames, Start, check_targets
 
 MOST_PIXELS = 4096  # height and width of frames; a typing error shall not fill the memory
 
@@ -57,15 +58,13 @@ def score(
     """
     from dataclasses import asdict
 
-    from motionrepro.core import UserError, check_range, check_writable
+    from motionrepro.core import UserError, check_range
 
     if normalizer and fit:
         raise UserError("--normalizer and --fit exclude each other", "leave one of them out")
     check_range("num_frames", num_frames, 2)
     check_range("size", size, 8, MOST_PIXELS)
-    for target in (json, fit):
-        if target not in (None, "-"):
-            check_writable(target)
+    check_targets({"--fit": fit, "--json": json}, _files(clips, normalizer))
     from motionrepro.temporal.motion import MotionNormalizer, world_normalizer
 
     reference = MotionNormalizer.load(normalizer) if normalizer else world_normalizer()
@@ -93,6 +92,17 @@ def score(
     if json != "-":
         _print_scores(rows, reference)
     return int(any(named for _, named in skipped))
+
+
+def _files(sources, normalizer):
+    "Yield all files that will be read."
+    from motionrepro.data.video import VideoError, list_videos
+
+    if normalizer:
+        yield normalizer
+    for source in sources:
+        with contextlib.suppress(VideoError):  # which reading it will report
+            yield from list_videos(source).values()
 
 
 def _read(sources, options) -> tuple:  # clips, and (error, whether it was named) of what was skipped

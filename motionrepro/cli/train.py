@@ -121,8 +121,10 @@ def train(
 
     Example: motionrepro train adapter --backbone sd15 --data clips --out my-adapter --set batch=4
     """
-    from motionrepro.core import UserError, check_folders
+    from motionrepro.core import UserError, check_folders, check_range
 
+    if samples is not None:
+        check_range("samples", samples, 1 if data else 20)
     if only and target != "ablations":
         raise UserError("--only names ablations", "motionrepro train ablations --only ours-0")
     if data:

@@ -497,6 +497,8 @@ def run_figures(
     figure_settings(profile)  # refuses a profile that there is not
     figures = load_manifest(folder)
     chosen = _choose(figures, only)
+    if jobs is not None:
+        check_whole("jobs", jobs, 1)
     out = Path(out or checkout() / "figures" / profile).resolve()
     out.mkdir(parents=True, exist_ok=True)
     runner = _Runner(figures, _notebooks(folder), out, profile)

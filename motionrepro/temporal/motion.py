@@ -93,7 +93,10 @@ class MotionNormalizer:
             fields = read_json(path)
             return cls(**fields | dict(percentiles=tuple(fields["percentiles"])))
         except (TypeError, KeyError, ValueError) as e:
-            raise UserError(f"{path} is not a saved motion normaliser: {e}") from e
+            raise UserError(
+                f"{path}: holds no motion normaliser, a JSON object of {', '.join(cls.__dataclass_fields__)}",
+                "MotionNormalizer.save writes one, or motionrepro score --fit",
+            ) from e
 
 # %% ../../nbs/temporal/31_motion.ipynb #3baf95c8
 def world_scores(

@@ -29,7 +29,15 @@ from motionrepro.backbones import (
     read_network,
     saved_kind,
 )
-from ..core import UserError, assets_path, check_range, check_whole, default_device, read_json
+from motionrepro.core import (
+    UserError,
+    assets_path,
+    check_range,
+    check_texts,
+    check_whole,
+    default_device,
+    read_json,
+)
 from ..data.video import write_video
 from ..diffusion import guided, scheduler_step, set_timesteps
 from .adapter import TemporalAdapter, injected
@@ -60,7 +68,9 @@ def check_finite(
     if not values.isfinite().all():
         raise UserError(
             f"{name} became NaN or infinite, computed in {dtype}",
-            "half precision overflows easily: load with dtype=torch.float32 or torch.bfloat16",
+            "half precision overflows easily: load with dtype=torch.float32 or torch.bfloat16"
+            if dtype == torch.float16
+            else "numbers so large come from too much guidance, or from weights or latents that are too large",
         )
     return values
 
@@ -113,11 +123,9 @@ def as_texts(
     count: int = None,  # how many are needed: a single string is repeated
 ) -> list:  # of strings
     "Make a list of a prompt or several."
+    texts = check_texts(name, value)
     if isinstance(value, str):
-        return [value] * (count or 1)
-    texts = list(value) if isinstance(value, (list, tuple)) else []
-    if not texts or not all(isinstance(t, str) for t in texts):
-        raise UserError(f"{name}={value!r} must be a string or a list of strings, at least one")
+        return texts * (count or 1)
     if count not in (None, len(texts)):
         raise UserError(f"{name} has {len(texts)} texts for {count} prompts")
     return texts

@@ -22,7 +22,7 @@ from diffusers.utils import logging
 from torch import nn
 
 from ..backbones import load_backbone, save_half
-from ..core import UserError, check_range, check_whole, generator, read_json
+from ..core import UserError, check_folders, check_range, check_whole, generator, read_json
 from ..data.video import list_videos, write_video
 from ..temporal.adapter import MotionAdaptiveUNet, TemporalAdapter
 from ..temporal.losses import denoising_loss, denoising_target, training_loss
@@ -500,15 +500,6 @@ def changed_recipe(
     return replace(recipe, adapter=adapter, **found)
 
 # %% ../../nbs/training/63_adapter.ipynb #6267a762
-def _make_folders(*folders):
-    "Make folders, or say why one cannot be."
-    for folder in folders:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as e:
-            raise UserError(f"{folder} cannot be a folder: {e.strerror}", "name another one") from None
-
-
 def _check_fits(recipe, base):
     "Refuse sizes that the base or the adapter cannot take."
     longest = getattr(make_adapter(recipe, base.unet).config, "max_frames", 32)
@@ -539,7 +530,7 @@ def own_adapter_command(
     out = Path(out).resolve()
     name = f"{out.name}-{hashlib.sha256(str(out).encode()).hexdigest()[:8]}"
     state = checkpoints_path(checkpoints) / "own" / name
-    _make_folders(out, state)
+    check_folders(out, state)
     base = load_backbone(backbone, device=device)
     _check_fits(recipe, base)
     shape = (recipe.size, recipe.num_frames, recipe.interval)
