@@ -891,7 +891,12 @@ def test_claims_are_a_line_each(capsys):
     for line, row in zip(lines, ledger()):
         id, rest = line.split(maxsplit=1)
         assert id == row["id"] and rest.startswith(row["verdict"]) and rest.endswith(row["claim"])
-    assert f"{len(ledger())} claims: " in lines[len(ledger()) + 1]
+    counts = lines[len(ledger()) + 1]
+    assert f"{len(ledger())} claims: " in counts
+    stale = sum(row["stale"] for row in ledger())
+    named = [part.split()[0] for part in counts.partition(": ")[2].split(", ")]
+    assert sum(int(n) for n in named if n.isdigit()) == len(ledger()) - stale
+    assert not stale or f"{stale} more, stale" in lines[-1]
 
 
 def test_all_of_a_claim(capsys):

@@ -28,13 +28,13 @@ def from_root(match):
 def verdict_counts():
     """How many claims have which verdict, as a table; those decided by earlier code are counted apart."""
     papers = dict(A="paper A", B="paper B", X="our own questions")
-    lines = [f"| | {' | '.join(DECISIONS)} | of these stale |", "|---|" + "---|" * (len(DECISIONS) + 1)]
+    lines = [f"| | {' | '.join(DECISIONS)} |", "|---|" + "---|" * len(DECISIONS)]
     all_rows = ledger()
     for letter, name in papers.items():
         rows = [row for row in all_rows if row["id"].startswith(letter)]
-        counts = Counter(row["verdict"] for row in rows)
-        stale = sum(bool(row["evidence"] and row["note"]) for row in rows)
-        lines.append(f"| {name} | {' | '.join(str(counts[v]) for v in DECISIONS)} | {stale} |")
+        current, stale = (Counter(r["verdict"] for r in rows if r["stale"] == old) for old in (False, True))
+        cells = [f"{current[v]} + {stale[v]} stale" if stale[v] else str(current[v]) for v in DECISIONS]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

@@ -64,11 +64,12 @@ def _stale(row) -> bool:
 
 
 def _print_lines(rows):
-    "Print a line for each claim, and counts of the verdicts."
+    "Print a line for each claim, and counts of the verdicts that are current."
     cells = [[row["id"], row["verdict"] + "*" * _stale(row), row["claim"]] for row in rows]
     print_table(["id", "verdict", "claim"], cells, numbers=False, shorten=2)
-    counts = Counter(row["verdict"] for row in rows).most_common()
-    print(f"\n{len(rows)} claims: {', '.join(f'{n} {verdict}' for verdict, n in counts)}")
+    counts = Counter(row["verdict"] for row in rows if not _stale(row)).most_common()
+    listed = ", ".join(f"{n} {verdict}" for verdict, n in counts) or "none is current"
+    print(f"\n{len(rows)} claims: {listed}")
     stale = sum(map(_stale, rows))
     if stale:
-        print(f"* {stale} stale: motionrepro claims ID says why, --decide computes anew")
+        print(f"* {stale} more, stale: motionrepro claims ID says why, --decide computes anew")
