@@ -688,9 +688,9 @@ A11 = Claim(
     check=Check(
         criterion=(
             "Trained with the denoising loss alone instead of lambda 2, clips have a larger motion "
-            "magnitude, a smaller FID and a smaller FVD, each over 3 trainings: trend; if one of these is "
-            "certainly the other way round, contradicted; otherwise open. CLIP-SIM and FC, where the paper's "
-            "lambda 2 wins, are reported."
+            "magnitude, a smaller FID and a smaller FVD, each over 3 trainings (95%): trend; if one of these "
+            "is certainly the other way round, contradicted; otherwise open. CLIP-SIM and FC, where the "
+            "paper's lambda 2 wins, are reported."
         ),
         measure=_measure_a11,
         judge=judge_trainings,
@@ -906,8 +906,8 @@ A16 = Claim(
     check=Check(
         criterion=(
             "Without temporal modules, at equal noise, frame consistency is smaller and motion magnitude, "
-            "FID and FVD are larger, each over 3 trainings: trend; if one of these is certainly the other "
-            "way round, contradicted; otherwise open."
+            "FID and FVD are larger, each over 3 trainings (95%): trend; if one of these is certainly the "
+            "other way round, contradicted; otherwise open."
         ),
         measure=_measure_a16,
         judge=judge_trainings,
@@ -961,8 +961,8 @@ A17 = Claim(
     check=Check(
         criterion=(
             "AnimateDiff's modules, trained on the same clips for as many steps, reach a larger CLIP-SIM, a "
-            "smaller FID and a smaller FVD, each over 3 trainings: trend; if one of these is certainly the "
-            "other way round, contradicted; otherwise open."
+            "smaller FID and a smaller FVD, each over 3 trainings (95%): trend; if one of these is certainly "
+            "the other way round, contradicted; otherwise open."
         ),
         measure=_measure_a17,
         judge=judge_trainings,
@@ -1005,9 +1005,9 @@ A18 = Claim(
     paper_value="trade-off",
     check=Check(
         criterion=(
-            "AnimateDiff has the smaller FID and FVD over 3 trainings, and more parameters: trend; if one of "
-            "these is certainly the other way round, contradicted; otherwise open. That capacity is the "
-            "reason is not tested."
+            "AnimateDiff has the smaller FID and FVD over 3 trainings (95%), and more parameters: trend; if "
+            "one of these is certainly the other way round, contradicted; otherwise open. That capacity is "
+            "the reason is not tested."
         ),
         measure=_measure_a18,
         judge=judge_trainings,
@@ -1055,8 +1055,8 @@ A19 = Claim(
     check=Check(
         criterion=(
             "An adapter trained and used with independent noise wins back less than a tenth of the frame "
-            "consistency that the one with rho 0.6 adds to the bare base at independent noise (3 trainings): "
-            "trend; if it wins back more than half, contradicted; otherwise open."
+            "consistency that the one with rho 0.6 adds to the bare base at independent noise (95% over 3 "
+            "trainings): trend; if it certainly wins back more than half, contradicted; otherwise open."
         ),
         measure=_measure_a19,
         judge=judge_trainings,
@@ -1366,7 +1366,7 @@ A24 = Claim(
     check=Check(
         criterion=(
             "The first and the last frame are more alike than without temporal modules, at equal noise, over "
-            "3 trainings: trend; if they are certainly less alike, contradicted; otherwise open. "
+            "3 trainings (95%): trend; if they are certainly less alike, contradicted; otherwise open. "
             "AnimateDiff's and real clips' similarity are reported."
         ),
         measure=_measure_a24,
