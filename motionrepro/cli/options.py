@@ -1,7 +1,7 @@
 """Options that several commands have, and how they are spelt."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperCommand
@@ -129,7 +129,8 @@ class Command(TyperCommand):
     "A command that takes no empty values but for --prompt: they come from variables of a shell that are not set."
 
     def invoke(self, ctx):
-        for parameter in self.params:
+        parameters: list[Any] = self.params
+        for parameter in parameters:
             value = ctx.params.get(parameter.name)
             values = value if isinstance(value, (list, tuple)) else [value]
             if parameter.default != "" and any(isinstance(v, str) and not v.strip() for v in values):
