@@ -546,7 +546,9 @@ def sample_images(
         raise UserError("prompts is empty; give at least one")
     prompts = check_texts("prompts", prompts)
     if not isinstance(generator, (torch.Generator, list, tuple, type(None))):
-        raise UserError(f"generator={generator!r} must be a torch.Generator", "torch.manual_seed(0) makes one")
+        raise UserError(
+            f"generator={generator!r} must be a torch.Generator", "torch.manual_seed(0) makes one"
+        )
     if guidance_scale is None:
         guidance_scale = backbone.guidance_scale
     check_whole("num_inference_steps", num_inference_steps, 1, 1000)

@@ -23,7 +23,7 @@ def signal_power(
     scheduler,  # any of diffusers', with its timesteps set
     k: int,  # place in the schedule; their number for the clean latents
 ) -> float:  # alpha bar, in [0, 1]
-    "Return the share of the signal before the k-th step, also between two of the trained timesteps."
+    """Return the share of the signal before the k-th step, also between two of the trained timesteps."""
     if k == len(scheduler.timesteps):
         return 1.0
     if hasattr(scheduler, "sigmas"):
@@ -37,7 +37,7 @@ def guess_clean(
     alpha_bar,  # share of the signal in the power of `latents`, in (0, 1]; 0 is refused for "epsilon"
     prediction_type: str = "epsilon",  # what the output is: "epsilon", "v_prediction" or "sample"
 ) -> torch.Tensor:  # `b ...`
-    "Return the clean latent that a denoiser's output stands for."
+    """Return the clean latent that a denoiser's output stands for."""
     if not isinstance(alpha_bar, torch.Tensor):
         check_range("alpha_bar", alpha_bar, 0, 1)
         if alpha_bar == 0 and prediction_type == "epsilon":
@@ -59,7 +59,7 @@ def guess_noise(
     alpha_bar: float,  # share of the signal in the power of `latents`, in [0, 1]
     prediction_type: str = "epsilon",  # "epsilon" or "v_prediction"
 ) -> torch.Tensor:  # `b ...`
-    "Return the noise that a denoiser's output stands for."
+    """Return the noise that a denoiser's output stands for."""
     if prediction_type == "epsilon":
         return output
     if prediction_type == "v_prediction":
@@ -72,7 +72,7 @@ def guided(
     prompted: torch.Tensor,  # the same with the prompt
     guidance_scale: float,  # 1 gives `prompted`
 ) -> torch.Tensor:  # the same shape
-    "Apply classifier-free guidance to a denoiser's outputs."
+    """Apply classifier-free guidance to a denoiser's outputs."""
     return unprompted + guidance_scale * (prompted - unprompted)
 
 # %% ../nbs/04_diffusion.ipynb #a165b07c
@@ -81,7 +81,7 @@ def encode_prompts(
     prompts: list,  # n strings
     guidance_scale: float,  # 1 is no guidance
 ) -> torch.Tensor:  # `n s d`, or `(2 n) s d` with guidance
-    "Embed prompts; with guidance, embeddings of the empty prompt come first."
+    """Embed prompts; with guidance, embeddings of the empty prompt come first."""
     text = backbone.encode_text(prompts)
     if guidance_scale == 1:
         return text
@@ -96,7 +96,7 @@ def predict(
     text: torch.Tensor,  # as `encode_prompts` returns it
     guidance_scale: float,  # of no effect if `text` holds the prompts alone
 ) -> tuple:  # two tensors `n c h w`: as the prompts alone have it, and guided
-    "Ask the UNet about images."
+    """Ask the UNet about images."""
     copies = len(text) // len(latents)
     seen = latents.repeat(copies, 1, 1, 1).to(backbone.dtype)
     output = backbone.unet(seen, timestep, encoder_hidden_states=text).sample.to(latents.dtype)
@@ -111,7 +111,7 @@ def set_timesteps(
     num_inference_steps: int,  # from 1 to the trained ones
     device=None,  # of the timesteps
 ):  # the scheduler
-    "Set a scheduler's timesteps, refusing schedules that cannot work."
+    """Set a scheduler's timesteps, refusing schedules that cannot work."""
     trained = scheduler.config.num_train_timesteps
     check_whole("num_inference_steps", num_inference_steps, 1, trained)
     scheduler.set_timesteps(num_inference_steps, device=device)
@@ -134,7 +134,7 @@ def set_timesteps(
 def ddpm_scheduler(
     backbone,  # a `Backbone`; its noise levels are kept
 ) -> Any:  # a `DDPMScheduler`
-    "Make paper B's sampler: DDPM, whose last step ends at the clean latent for any number of steps."
+    """Make paper B's sampler: DDPM, whose last step ends at the clean latent for any number of steps."""
     from diffusers import DDPMScheduler
 
     known = inspect.signature(DDPMScheduler).parameters
@@ -146,7 +146,7 @@ def spaced_timesteps(
     backbone,  # a `Backbone`
     steps: int,  # of the whole schedule's, evenly spaced
 ) -> list:  # numbers, downwards
-    "Return the timesteps of `ddpm_scheduler` for so many steps."
+    """Return the timesteps of `ddpm_scheduler` for so many steps."""
     check_range("steps", steps, 1, backbone.scheduler.config.num_train_timesteps)
     scheduler = ddpm_scheduler(backbone)
     scheduler.set_timesteps(steps)
@@ -160,7 +160,7 @@ def scheduler_step(
     latents: torch.Tensor,  # what the step starts from
     generator=None,  # a `torch.Generator` or a list of them, for schedulers that draw noise
 ) -> torch.Tensor:  # latents after the step
-    "Take a step of a scheduler."
+    """Take a step of a scheduler."""
     takes_generator = "generator" in inspect.signature(scheduler.step).parameters
     options = dict(generator=generator) if takes_generator else {}
     return scheduler.step(output, timestep, latents, **options).prev_sample
@@ -173,7 +173,7 @@ def begin_at(
     scheduler,  # any of diffusers', with its timesteps set and no step taken
     k: int,  # place in the schedule
 ):  # a scheduler of the same schedule
-    "Copy a scheduler so that the copy goes on at the k-th timestep, without any history."
+    """Copy a scheduler so that the copy goes on at the k-th timestep, without any history."""
     name = type(scheduler).__name__
     if k and name in _FROM_THE_START:
         raise UserError(
@@ -190,7 +190,7 @@ def latent_scale(
     scheduler,  # with its timesteps set
     k: int,  # place in the schedule; their number for the clean latents
 ) -> float:  # 1 where latents keep their variance
-    "Return what a scheduler divides latents by before the UNet sees them."
+    """Return what a scheduler divides latents by before the UNet sees them."""
     if k == len(scheduler.timesteps):
         return 1.0
     scheduler = copy.deepcopy(scheduler)
@@ -205,7 +205,7 @@ CLEAN = -1  # timestep of the finished latent, which the papers call step 0
 
 @dataclass
 class LatentTrajectory:
-    "Latents of one run over the denoising steps, in the order of denoising, whatever scheduler made them."
+    """Hold the latents of one run, in the order of denoising, whatever scheduler made them."""
 
     timesteps: list = field(default_factory=list)  # numbers, none larger than the one before
     latents: list = field(default_factory=list)  # tensors of one shape, one for each timestep
@@ -219,7 +219,7 @@ class LatentTrajectory:
         clean: torch.Tensor = None,  # the denoiser's guess of the clean latent at this step
         guided: torch.Tensor = None,  # the same with guidance
     ) -> "LatentTrajectory":
-        "Append the latent at a timestep, and return the trajectory."
+        """Append the latent at a timestep, and return the trajectory."""
         t = timestep.item() if isinstance(timestep, torch.Tensor) else timestep
         if self.timesteps and t > self.timesteps[-1]:
             raise UserError(f"timestep={t} comes after {self.timesteps[-1]}; they must go down")
@@ -235,20 +235,20 @@ class LatentTrajectory:
         return self
 
     def index(self, timestep) -> int:
-        "Return the position of a timestep in the lists; the last one if it was visited twice."
+        """Return the position of a timestep in the lists; the last one if it was visited twice."""
         if timestep not in self.timesteps:
             raise UserError(f"timestep={timestep} was not recorded; the nearest is {self.nearest(timestep)}")
         return len(self.timesteps) - 1 - self.timesteps[::-1].index(timestep)
 
     def nearest(self, timestep):
-        "Return the recorded timestep that is closest to this one."
+        """Return the recorded timestep that is closest to this one."""
         if not self.timesteps:
             raise UserError("nothing was recorded yet")
         return min(self.timesteps, key=lambda t: abs(t - timestep))
 
     @property
     def residuals(self) -> torch.Tensor:  # `k-1 ... c h w` for k latents, at least float32
-        "What every step changes: residual k belongs to step `timesteps[k]`."
+        """What every step changes: residual k belongs to step `timesteps[k]`."""
         if len(self.latents) < 2:
             raise UserError(f"{len(self.latents)} latents were recorded; a residual needs 2")
         z = torch.stack(self.latents)
@@ -259,7 +259,7 @@ class LatentTrajectory:
         self,
         residuals: torch.Tensor = None,  # `k-1 ... c h w`; the recorded ones if not given
     ) -> torch.Tensor:  # `k ... c h w`
-        "Add the first 0, 1, 2, ... residuals to the first latent, one after the other."
+        """Add the first 0, 1, 2, ... residuals to the first latent, one after the other."""
         residuals = self.residuals if residuals is None else residuals
         sums = [self.latents[0].to(residuals.dtype)]
         for residual in residuals:
@@ -271,7 +271,7 @@ class LatentTrajectory:
         timestep,  # one that was recorded
         residuals: torch.Tensor = None,  # `k-1 ... c h w`; others than the recorded ones, of another frame
     ) -> torch.Tensor:  # `... c h w`, like the recorded latents
-        "Return the latent at `timestep`, from the first latent and the residuals of the steps before it."
+        """Return the latent at `timestep`, from the first latent and the residuals of the steps before it."""
         return self.partial_sums(residuals)[self.index(timestep)].to(self.latents[0].dtype)
 
 # %% ../nbs/04_diffusion.ipynb #e4c066e0
@@ -284,7 +284,7 @@ def denoise_trajectory(
     generator: torch.Generator = None,  # of the first latent and of the noise that DDPM adds
     latents: torch.Tensor = None,  # `b c h w` of variance 1 to start from, instead of drawing them
 ) -> LatentTrajectory:  # latents `b c h w`, with guesses of the clean latent
-    "Denoise images for prompts, and record everything they go through on the way."
+    """Denoise images for prompts, and record everything they go through on the way."""
     prompts = [prompts] if isinstance(prompts, str) else list(prompts)
     if not prompts:
         raise UserError("prompts is empty; give at least one")
@@ -319,7 +319,7 @@ def noise_trajectory(
     num_inference_steps: int = 1000,  # steps of the chain, at the timesteps of `denoise_trajectory`
     generator: torch.Generator = None,  # of the noise
 ) -> LatentTrajectory:  # latents `b c h w`, from noise to clean
-    "Record real images in the forward process."
+    """Record real images in the forward process."""
     if prompts is not None and len(prompts) != len(images):
         raise UserError(f"there are {len(prompts)} prompts and {len(images)} images")
     scheduler = set_timesteps(ddpm_scheduler(backbone), num_inference_steps)
@@ -352,7 +352,7 @@ def posterior_trajectory(
     draw,  # function: () -> noise `b f c h w`
     fresh: bool = True,  # add noise in each step (DDPM); else nothing is random after the start (DDIM)
 ) -> LatentTrajectory:  # latents `b f c h w`, with the guesses
-    "Denoise step by step, given what is known of the clean latents."
+    """Denoise step by step, given what is known of the clean latents."""
     for a in alpha_bars:
         check_range("alpha_bars", a, 0, 1, include_high=False)
     z = start
@@ -373,7 +373,7 @@ def noisy_levels(
     clean: torch.Tensor,  # `b f c h w`
     noise: torch.Tensor,  # standard normal, of the same shape
 ):  # function: place k in the schedule -> latents before that step; after the last step, the clean ones
-    "Follow a clip through the forward process, with one draw of noise for all levels."
+    """Follow a clip through the forward process, with one draw of noise for all levels."""
 
     def level(k):
         if k == len(scheduler.timesteps):
@@ -389,7 +389,7 @@ def inverted_levels(
     clean: torch.Tensor,  # `b f c h w`
     denoise,  # function: latents as the UNet sees them, timestep -> its output
 ):  # like `noisy_levels`
-    "Follow a clip through DDIM inversion."
+    """Follow a clip through DDIM inversion."""
     kind = scheduler.config.prediction_type
     levels = [clean]
     power = 1.0  # share of the signal in `seen`
@@ -413,7 +413,7 @@ def inverted_trajectory(
     timesteps,  # list, downwards
     text: torch.Tensor,  # `b s d`
 ) -> LatentTrajectory:  # latents `b f c h w`
-    "Record DDIM inversion, each step by the UNet's prediction at the step's end."
+    """Record DDIM inversion, each step by the UNet's prediction at the step's end."""
     kind = backbone.scheduler.config.prediction_type
     text = text.repeat_interleave(clean.shape[1], 0)
     states = [clean]

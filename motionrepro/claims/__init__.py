@@ -28,7 +28,7 @@ _OFFERED = (
 
 
 def __getattr__(name):
-    "Import the ledger when something of it is asked for."
+    """Import the ledger when something of it is asked for."""
     if name not in _OFFERED:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.ledger"), name)
@@ -39,7 +39,7 @@ def __dir__():
 
 # %% ../../nbs/claims/89_init.ipynb #dcb50dea
 class _Package(types.ModuleType):
-    "Keep `ledger` the function when the module of that name is imported."
+    """Keep `ledger` the function when the module of that name is imported."""
 
     def __setattr__(self, name, value):
         if name == "ledger" and isinstance(value, types.ModuleType):

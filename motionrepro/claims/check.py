@@ -17,13 +17,13 @@ DECISIONS = ("exact", "trend", "contradicted", "needs weights", "unspecified", "
 
 # %% ../../nbs/claims/80_check.ipynb #4461ddfa
 def no_settings(profile) -> dict:
-    "Configure a check whose numbers depend on nothing that could be set."
+    """Configure a check whose numbers depend on nothing that could be set."""
     return dict(seeds=[])
 
 # %% ../../nbs/claims/80_check.ipynb #4716fd3d
 @dataclass(frozen=True)
 class Check:
-    "How a claim is decided."
+    """How a claim is decided."""
 
     criterion: str  # what the verdict depends on, in words
     measure: Callable[[dict], dict]  # settings -> dict of numbers, with `n`
@@ -34,7 +34,7 @@ class Check:
 
     @functools.cached_property
     def code(self) -> str:  # 12 hex digits
-        "Hash the code that makes the numbers; of a file that changes later, as it was at first."
+        """Hash the code that makes the numbers; of a file that changes later, as it was at first."""
         return code_hash(self.measure, *self.rests_on)
 
 # %% ../../nbs/claims/80_check.ipynb #2e038d8f
@@ -42,14 +42,14 @@ def quick_settings(
     check: Check,
     profile,  # a `Profile`
 ) -> dict:  # settings
-    "Configure a check for a few clips of the first seed."
+    """Configure a check for a few clips of the first seed."""
     settings = check.configure(profile)
     return settings | dict(seeds=[0], clips=min(8, settings["clips"]))
 
 # %% ../../nbs/claims/80_check.ipynb #63748eee
 @dataclass(frozen=True)
 class Claim:
-    "A sentence of a paper, or a question that neither paper answers."
+    """A sentence of a paper, or a question that neither paper answers."""
 
     id: str  # A01 to A25, B01 to B24, X01 to X16
     text: str  # what is claimed
@@ -59,21 +59,21 @@ class Claim:
 
     @property
     def decider(self) -> Check:
-        "Return the check of a claim that has one."
+        """Return the check of a claim that has one."""
         if self.check is None:
             raise ValueError(f"nothing decides {self.id} yet: it has no check")
         return self.check
 
     @property
     def paper(self) -> str:
-        "Tell the paper: A or B; X for questions that neither paper answers."
+        """Tell the paper: A or B; X for questions that neither paper answers."""
         return self.id[0]
 
 # %% ../../nbs/claims/80_check.ipynb #484978ff
 def by_id(
     module: Mapping,  # a module's globals
 ) -> dict:  # id -> claim, in the order of the ids
-    "Collect the claims that a module defines."
+    """Collect the claims that a module defines."""
     found = {k: v for k, v in sorted(module.items()) if isinstance(v, Claim) and k.isupper()}
     if wrong := [name for name, claim in found.items() if name != claim.id]:
         raise ValueError(f"claims under another name than their id: {', '.join(wrong)}")
@@ -86,7 +86,7 @@ STATES = ("holds", "fails", "undecided", "missing")
 def together(
     states,  # of `STATES`, one for each statement
 ) -> str:  # "holds", "fails" or "undecided"
-    "Tell the state of several statements that must all hold."
+    """Tell the state of several statements that must all hold."""
     states = set(states)
     if "fails" in states:
         return "fails"
@@ -97,14 +97,14 @@ def combine(
     states,  # of `STATES`, one for each statement of a claim
     holds: str = "trend",  # the verdict if all of them hold
 ) -> str:  # a verdict
-    "Judge a claim that consists of several statements."
+    """Judge a claim that consists of several statements."""
     return {"holds": holds, "fails": "contradicted", "undecided": "open"}[together(states)]
 
 # %% ../../nbs/claims/80_check.ipynb #c0435d74
 def agree(
     states,  # of `STATES`: of one statement, looked at in several ways
 ) -> str:  # a verdict
-    "Judge by what all ways to look say: trend if all hold, contradicted if all fail, otherwise open."
+    """Judge by what all ways to look say: trend if all hold, contradicted if all fail, otherwise open."""
     states = set(states)
     if states == {"holds"}:
         return "trend"

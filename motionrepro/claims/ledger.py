@@ -27,7 +27,7 @@ CHECKS = {id: claim.check for id, claim in CLAIMS.items() if claim.check}
 def chosen_claims(
     ids=None,  # a claim's id or a list of them; None takes all
 ) -> list:  # of `Claim`, in the order of the ledger
-    "Choose claims by id."
+    """Choose claims by id."""
     if ids is None:
         return list(CLAIMS.values())
     ids = [ids] if isinstance(ids, str) else list(ids)
@@ -37,14 +37,14 @@ def chosen_claims(
 
 # %% ../../nbs/claims/84_ledger.ipynb #833cd754
 def shipped_results() -> Path:
-    "Tell where the results lie that travel inside the package."
+    """Tell where the results lie that travel inside the package."""
     return assets_path() / "claims"
 
 
 def results_folder(
     profile: str = "tiny",  # a profile's name
 ) -> Path:
-    "Tell where `decide` stores results: in a checkout's package, or else below the current folder."
+    """Tell where `decide` stores results: in a checkout's package, or else below the current folder."""
     in_checkout = (assets_path().parent.parent / "paper_figures" / "manifest.json").is_file()
     if profile != "tiny":
         return results_of(f"claims-{profile}")
@@ -56,7 +56,7 @@ def stored_result(
     profile: str = "tiny",  # whose result
     folder=None,  # where to look; None takes `results_folder`, then what the package ships
 ) -> dict | None:  # None where nothing is stored
-    "Read the stored result of a claim."
+    """Read the stored result of a claim."""
     folders = [Path(folder)] if folder else [results_folder(profile)]
     if not folder and profile == "tiny":
         folders.append(shipped_results())
@@ -65,14 +65,14 @@ def stored_result(
 
 # %% ../../nbs/claims/84_ledger.ipynb #27cf1256
 def _depends_on(claim: Claim, profile: str) -> dict:
-    "Collect all that a claim's numbers and verdict depend on in a profile."
+    """Collect all that a claim's numbers and verdict depend on in a profile."""
     check = claim.decider
     settings = check.configure(figure_settings(profile))
     return dict(claim=claim.id, profile=profile, criterion=check.criterion, code=check.code) | settings
 
 
 def _changed(claim: Claim, profile: str, stored: dict) -> list:
-    "List what a stored result depends on that is different now."
+    """List what a stored result depends on that is different now."""
     now = _depends_on(claim, profile)
     before = stored["config"]
     cannot_tell = {name for name, value in now.items() if value is None}
@@ -87,14 +87,14 @@ _NAMES = dict(
 
 
 def _staleness(changed: list) -> str:
-    "Say in a sentence why a result does not count any more."
+    """Say in a sentence why a result does not count any more."""
     names = [_NAMES.get(name, f"`{name}`") for name in changed]
     listed = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
     return f"stale: {listed} {'has' if len(names) == 1 else 'have'} changed since it was decided"
 
 # %% ../../nbs/claims/84_ledger.ipynb #f61dafa7
 def _evidence(stored: dict) -> dict:
-    "Say what a verdict rests on, and where it came from."
+    """Say what a verdict rests on, and where it came from."""
     numbers = stored["values"]["numbers"]
     came = stored.get("provenance", {})
     return dict(
@@ -113,7 +113,7 @@ def _row(
     profile: str = "tiny",
     stored: dict | None = None,  # its result
 ) -> dict:
-    "Put a claim and what is known about it into a row of the ledger."
+    """Put a claim and what is known about it into a row of the ledger."""
     row = dict(id=claim.id, claim=claim.text, place=claim.place, paper=claim.paper_value)
     row |= dict(ours="", verdict="open", stale=False, evidence={}, note="")
     if stored is None:
@@ -147,7 +147,7 @@ def ledger(
 
 # %% ../../nbs/claims/84_ledger.ipynb #d1571864
 def _fresh_result(claim: Claim, profile: str, numbers: dict | None = None) -> dict:
-    "Compute a result, as keyword arguments of `save_result`; given numbers are only judged."
+    """Compute a result, as keyword arguments of `save_result`; given numbers are only judged."""
     check = claim.decider
     config = _depends_on(claim, profile)
     start = time.time()
@@ -165,7 +165,7 @@ def _fresh_result(claim: Claim, profile: str, numbers: dict | None = None) -> di
 
 # %% ../../nbs/claims/84_ledger.ipynb #f6a86fa0
 def _decided(claim: Claim, profile: str, again: bool, folder) -> dict | None:
-    "Bring the result of one claim up to date; None if it has no check."
+    """Bring the result of one claim up to date; None if it has no check."""
     if claim.check is None:
         return None
     stored = stored_result(claim.id, profile, folder)
@@ -187,7 +187,7 @@ def decide(
     again: bool = False,  # compute also what is up to date
     folder=None,  # for results; None takes `results_folder`, and stores nothing in the smoke profile
 ) -> list:  # of dictionaries, like those of `ledger`
-    "Bring the ledger up to date: run every check whose result is missing or stale."
+    """Bring the ledger up to date: run every check whose result is missing or stale."""
     claims = chosen_claims(ids)
     for claim in claims:
         if claim.check:
@@ -200,7 +200,7 @@ def _columns(
     rows: list,  # of lists of strings
     width: int,  # characters
 ) -> str:
-    "Write rows as columns; those between the first and the last are wrapped so that all fit into the width."
+    """Write rows as columns; those between the first and the last are wrapped to fit into the width."""
     natural = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
     spare = width - 2 * (len(head) - 1) - natural[0] - natural[-1]
     shares = zip(natural[1:-1], (0.42, 0.27, 0.31))
@@ -215,7 +215,7 @@ def _columns(
 
 # %% ../../nbs/claims/84_ledger.ipynb #b2f8c1ce
 def _counts(rows: list) -> str:
-    "Count current verdicts, and what is stale."
+    """Count current verdicts, and what is stale."""
     current = Counter(row["verdict"] for row in rows if not row["stale"])
     listed = ", ".join(f"{n} {verdict}" for verdict, n in current.most_common()) or "none is current"
     stale = sum(row["stale"] for row in rows)
@@ -227,7 +227,7 @@ def _counts(rows: list) -> str:
 
 # %% ../../nbs/claims/84_ledger.ipynb #52d63f67
 def _footnotes(rows: list) -> list:
-    "Say what a reader has to know beside the table: counts, what is stale, what no commit describes."
+    """Say what a reader has to know beside the table: counts, what is stale, what no commit describes."""
     lines = [_counts(rows)]
     lines += [f"* {row['id']} is {row['note']}" for row in rows if row["stale"]]
     unclean = [row["id"] for row in rows if row["evidence"] and row["evidence"]["commit"].endswith("+")]
@@ -237,18 +237,18 @@ def _footnotes(rows: list) -> list:
 
 # %% ../../nbs/claims/84_ledger.ipynb #b44a1857
 def _marked(row: dict) -> str:
-    "Write a verdict, with a star where it is stale."
+    """Write a verdict, with a star where it is stale."""
     return row["verdict"] + "*" * row["stale"]
 
 # %% ../../nbs/claims/84_ledger.ipynb #72157087
 def _markdown_line(values) -> str:
-    "Write a line of a table in Markdown."
+    """Write a line of a table in Markdown."""
     texts = [", ".join(map(str, value)) if isinstance(value, list) else str(value) for value in values]
     return f"| {' | '.join(text.replace('|', chr(92) + '|') for text in texts)} |"
 
 
 def _markdown(rows: list) -> str:
-    "Write rows as a table in Markdown."
+    """Write rows as a table in Markdown."""
     head = ("claim", "what", "paper", "ours", "verdict", "n", "seed")
     lines = [_markdown_line(head), _markdown_line(["---"] * len(head))]
     for row in rows:
@@ -263,7 +263,7 @@ def format_rows(
     style: str = "text",  # "text" for terminals or "markdown"
     width: int | None = None,  # characters in a line of text; None takes the terminal's
 ) -> str:
-    "Write rows of the ledger as a table, with counts, what is stale, and what no commit describes."
+    """Write rows of the ledger as a table, with counts, what is stale, and what no commit describes."""
     if style not in ("text", "markdown"):
         raise UserError(f"style={style!r} is not one of text, markdown")
     if style == "markdown":
@@ -282,7 +282,7 @@ def table(
     width: int | None = None,  # characters in a line of text; None takes the terminal's
     folder=None,  # where results are stored; None takes `results_folder`, then what the package ships
 ) -> str:
-    "Write the ledger as text, from stored results; compute nothing."
+    """Write the ledger as text, from stored results; compute nothing."""
     return format_rows(ledger(ids, profile, folder), style, width)
 
 # %% ../../nbs/claims/84_ledger.ipynb #29044f70
@@ -290,7 +290,7 @@ def tell(
     row: dict,  # of the ledger, as `ledger` and `decide` return it
     width: int = 100,  # characters in a line
 ) -> str:
-    "Write everything about one claim: what it says, what decides it and where, what came out, and from what."
+    """Write all about one claim: what it says, what decides it and where, what came out, from what."""
     check = CLAIMS[row["id"]].check
     lines = dict(claim=row["claim"], place=row["place"], paper=row["paper"], ours=row["ours"] or "-")
     lines["verdict"] = row["verdict"] + (f" ({row['note']})" if row["note"] else "")
@@ -308,7 +308,7 @@ def tell(
 
 # %% ../../nbs/claims/84_ledger.ipynb #5cd8e8f6
 def _origin(evidence: dict) -> dict:  # name -> text; empty where nothing is stored
-    "Say in words what a result rests on, and where it came from."
+    """Say in words what a result rests on, and where it came from."""
     if not evidence:
         return {}
     came = evidence["computed"]
@@ -325,7 +325,7 @@ def figure_row(
     numbers: dict,  # as the check's `measure` returns them
     profile: str = "tiny",  # in the smallest one, nothing is judged
 ) -> dict:  # for `save_table`
-    "Write a row for the table of a figure, with the verdict on numbers that were measured there."
+    """Write a row for the table of a figure, with the verdict on numbers that were measured there."""
     claim = CLAIMS[id]
     return dict(
         claim=id,

@@ -76,12 +76,12 @@ PAPER = {name: dict(zip(MEASURES, row)) for name, row in _ROWS.items()}
 
 # %% ../../nbs/claims/81_paper_a.ipynb #0f90c89e
 def _measure_counts(config):
-    "Count parameters and sites."
+    """Count parameters and sites."""
     return dict(n=1, **adapter_counts())
 
 
 def _judge_a01(x):
-    "Compare millions, rounded to 0.1M."
+    """Compare millions, rounded to 0.1M."""
     return "exact" if round(x["sd15"]["adapter"] / 1e6, 1) == 25.8 else "contradicted"
 
 # %% ../../nbs/claims/81_paper_a.ipynb #49c93a69
@@ -107,7 +107,7 @@ A01 = Claim(
 
 # %% ../../nbs/claims/81_paper_a.ipynb #816c6c06
 def _share(x, of_both: bool = False) -> float:
-    "Divide the adapter's parameters by those of the base, or by those of both together."
+    """Divide the adapter's parameters by those of the base, or by those of both together."""
     adapter = x["sd15"]["adapter"]
     whole = x["sd15"]["base"] + (adapter if of_both else 0)
     return adapter / whole
@@ -118,7 +118,7 @@ def _judge_share(share):
 
 # %% ../../nbs/claims/81_paper_a.ipynb #0fd4660e
 def _judge_a02(x):
-    "Judge the literal reading."
+    """Judge the literal reading."""
     return _judge_share(_share(x))
 
 
@@ -151,7 +151,7 @@ def _sites(x, base) -> list:
 
 
 def _judge_a03(x):
-    "Both bases have to have these sites."
+    """Both bases have to have these sites."""
     return combine(["holds" if _sites(x, base) == [6, 1, 9] else "fails" for base in BASES], "exact")
 
 
@@ -181,7 +181,7 @@ A03 = Claim(
 
 # %% ../../nbs/claims/81_paper_a.ipynb #2a31665a
 def _judge_a04(x):
-    "Compare millions, rounded."
+    """Compare millions, rounded."""
     return "exact" if round(x["animatediff"] / 1e6) == 417 else "contradicted"
 
 
@@ -207,7 +207,7 @@ A04 = Claim(
 
 # %% ../../nbs/claims/81_paper_a.ipynb #98fb8a76
 def _judge_a05(x):
-    "Compare our ratio with that of the paper's two numbers, rounded."
+    """Compare our ratio with that of the paper's two numbers, rounded."""
     same = round(x["animatediff"] / x["sd15"]["adapter"]) == round(417 / 25.8)
     return "unspecified" if same else "contradicted"
 
@@ -240,7 +240,7 @@ def _configure_a06(profile):
 
 
 def _measure_a06(config):
-    "Measure differences for each base and each kind of block."
+    """Measure differences for each base and each kind of block."""
     kinds = dict(cascade={})
     kinds |= {kind: dict(down=kind, mid=kind, up=kind) for kind in ("global", "adaptive")}
     seed = config["seeds"][0]
@@ -254,7 +254,7 @@ def _measure_a06(config):
 
 # %% ../../nbs/claims/81_paper_a.ipynb #88e4d7b2
 def _judge_a06(x):
-    "Exact if every output is the same in every bit, provided that the test can fail."
+    """Exact if every output is the same in every bit, provided that the test can fail."""
     rows = x["found"].values()
     if not all(row["finite"] and row["control"] > 0 for row in rows):
         return "open"
@@ -293,7 +293,7 @@ def _configure_a07(profile):
 
 
 def _measure_a07(config):
-    "Measure gates at the start with the default value, and of the shipped adapter."
+    """Measure gates at the start with the default value, and of the shipped adapter."""
     from motionrepro.studies.ablations import shipped_adapter
 
     start = gate_curves(new_adapter())
@@ -307,7 +307,7 @@ def _gates_alike(x) -> bool:
 
 
 def _judge_a07(x):
-    "Our value cannot confirm theirs."
+    """Our value cannot confirm theirs."""
     return "unspecified" if x["most"] < 0.5 and _gates_alike(x) else "contradicted"
 
 # %% ../../nbs/claims/81_paper_a.ipynb #a703bd3f
@@ -352,7 +352,7 @@ def _configure_a08(profile):
 
 # %% ../../nbs/claims/81_paper_a.ipynb #84bd6ccb
 def _measure_a08(config):
-    "Measure attended distances at the start and of the shipped adapter."
+    """Measure attended distances at the start and of the shipped adapter."""
     from motionrepro.backbones import load_backbone
     from motionrepro.studies.ablations import shipped_adapter
     from motionrepro.temporal.adapter import TemporalAdapter
@@ -376,14 +376,14 @@ def _measure_a08(config):
 
 # %% ../../nbs/claims/81_paper_a.ipynb #68c0266e
 def _state_of_rank(rank: float, p: float) -> str:
-    "Tell whether a rank correlation is certainly negative, or certainly positive."
+    """Tell whether a rank correlation is certainly negative, or certainly positive."""
     if p > 0.01:
         return "undecided"
     return "holds" if rank < 0 else "fails"
 
 
 def _judge_a08(x):
-    "Judge trained blocks: uniform at motion 0, nearer with motion that is asked for and with a clip's own."
+    """Judge trained blocks: uniform at motion 0, nearer with motion asked for and with a clip's own."""
     d = x.get("trained")
     if not d:
         return "open"
@@ -437,7 +437,7 @@ def _configure_a09(profile):
 
 # %% ../../nbs/claims/81_paper_a.ipynb #3d1ef382
 def _noise_row(config, rho: float) -> dict:
-    "Measure deviations of noise from the closed form for one rho: the worst of all seeds."
+    """Measure deviations of noise from the closed form for one rho: the worst of all seeds."""
     from scipy.stats import kstest
 
     from motionrepro.temporal.noise import correlated_noise, noise_statistics
@@ -459,14 +459,14 @@ def _noise_row(config, rho: float) -> dict:
 
 # %% ../../nbs/claims/81_paper_a.ipynb #0782964d
 def _measure_a09(config):
-    "Measure deviations of correlated noise from the closed form, for every rho."
+    """Measure deviations of correlated noise from the closed form, for every rho."""
     rows = {str(rho): _noise_row(config, rho) for rho in config["rhos"]}
     n = rows[str(config["rhos"][-1])]["n"]
     return dict(n=n, clips=config["clips"], seeds=config["seeds"], rhos=rows, alpha=config["alpha"])
 
 # %% ../../nbs/claims/81_paper_a.ipynb #e07f2225
 def _judge_a09(x):
-    "Exact if nothing deviates by more than chance allows."
+    """Exact if nothing deviates by more than chance allows."""
     rows = x["rhos"].values()
     right = all(row["worst"] <= row["bound"] and row["normal"] >= x["alpha"] for row in rows)
     return "exact" if right else "contradicted"
@@ -505,13 +505,13 @@ def _configure_a10(profile):
 
 
 def _measure_a10(config):
-    "Train for a few steps, and compare fingerprints of the base."
+    """Train for a few steps, and compare fingerprints of the base."""
     found = train_and_compare(config["steps"], config["clips"], config["seeds"][0])
     return dict(n=config["steps"], **found)
 
 # %% ../../nbs/claims/81_paper_a.ipynb #65ca6a36
 def _judge_a10(x):
-    "Compare fingerprints, provided that something was trained."
+    """Compare fingerprints, provided that something was trained."""
     if not x["adapter_changed"]:
         return "open"
     return "exact" if x["before"] == x["after"] else "contradicted"
@@ -550,7 +550,7 @@ HIGH_RHO = ("ours", rho_key(0.85))
 
 
 def ablation_settings(profile) -> dict:
-    "Identify the stored trainings; None for an installed copy, which has none."
+    """Identify the stored trainings; None for an installed copy, which has none."""
     return dict(results=results_fingerprint(ablation_files()) or None, seeds=[])  # the numbers name theirs
 
 # %% ../../nbs/claims/81_paper_a.ipynb #cd02bde9
@@ -558,18 +558,18 @@ def contrasts(
     results: Results,
     *statements,  # of `Contrast`
 ) -> dict:  # a contrast's words -> what `contrast` measures
-    "Measure several contrasts."
+    """Measure several contrasts."""
     return {c.what: contrast(results, c) for c in statements}
 
 # %% ../../nbs/claims/81_paper_a.ipynb #7612572d
 def _untrained(results: Results, names: list) -> list:
-    "List the runs among these that do not count as trained by the study's own criterion."
+    """List the runs among these that do not count as trained by the study's own criterion."""
     runs = {name: results.runs[name]["values"] for name in names if name in results.runs}
     return [name for name, values in runs.items() if values.get("criterion", {}).get("trained") is False]
 
 
 def _torch_versions(results: Results, names: list) -> list:
-    "List the versions of torch that made these runs."
+    """List the versions of torch that made these runs."""
     origins = [results.runs[name].get("provenance", {}) for name in names if name in results.runs]
     return sorted(
         {origin["versions"]["torch"] for origin in origins if "torch" in origin.get("versions", {})}
@@ -582,7 +582,7 @@ def measure_trainings(
     find,  # results -> statements: words -> dict with `state`
     further=None,  # results -> dict of further numbers; its "beside" stands in the summary
 ) -> dict:  # JSON values, with `n`, `seeds`, `parts` and what is missing
-    "Collect all that a verdict on stored trainings depends on."
+    """Collect all that a verdict on stored trainings depends on."""
     results = load_results() if results is None else results
     parts = find(results)
     missing = [words for words, part in parts.items() if part["state"] == "missing"]
@@ -602,12 +602,12 @@ def measure_trainings(
 
 # %% ../../nbs/claims/81_paper_a.ipynb #f64abb1c
 def judge_trainings(x: dict) -> str:
-    "All statements must hold; one that fails contradicts."
+    """All statements must hold; one that fails contradicts."""
     return combine(part["state"] for part in x["parts"].values())
 
 # %% ../../nbs/claims/81_paper_a.ipynb #7ca86ce8
 def bounds_text(part: dict) -> str:
-    "Write a contrast's mean with the interval that counts."
+    """Write a contrast's mean with the interval that counts."""
     if part["unit"] == "training":
         bounds = part["trainings"]
     elif None in part["clips"]:
@@ -619,7 +619,7 @@ def bounds_text(part: dict) -> str:
 
 # %% ../../nbs/claims/81_paper_a.ipynb #af288203
 def say_trainings(x: dict, judge=judge_trainings) -> str:
-    "Write the statements with their states, and what a reader has to know beside them."
+    """Write the statements with their states, and what a reader has to know beside them."""
     parts = {words: part for words, part in x["parts"].items() if part["state"] != "missing"}
     words = [f"{k}: {p.get('text') or bounds_text(p)} {p['state']}" for k, p in parts.items()]
     seeds = len(x["seeds"])
@@ -645,7 +645,7 @@ def means_text(
     measures,  # of `MEASURES`
     *points,  # (variant, point's key) each
 ) -> str:  # empty if a point is missing
-    "Write means of measures at several points, at the seeds that all have."
+    """Write means of measures at several points, at the seeds that all have."""
     rows = in_common({f"{variant} {key}": results.points(variant, key) for variant, key in points})
     if not all(rows.values()):
         return ""
@@ -657,7 +657,7 @@ def means_text(
 
 # %% ../../nbs/claims/81_paper_a.ipynb #42acb172
 def _find_a11(results):
-    "Contrast trainings with the denoising loss alone against those with lambda 2."
+    """Contrast trainings with the denoising loss alone against those with lambda 2."""
     return contrasts(
         results,
         versus("MM", "MM", OURS, STRICT),
@@ -667,7 +667,7 @@ def _find_a11(results):
 
 # %% ../../nbs/claims/81_paper_a.ipynb #c281faa3
 def _beside_a11(results):
-    "Say what the claim says nothing certain about, and how far from real motion both trainings are."
+    """Say what the claim says nothing certain about, and how far from real motion both trainings are."""
     found = means_text(results, ("CLIP", "FC", "MM"), STRICT, OURS)
     if not found:
         return {}
@@ -707,7 +707,7 @@ MOTION_FALLS = (
 
 
 def _find_a12(results):
-    "Follow consistency and motion from one rho to the next."
+    """Follow consistency and motion from one rho to the next."""
     return contrasts(
         results,
         versus("FC rises, .4 to .6", "FC[world]", OURS, LOW_RHO, "clip"),
@@ -717,7 +717,7 @@ def _find_a12(results):
 
 # %% ../../nbs/claims/81_paper_a.ipynb #32712ce2
 def _beside_a12(results):
-    "Say what the noise alone does to the bare base, and what the other columns of Table 3 do."
+    """Say what the noise alone does to the bare base, and what the other columns of Table 3 do."""
     keys = [rho_key(rho) for rho in (0.4, 0.6, 0.85)]
     bare = means_text(results, ("FC", "MM"), *(("base", key) for key in keys))
     ours = means_text(results, ("CLIP", "FID", "FVD"), *(("ours", key) for key in keys))
@@ -754,14 +754,14 @@ A12 = Claim(
 
 # %% ../../nbs/claims/81_paper_a.ipynb #a9beffe4
 def _slow_motion(point: dict, real: dict) -> float:
-    "Average the motion magnitude of real clips whose captions ask for the least motion above none."
+    """Average the motion magnitude of real clips whose captions ask for the least motion above none."""
     asked = torch.tensor(point["per_clip"]["asked"])
     slowest = asked == asked[asked > 0].min()
     return clip_values(real, "MM")[slowest].mean().item()
 
 
 def _find_a13(results):
-    "Compare motion magnitude at rho 0.85 with that of real clips that move slowly."
+    """Compare motion magnitude at rho 0.85 with that of real clips that move slowly."""
     real = results.twins("ours")
     there = {seed: point for seed, point in results.points(*HIGH_RHO).items() if seed in real}
     if not there:
@@ -798,7 +798,7 @@ A13 = Claim(
 
 # %% ../../nbs/claims/81_paper_a.ipynb #0b33b9de
 def _find_a14(results):
-    "Compare rhos that training has not seen with 0.6, and with the bare base at the same noise."
+    """Compare rhos that training has not seen with 0.6, and with the bare base at the same noise."""
     above_bare = [
         versus(f"FC above bare, {rho:g}", "FC[world]", ("ours", rho_key(rho)), ("base", rho_key(rho)), "clip")
         for rho in (0.4, 0.85)
@@ -830,7 +830,7 @@ A14 = Claim(
 
 # %% ../../nbs/claims/81_paper_a.ipynb #10576408
 def _find_a15(results):
-    "Contrast the adapter with the bare base, on both bases of the world."
+    """Contrast the adapter with the bare base, on both bases of the world."""
     gains = []
     for base in ("tiny", "tiny-40"):
         gains.append(versus(f"FC, {base}", "FC[world]", (*OURS, base), (*BARE, base), "one training"))
@@ -846,7 +846,7 @@ def _measure_a15(config, results=None):
 
 # %% ../../nbs/claims/81_paper_a.ipynb #9d05d7a9
 def _judge_a15(x):
-    "The world can contradict the claim; the rest needs weights."
+    """The world can contradict the claim; the rest needs weights."""
     return "contradicted" if judge_trainings(x) == "contradicted" else "needs weights"
 
 
@@ -876,7 +876,7 @@ A15 = Claim(
 
 # %% ../../nbs/claims/81_paper_a.ipynb #115d4203
 def _find_a16(results):
-    "Contrast the bare base with the adapter, at equal noise."
+    """Contrast the bare base with the adapter, at equal noise."""
     return contrasts(
         results,
         versus("FC", "FC[world]", OURS, BARE),
@@ -887,7 +887,7 @@ def _find_a16(results):
 
 # %% ../../nbs/claims/81_paper_a.ipynb #6cb1b06d
 def _beside_a16(results):
-    "Contrast CLIP-SIM, which the paper has larger with the modules."
+    """Contrast CLIP-SIM, which the paper has larger with the modules."""
     c = contrast(results, versus("CLIP", "CLIP-SIM[world]", OURS, BARE))
     if c["state"] == "missing":
         return {}
@@ -918,13 +918,13 @@ A16 = Claim(
 
 # %% ../../nbs/claims/81_paper_a.ipynb #65b52080
 def _trainings(results: Results, variant: str) -> list:
-    "List what the trainings of a variant cost."
+    """List what the trainings of a variant cost."""
     files = results.files(variant).values()
     return [file["values"]["training"] for file in files if "training" in file["values"]]
 
 
 def _beside_rival(results):
-    "Say what is the same for both, and what differs."
+    """Say what is the same for both, and what differs."""
     ours, rival = (_trainings(results, variant) for variant in ("ours", "animatediff"))
     if not (ours and rival):
         return {}
@@ -945,7 +945,7 @@ RIVAL_IS_NEARER = (
 
 
 def _find_a17(results):
-    "Contrast AnimateDiff with ours."
+    """Contrast AnimateDiff with ours."""
     return contrasts(results, versus("CLIP", "CLIP-SIM[world]", RIVAL, OURS), *RIVAL_IS_NEARER)
 
 # %% ../../nbs/claims/81_paper_a.ipynb #e34a1819
@@ -973,7 +973,7 @@ A17 = Claim(
 
 # %% ../../nbs/claims/81_paper_a.ipynb #d927aeb8
 def _fewer_parameters(results) -> dict:
-    "Compare our parameters with AnimateDiff's."
+    """Compare our parameters with AnimateDiff's."""
     ours, rival = (_trainings(results, variant) for variant in ("ours", "animatediff"))
     if not (ours and rival):
         return dict(state="missing")
@@ -982,12 +982,12 @@ def _fewer_parameters(results) -> dict:
 
 
 def _find_a18(results):
-    "Contrast distances, and compare sizes."
+    """Contrast distances, and compare sizes."""
     return contrasts(results, *RIVAL_IS_NEARER) | {"fewer parameters": _fewer_parameters(results)}
 
 # %% ../../nbs/claims/81_paper_a.ipynb #4079b56c
 def _further_a18(results):
-    "Add the seconds that the trainings took."
+    """Add the seconds that the trainings took."""
     seconds = {
         v: _trainings(results, v)[0]["seconds"] for v in ("ours", "animatediff") if _trainings(results, v)
     }
@@ -1018,14 +1018,14 @@ A18 = Claim(
 
 # %% ../../nbs/claims/81_paper_a.ipynb #6b31f26c
 def _less_than(share: float) -> Contrast:
-    "State that independent noise wins back less than this share of what correlated noise brings."
+    """State that independent noise wins back less than this share of what correlated noise brings."""
     zero = rho_key(0.0)
     terms = ((-1, "rho-0", zero), (1 - share, "base", zero), (share, *OURS))
     return Contrast(f"less than {share:g}", "FC[world]", terms)
 
 # %% ../../nbs/claims/81_paper_a.ipynb #1fbf71ca
 def _find_a19(results):
-    "Compare the share of consistency that is won back with a tenth and a half."
+    """Compare the share of consistency that is won back with a tenth and a half."""
     few, half = (contrast(results, _less_than(share)) for share in (0.1, 0.5))
     if few["state"] == "missing":
         return {"share won back": few}
@@ -1067,7 +1067,7 @@ A19 = Claim(
 
 # %% ../../nbs/claims/81_paper_a.ipynb #09a3d261
 def _configure_a20(profile):
-    "Take the world's first training clips."
+    """Take the world's first training clips."""
     smoke = profile.name == "smoke"
     return dict(
         clips=100 if smoke else 1000,
@@ -1081,7 +1081,7 @@ def _configure_a20(profile):
 
 # %% ../../nbs/claims/81_paper_a.ipynb #1efc7855
 def _measure_a20(config):
-    "Measure how far clean motion scores move because of outliers, with percentiles and with min-max."
+    """Measure how far clean motion scores move because of outliers, with percentiles and with min-max."""
     from motionrepro.temporal.motion import normalizer_robustness, world_scores
 
     scores = world_scores(config["clips"])
@@ -1096,17 +1096,17 @@ def _measure_a20(config):
 
 # %% ../../nbs/claims/81_paper_a.ipynb #ba840206
 def _robust(percentile: float, minmax: float) -> bool:
-    "Tell whether percentiles move less than min-max, and little."
+    """Tell whether percentiles move less than min-max, and little."""
     return percentile < minmax and percentile < 0.1
 
 
 def _shifts_at(size: dict, i: int) -> list:
-    "List the shifts of percentiles and of min-max in every fold, at one share of outliers."
+    """List the shifts of percentiles and of min-max in every fold, at one share of outliers."""
     return [(percentile[i], minmax[i]) for percentile, minmax in zip(size["percentile"], size["minmax"])]
 
 # %% ../../nbs/claims/81_paper_a.ipynb #f7a7cdbe
 def _state_of_size(size: dict, shares: list, few: float) -> str:
-    "Tell whether few outliers do no harm in any fold, or on average at least as much as under min-max."
+    """Tell whether few outliers do no harm in any fold, or on average at least as much as under min-max."""
     pairs = [pair for i, share in enumerate(shares) if share <= few for pair in _shifts_at(size, i)]
     if all(_robust(*pair) for pair in pairs):
         return "holds"
@@ -1114,12 +1114,12 @@ def _state_of_size(size: dict, shares: list, few: float) -> str:
 
 # %% ../../nbs/claims/81_paper_a.ipynb #f2b91f68
 def _judge_a20(x):
-    "Outliers of every size are a statement."
+    """Outliers of every size are a statement."""
     return combine(_state_of_size(size, x["shares"], x["few"]) for size in x["sizes"].values())
 
 # %% ../../nbs/claims/81_paper_a.ipynb #3206d30f
 def _say_size(name: str, size: dict, shares: list, at: int) -> str:
-    "Write the worst fold and the mean of the folds at one share, and from which share on a fold fails."
+    """Write the worst fold and the mean of the folds at one share, and from which share on a fold fails."""
     pairs = _shifts_at(size, at)
     worst = max(pairs, key=lambda pair: pair[0] - pair[1])
     mean = [sum(values) / len(values) for values in zip(*pairs)]
@@ -1158,12 +1158,12 @@ A20 = Claim(
 
 # %% ../../nbs/claims/81_paper_a.ipynb #4458cbb3
 def _rank(point: dict) -> tuple:  # coefficient and p-value
-    "Correlate the scores that captions' words give with the motion of their clips, by rank."
+    """Correlate the scores that captions' words give with the motion of their clips, by rank."""
     return rank_correlation(point["per_clip"]["asked"], point["per_clip"]["motion"])
 
 
 def _words_and_motion(results) -> dict:
-    "Tell whether words and motion go together, in every seed."
+    """Tell whether words and motion go together, in every seed."""
     there = results.points("ours")
     if not there:
         return dict(state="missing")
@@ -1179,14 +1179,14 @@ def _words_and_motion(results) -> dict:
 
 # %% ../../nbs/claims/81_paper_a.ipynb #999f77a7
 def _find_a21(results):
-    "Contrast motion 1 with motion 0, and correlate words with motion."
+    """Contrast motion 1 with motion 0, and correlate words with motion."""
     one, zero = (("ours", f"rho=0.6,motion={motion}") for motion in (1, 0))
     asked = contrasts(results, versus("MM 0 to 1", "MM", one, zero, "clip"))
     return asked | {"words and motion": _words_and_motion(results)}
 
 
 def _further_a21(results):
-    "Add the rank correlations of the bare base."
+    """Add the rank correlations of the bare base."""
     ranks = [_rank(point) for point in results.points("base").values()]
     return {"of the bare base": [r for r, _ in ranks]}
 
@@ -1222,7 +1222,7 @@ def _configure_a22(profile):
 
 
 def _measure_a22(config):
-    "Estimate memory for each resolution, and measure it where there is a GPU."
+    """Estimate memory for each resolution, and measure it where there is a GPU."""
     from motionrepro.temporal.adapter import sd_unet
 
     estimated = {}
@@ -1241,7 +1241,7 @@ def _measure_a22(config):
 
 # %% ../../nbs/claims/81_paper_a.ipynb #9772c4c6
 def _judge_a22(x):
-    "Only a measured step decides; 256 pixels are assumed."
+    """Only a measured step decides; 256 pixels are assumed."""
     if "256" not in x["measured"]:
         return "open"
     peak = x["measured"]["256"]
@@ -1301,7 +1301,7 @@ def _configure_a23(profile):
 
 # %% ../../nbs/claims/81_paper_a.ipynb #2fbddaa1
 def _measure_a23(config):
-    "Read the settings, and measure the distance of latents from those of many steps."
+    """Read the settings, and measure the distance of latents from those of many steps."""
     from motionrepro.data.world import sample_scene
     from motionrepro.temporal.pipeline import MotionAdaptivePipeline
 
@@ -1342,12 +1342,12 @@ A23 = Claim(
 
 # %% ../../nbs/claims/81_paper_a.ipynb #8f613dfd
 def _find_a24(results):
-    "Contrast the likeness of the first and the last frame with that without modules."
+    """Contrast the likeness of the first and the last frame with that without modules."""
     return contrasts(results, versus("frames 1 and 8", "first-last[world]", OURS, BARE))
 
 
 def _further_a24(results):
-    "Add the likeness in clips of all methods, and in real clips."
+    """Add the likeness in clips of all methods, and in real clips."""
     methods = ("base", "animatediff", "ours")
     found: dict[str, Any] = {m: cell(results.points(m), "first-last[world]") for m in methods}
     found["real"] = [values["first-last[world]"]["value"] for values in results.twins("ours").values()]
@@ -1385,7 +1385,7 @@ def _configure_a25(profile):
 
 
 def _colours(frames: torch.Tensor) -> torch.Tensor:
-    "Average each channel of frames `n c h w`."
+    """Average each channel of frames `n c h w`."""
     return frames.mean((2, 3))
 
 # %% ../../nbs/claims/81_paper_a.ipynb #862fdbd3
@@ -1394,7 +1394,7 @@ def _unit(v: torch.Tensor) -> torch.Tensor:
 
 
 def _written_out(video: torch.Tensor, embedded: torch.Tensor, words: torch.Tensor) -> dict:
-    "Compute CLIP-SIM, FC and MM as the paper's sentences have them, in loops over clips and frames."
+    """Compute CLIP-SIM, FC and MM as the paper's sentences have them, in loops over clips and frames."""
     clips = range(len(video))
     pairs = [(i, j) for i in clips for j in range(FRAMES - 1)]
     values = {
@@ -1406,7 +1406,7 @@ def _written_out(video: torch.Tensor, embedded: torch.Tensor, words: torch.Tenso
 
 # %% ../../nbs/claims/81_paper_a.ipynb #95017927
 def _fid_off(videos: torch.Tensor) -> float:
-    "Measure how far FID is from the distance of all frames' features."
+    """Measure how far FID is from the distance of all frames' features."""
     from motionrepro.metrics import Extractor, fid, frechet_distance
 
     flat = [_colours(v.flatten(0, 1)).double() for v in videos]
@@ -1416,7 +1416,7 @@ def _fid_off(videos: torch.Tensor) -> float:
 
 
 def _fvd_refusal(videos: torch.Tensor) -> str:
-    "Try FVD with a network that needs 9 frames, and return what it says against 8; empty if it takes them."
+    """Try FVD with a network that needs 9 frames; return what it says against 8, empty if it takes them."""
     from motionrepro.metrics import Extractor, fvd
 
     def clip_colours(clips):
@@ -1431,7 +1431,7 @@ def _fvd_refusal(videos: torch.Tensor) -> str:
 
 # %% ../../nbs/claims/81_paper_a.ipynb #1b948cc0
 def _measure_a25(config):
-    "Measure differences between the metrics and the paper's sentences, and try FVD with 8 frames."
+    """Measure differences between the metrics and the paper's sentences, and try FVD with 8 frames."""
     from motionrepro.metrics import ClipExtractor, clip_scores
 
     n = config["clips"]
@@ -1453,7 +1453,7 @@ def _measure_a25(config):
 
 # %% ../../nbs/claims/81_paper_a.ipynb #12342d28
 def _judge_a25(x):
-    "All but FVD must agree; FVD cannot."
+    """All but FVD must agree; FVD cannot."""
     if max(x["off"].values()) > 1e-4:
         return "open"
     return "unspecified" if x["refused"] else "exact"

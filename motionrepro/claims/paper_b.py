@@ -72,7 +72,7 @@ from motionrepro.studies.store import (
 
 # %% ../../nbs/claims/82_paper_b.ipynb #4363cd28
 def _trajectory_settings(profile) -> dict:
-    "Configure runs over the denoising steps."
+    """Configure runs over the denoising steps."""
     return dict(
         backbone=profile.backbone,
         weights=weights_fingerprint(profile.backbone),
@@ -86,7 +86,7 @@ def _trajectory_settings(profile) -> dict:
 
 # %% ../../nbs/claims/82_paper_b.ipynb #3e4df683
 def _configure_b01(profile):
-    "Look at nine steps, and decode a few images."
+    """Look at nine steps, and decode a few images."""
     places = dict(cutoff=0.25, timesteps=list(range(900, 0, -100)), decoded=min(16, profile.clips))
     return _trajectory_settings(profile) | places
 
@@ -94,7 +94,7 @@ def _configure_b01(profile):
 def judge_rise(
     *rises,  # as `studies.spectrum.rise` returns them
 ) -> str:  # a verdict
-    "Judge several sources: trend if all certainly rise, contradicted if certainly none does, otherwise open."
+    """Judge several sources: trend if all certainly rise, contradicted if none does, otherwise open."""
     if all(rise["low"] > 0 for rise in rises):
         return "trend"
     return "contradicted" if all(rise["high"] <= 0 for rise in rises) else "open"
@@ -104,7 +104,7 @@ def judge_reading(
     x: dict,  # numbers of B01
     reading: str,  # of `studies.spectrum.READINGS`
 ) -> str:  # a verdict
-    "Judge energy and share of high frequencies in one reading, each in all sources."
+    """Judge energy and share of high frequencies in one reading, each in all sources."""
     sources = x["sources"].values()
     verdicts = [judge_rise(*(source[reading][kind] for source in sources)) for kind in ("energy", "share")]
     if "contradicted" in verdicts:
@@ -113,12 +113,12 @@ def judge_reading(
 
 # %% ../../nbs/claims/82_paper_b.ipynb #d91fcefb
 def _judge_b01(x):
-    "Judge the literal reading."
+    """Judge the literal reading."""
     return judge_reading(x, "latent")
 
 
 def _say_reading(x, reading: str) -> str:
-    "Write the verdict on a reading, with energies and shares of both sources."
+    """Write the verdict on a reading, with energies and shares of both sources."""
     sources = {name: source[reading] for name, source in x["sources"].items()}
     energy = [f"x {10 ** s['energy']['mean']:.2g} ({name})" for name, s in sources.items()]
     share = [f"{s['share']['start']:.2f} to {s['share']['end']:.2f}" for s in sources.values()]
@@ -157,13 +157,13 @@ B01 = Claim(
 def deciding(
     x: dict,  # numbers of curves
 ) -> list:  # what was measured for the deciding matrices, for every tie and pair of frames
-    "Choose the trained network's matrices if there are any, else the raw ones of blocks 6 and 8."
+    """Choose the trained network's matrices if there are any, else the raw ones of blocks 6 and 8."""
     ties = x["ties"].values()
     return [pair for matches in ties for pair in matches[LEARNED if LEARNED in matches else RAW].values()]
 
 
 def say_ties(x: dict, say) -> str:
-    "Write a few words for each tie: those on the deciding matrices, first pair of frames."
+    """Write a few words for each tie: those on the deciding matrices, first pair of frames."""
     learned = all(LEARNED in matches for matches in x["ties"].values())
     name = LEARNED if learned else RAW
     first = {tie: next(iter(matches[name].items())) for tie, matches in x["ties"].items()}
@@ -172,7 +172,7 @@ def say_ties(x: dict, say) -> str:
 
 # %% ../../nbs/claims/82_paper_b.ipynb #24a9207e
 def number_text(value, form: str = ".3f") -> str:
-    "Write a number, or a dash where there is none."
+    """Write a number, or a dash where there is none."""
     return "-" if value is None else format(value, form)
 
 # %% ../../nbs/claims/82_paper_b.ipynb #42bd03f1
@@ -181,7 +181,7 @@ def _measure_b02(config):
 
 
 def _judge_b02(x):
-    "Both comparisons must hold in all cases."
+    """Both comparisons must hold in all cases."""
     return agree(together([state_of(m["above_rest"]), state_of(m["above_chance"])]) for m in deciding(x))
 
 
@@ -222,14 +222,14 @@ def _measure_b03(config):
 
 
 def _state_of_cut(cut: dict) -> str:
-    "Tell whether the curve certainly falls between steps 300 and 100."
+    """Tell whether the curve certainly falls between steps 300 and 100."""
     if cut["falls"] < 0.01 or cut["low"] > 300 or cut["high"] < 100:
         return "fails"
     return "holds" if cut["falls"] > 0.99 and cut["low"] >= 100 and cut["high"] <= 300 else "undecided"
 
 # %% ../../nbs/claims/82_paper_b.ipynb #fbee98f2
 def _judge_b03(x):
-    "Fall and cut must hold in all cases."
+    """Fall and cut must hold in all cases."""
     return agree(together([state_of(m["fall"]), _state_of_cut(m["cut"])]) for m in deciding(x))
 
 
@@ -272,17 +272,17 @@ def _measure_b04(config):
 
 
 def _judge_decline(x, kind: str) -> str:
-    "Judge whether an error certainly falls in all cases, or certainly rises in all."
+    """Judge whether an error certainly falls in all cases, or certainly rises in all."""
     return agree([state_of(m[kind]) for m in deciding(x)])
 
 
 def _judge_b04(x):
-    "Judge the raw error."
+    """Judge the raw error."""
     return _judge_decline(x, "raw")
 
 # %% ../../nbs/claims/82_paper_b.ipynb #b2f3cf1c
 def _times_text(interval: dict) -> str:
-    "Write how many times as large something is at the end."
+    """Write how many times as large something is at the end."""
     return "-" if interval["mean"] is None else f"x {math.exp(-interval['mean']):.2f}"
 
 
@@ -319,13 +319,13 @@ B04 = Claim(
 
 # %% ../../nbs/claims/82_paper_b.ipynb #c84e7d1d
 def _configure_b05(profile):
-    "Take few images and all steps."
+    """Take few images and all steps."""
     steps = profile.steps if profile.name == "smoke" else 1000
     return _trajectory_settings(profile) | dict(clips=min(4, profile.clips), steps=steps)
 
 
 def _judge_b05(x):
-    "Exact if rounding explains all of the error, provided that the test can fail."
+    """Exact if rounding explains all of the error, provided that the test can fail."""
     if x["worst"] > 1:
         return "contradicted"
     return "exact" if x["control"] > 1 else "open"
@@ -363,7 +363,7 @@ def _configure_b06(profile):
 
 
 def _judge_b06(x):
-    "All kinds of error must agree."
+    """All kinds of error must agree."""
     return agree(state_of(m["more"]) for m in x["errors"].values()) if x["n"] else "open"
 
 
@@ -405,18 +405,18 @@ def _measure_b07(config):
 
 
 def judge_truth(x: dict, state) -> str:
-    "Judge by what a statement says for each tie of the noise."
+    """Judge by what a statement says for each tie of the noise."""
     return agree(state(m) for m in x["ties"].values())
 
 
 def say_truth(x: dict, words) -> str:
-    "Write a few words for each tie."
+    """Write a few words for each tie."""
     ties = "; ".join(f"{tie}: {words(m)}" for tie, m in x["ties"].items())
     return f"end-point error in pixels: {ties}"
 
 # %% ../../nbs/claims/82_paper_b.ipynb #836b5583
 def _state_of_blocks(m: dict) -> str:
-    "Tell whether 6 and 8 are the best, certainly not the best, or neither."
+    """Tell whether 6 and 8 are the best, certainly not the best, or neither."""
     beaten = [{b for b in ("6", "8") if state_of(d[b]) == "fails"} for d in m["others"].values()]
     if any(len(blocks) == 2 for blocks in beaten):
         return "fails"
@@ -429,7 +429,7 @@ def _judge_b07(x):
 
 
 def _say_blocks(m):
-    "Write the five best blocks of a tie, then the paper's own."
+    """Write the five best blocks of a tie, then the paper's own."""
     order = sorted(BLOCKS, key=lambda block: error_in(m, str(block)))
     text = {block: f"{block} {error_in(m, str(block)):.1f}" for block in order}
     rest = [text[block] for block in order[5:] if block in (6, 8)]
@@ -504,7 +504,7 @@ B08 = Claim(
 
 # %% ../../nbs/claims/82_paper_b.ipynb #c4570c20
 def way_settings(*ways) -> dict:
-    "Identify the stored files of these ways and of `full`; None where that cannot be told."
+    """Identify the stored files of these ways and of `full`; None where that cannot be told."""
     base, files = ways_files()
     named = [(file, *way_and_seed(file)) for file in files]
     mine = [(file, seed) for file, way, seed in named if way in ("full", *ways)]
@@ -525,7 +525,7 @@ def measure_ways(
     find,  # way -> rows of the common seeds -> dict of numbers
     also: tuple = (),  # ways that are looked at where they are there
 ) -> dict:  # JSON values, with `n`, `seeds`, `base`, and `missing` where there are none
-    "Collect all that a verdict on stored clips depends on."
+    """Collect all that a verdict on stored clips depends on."""
     stored = load_ways() if stored is None else stored
     seeds = stored.seeds(*needed)
     if not seeds:
@@ -537,18 +537,18 @@ def measure_ways(
 
 # %% ../../nbs/claims/82_paper_b.ipynb #e36d54b2
 def missing_ways(x: dict) -> str:
-    "Write the command that makes what is missing."
+    """Write the command that makes what is missing."""
     base = f" --base {x['base']}" if x["base"] not in ("", BASES[0]) else ""
     return f"not measured yet: motionrepro measure{base} --only {' '.join(x['missing'])}"
 
 # %% ../../nbs/claims/82_paper_b.ipynb #67e45df3
 def picked_by_selector(x: dict) -> bool:
-    "Tell whether a trained selector picked; equation 12 in its place decides nothing."
+    """Tell whether a trained selector picked; equation 12 in its place decides nothing."""
     return x["by"] == "the selector"
 
 
 def say_picks(x: dict) -> str:
-    "Write who picked what, the most frequent steps first."
+    """Write who picked what, the most frequent steps first."""
     steps = sorted(x["counts"].items(), key=lambda item: -item[1])
     listed = ", ".join(f"{step} for {count}" for step, count in steps[:4])
     others = f" and {len(steps) - 4} other steps" if len(steps) > 4 else ""
@@ -556,7 +556,7 @@ def say_picks(x: dict) -> str:
 
 
 def say_halves(a: dict) -> str:
-    "Write a rank correlation, and the mean steps of both halves."
+    """Write a rank correlation, and the mean steps of both halves."""
     halves = f"mean t* {a['lower']:.0f} in the lower half and {a['upper']:.0f} in the upper one"
     return f"rank correlation {interval_text(a)}, {halves}"
 
@@ -570,7 +570,7 @@ def _measure_b09(config, stored=None):
 
 
 def _judge_b09(x):
-    "Negative or positive; one step for all has no correlation with anything."
+    """Negative or positive; one step for all has no correlation with anything."""
     if not (x["n"] and picked_by_selector(x)):
         return "open"
     return combine([state_of(negated(x["auto"]))])
@@ -612,7 +612,7 @@ def _configure_b10(profile):
 
 
 def _judge_b10(x):
-    "Falling steps would be efficiency."
+    """Falling steps would be efficiency."""
     fall, rise = (sum(m[k] for m in x["curves"].values()) for k in ("fall", "rise"))
     if rise and not fall:
         return "contradicted"
@@ -653,7 +653,7 @@ def _configure_b11(profile):
 
 
 def _judge_b11(x):
-    "Something must be known, and a quarter of the steps enough to know it."
+    """Something must be known, and a quarter of the steps enough to know it."""
     if not x["n"] or state_of(x["saves"]["100%"]) != "holds":
         return "open"
     return agree([state_of(x["saves"]["25%"])])
@@ -688,7 +688,7 @@ B11 = Claim(
 def beats(
     measures: dict,  # measure -> interval for all comparisons together, with `alone`, that for this one
 ) -> str:  # "holds", "fails" or "undecided"
-    "Tell whether a rival is certainly worse in a measure and, alone, better in none; or the reverse."
+    """Tell whether a rival is certainly worse in a measure and, alone, better in none; or the reverse."""
     sure = {state_of(interval) for interval in measures.values()}
     alone = {state_of(interval["alone"]) for interval in measures.values()}
     if "holds" in sure and "fails" not in alone:
@@ -697,7 +697,7 @@ def beats(
 
 # %% ../../nbs/claims/82_paper_b.ipynb #eca8df61
 def judge_quality(x: dict) -> str:
-    "Judge whether step 200 beats every rival, whatever it costs."
+    """Judge whether step 200 beats every rival, whatever it costs."""
     return combine(beats(measures) for measures in x["better"].values())
 
 
@@ -710,14 +710,14 @@ def _measure_b12(config, stored=None):
 
 
 def _judge_b12(x):
-    "Judge the balance."
+    """Judge the balance."""
     if not x["n"]:
         return "open"
     return combine(state_of(interval) for interval in x["balance"].values())
 
 # %% ../../nbs/claims/82_paper_b.ipynb #f0a731f5
 def _say_rival(measures: dict) -> str:
-    "Write in what step 200 is certainly better or worse than a rival."
+    """Write in what step 200 is certainly better or worse than a rival."""
     words = {"holds": "worse", "fails": "better"}
     states = {name: state_of(interval["alone"]) for name, interval in measures.items()}
     found = [f"{words[state]} in {name}" for name, state in states.items() if state in words]
@@ -766,7 +766,7 @@ def _measure_b13(config, stored=None):
 
 
 def _judge_b13(x):
-    "The seconds cannot be had here; but reuse must save time."
+    """The seconds cannot be had here; but reuse must save time."""
     if not x["n"]:
         return "open"
     runs = [run for way in ("200", "auto") for run in x["speed"][way]]
@@ -775,7 +775,7 @@ def _judge_b13(x):
 
 # %% ../../nbs/claims/82_paper_b.ipynb #6fbbf0ed
 def _say_speed(way: str, runs: list) -> str:
-    "Write the mean speed-ups of a way."
+    """Write the mean speed-ups of a way."""
     mean = {k: sum(run[k] for run in runs) / len(runs) for k in ("measured", "ideal", "clock")}
     beside = f"ideal {mean['ideal']:.2f}, by the clock of two runs {mean['clock']:.2f}"
     return f"{way} {mean['measured']:.2f} times as fast as full ({beside})"
@@ -833,7 +833,7 @@ def _table_settings(profile):
 
 # %% ../../nbs/claims/82_paper_b.ipynb #a4f90ac8
 def _measure_b14(config):
-    "Divide seconds: as stated, and as the table has them; None where it has none."
+    """Divide seconds: as stated, and as the table has them; None where it has none."""
     table = config["table"]
     mine = table["Dr. Mo"]
     ratios = {
@@ -845,7 +845,7 @@ def _measure_b14(config):
 
 # %% ../../nbs/claims/82_paper_b.ipynb #b1dd3b72
 def _state_of_ratio(stated, found) -> str:
-    "Tell whether the table's ratio rounds to the stated digits."
+    """Tell whether the table's ratio rounds to the stated digits."""
     if found is None:
         return "missing"
     digits = 0 if isinstance(stated, int) else 1
@@ -853,7 +853,7 @@ def _state_of_ratio(stated, found) -> str:
 
 # %% ../../nbs/claims/82_paper_b.ipynb #badf6e89
 def _judge_b14(x):
-    "Each ratio to its stated digits; one that the table lacks is unspecified."
+    """Each ratio to its stated digits; one that the table lacks is unspecified."""
     state = combine([_state_of_ratio(*ratio) for ratio in x["ratios"].values()], "exact")
     return "unspecified" if state == "open" else state
 
@@ -885,13 +885,13 @@ B14 = Claim(
 
 # %% ../../nbs/claims/82_paper_b.ipynb #a3d50c20
 def _measure_b15(config):
-    "Divide inception scores."
+    """Divide inception scores."""
     table = config["table"]
     return dict(n=1, ratio=table["Dr. Mo"]["IS"] / table["Latent-Shift"]["IS"])
 
 
 def _judge_b15(x):
-    "96%, cut or rounded down."
+    """96%, cut or rounded down."""
     return "exact" if 0.96 <= x["ratio"] < 0.97 else "contradicted"
 
 # %% ../../nbs/claims/82_paper_b.ipynb #b9fc20f1
@@ -917,12 +917,12 @@ B15 = Claim(
 
 # %% ../../nbs/claims/82_paper_b.ipynb #75231aab
 def _measure_b16(config):
-    "Count our networks at Stable Diffusion 1.5's size."
+    """Count our networks at Stable Diffusion 1.5's size."""
     return dict(n=1, **reuse_counts())
 
 
 def _judge_b16(x):
-    "A count that differs says nothing, since not all sizes are stated."
+    """A count that differs says nothing, since not all sizes are stated."""
     return "exact" if round(sum(x["ours"].values()) / 1e6) == 266 else "unspecified"
 
 # %% ../../nbs/claims/82_paper_b.ipynb #b3c22eb7
@@ -955,19 +955,19 @@ _BEST = dict(FVD=min, FID=min, CLIPSIM=max, IS=max)
 
 
 def _place(table: dict, column: str) -> list:
-    "Find Dr. Mo's place in a column, and how many have a value there."
+    """Find Dr. Mo's place in a column, and how many have a value there."""
     values = [row[column] for row in table.values() if row[column] is not None]
     order = sorted(values, reverse=_BEST[column] is max)
     return [order.index(table["Dr. Mo"][column]) + 1, len(values)]
 
 # %% ../../nbs/claims/82_paper_b.ipynb #2143bca4
 def _measure_b17(config):
-    "Find the place of Dr. Mo in each column of the table."
+    """Find the place of Dr. Mo in each column of the table."""
     return dict(n=1, places={column: _place(config["table"], column) for column in _BEST})
 
 
 def _judge_b17(x):
-    "The table can contradict the sentence; the values need weights."
+    """The table can contradict the sentence; the values need weights."""
     first = all(x["places"][column][0] == 1 for column in ("FVD", "FID", "CLIPSIM"))
     return "needs weights" if first else "contradicted"
 
@@ -1000,7 +1000,7 @@ def _configure_b18(profile):
 
 
 def _judge_b18(x):
-    "Better than a copy, and nowhere worse than composition."
+    """Better than a copy, and nowhere worse than composition."""
     if not x["n"]:
         return "open"
     copy, composed = (
@@ -1012,7 +1012,7 @@ def _judge_b18(x):
 
 # %% ../../nbs/claims/82_paper_b.ipynb #f6958ba4
 def _ends_text(values: list) -> str:
-    "Write the first and the last value of a horizon."
+    """Write the first and the last value of a horizon."""
     return "-" if None in (values[0], values[-1]) else f"{values[0]:.2f} to {values[-1]:.2f}"
 
 
@@ -1050,19 +1050,19 @@ _MARGINS = dict(motion=0.1, look=0.0, right=0.0)
 
 
 def _edit_states(x: dict) -> dict:
-    "Tell for motion, look and being right whether an edit certainly has them."
+    """Tell for motion, look and being right whether an edit certainly has them."""
     return {name: state_of(x[name], margin) for name, margin in _MARGINS.items()}
 
 
 def _judge_b19(x):
-    "Motion and look can contradict; without being right there is no trend."
+    """Motion and look can contradict; without being right there is no trend."""
     states = _edit_states(x)
     verdict = combine([states["motion"], states["look"]])
     return "open" if verdict == "trend" and states["right"] != "holds" else verdict
 
 # %% ../../nbs/claims/82_paper_b.ipynb #addc1490
 def _say_edits(x: dict) -> str:
-    "Write the three statements with their states."
+    """Write the three statements with their states."""
     agreement, colours, error = (x["means"][k] for k in ("agreement", "colours", "error"))
     states = _edit_states(x)
     motion = (
@@ -1117,7 +1117,7 @@ def _measure_b20(config, stored=None):
 
 
 def _judge_b20(x):
-    "Blur at all, over the horizon, and with motion, measured in two ways."
+    """Blur at all, over the horizon, and with motion, measured in two ways."""
     if not x["n"]:
         return "open"
     return combine(state_of(x["200"][name]) for name in ("blur", "fall", "motion", "asked"))
@@ -1157,7 +1157,7 @@ B20 = Claim(
 
 # %% ../../nbs/claims/82_paper_b.ipynb #b505a5b0
 def _judge_b21(x):
-    "Check the recipes, and that the second stage begins where the first ended; open if nothing moved."
+    """Check the recipes, and that the second stage begins where the first ended; open if nothing moved."""
     if x["sizes"] != [256, 512] or set(x["differ"]) != {"size", "batch", "lr"}:
         return "contradicted"
     if not (x["learned"] > 0 and x["alone"] > 0):
@@ -1232,7 +1232,7 @@ def _configure_b22(profile):
 
 
 def _measure_b22(config):
-    "Collect rows of Table 2: stated, and ours, for low and high resolution."
+    """Collect rows of Table 2: stated, and ours, for low and high resolution."""
     import inspect
 
     from motionrepro.reuse.pipeline import DenoisingReusePipeline
@@ -1246,7 +1246,7 @@ def _measure_b22(config):
 
 # %% ../../nbs/claims/82_paper_b.ipynb #9b98e682
 def _judge_b22(x):
-    "Exact if every row is met."
+    """Exact if every row is met."""
     return "exact" if all(ours == stated for stated, ours in x["rows"].values()) else "open"
 
 
@@ -1281,7 +1281,7 @@ def numbered_video(
     rate: int = 24,  # frames per second
     size: int = 64,  # height in pixels; three times as wide
 ) -> torch.Tensor:  # the shade of each frame
-    "Write a video whose frames get brighter one by one in the middle third, and are white outside."
+    """Write a video whose frames get brighter one by one in the middle third, and are white outside."""
     from motionrepro.data.video import write_video
 
     shades = torch.linspace(0.05, 0.85, seconds * rate)
@@ -1296,7 +1296,7 @@ def _configure_b23(profile):
 
 # %% ../../nbs/claims/82_paper_b.ipynb #b3dc9ba3
 def _measure_b23(config):
-    "Measure which moments a clip of 20 frames at 4 per second shows, and what is left of the borders."
+    """Measure which moments a clip of 20 frames at 4 per second shows, and what is left of the borders."""
     import tempfile
     from pathlib import Path
 
@@ -1319,7 +1319,7 @@ def _measure_b23(config):
 
 # %% ../../nbs/claims/82_paper_b.ipynb #364e1b77
 def _judge_b23(x):
-    "The pipeline must do what section 4.1 says; then the paper's two statements are compared."
+    """The pipeline must do what section 4.1 says; then the paper's two statements are compared."""
     square = x["size"][0] == x["size"][1] and x["border"] < 0.05
     if not (square and all(abs(gap - 0.25) < 1.5 / 24 for gap in x["gaps"])):
         return "open"
@@ -1355,7 +1355,7 @@ B23 = Claim(
 
 # %% ../../nbs/claims/82_paper_b.ipynb #c54bba7f
 def _measure_b24(config):
-    "Compute the largest possible inception score of 101 classes, and collect the scores of Table 1."
+    """Compute the largest possible inception score of 101 classes, and collect the scores of Table 1."""
     from motionrepro.metrics import inception_score
 
     certain = 50 * torch.eye(101, dtype=torch.float64).repeat(2, 1)
@@ -1369,7 +1369,7 @@ def _measure_b24(config):
 
 # %% ../../nbs/claims/82_paper_b.ipynb #9ea64bb8
 def _judge_b24(x):
-    "The scores must be possible; the sentences must be there."
+    """The scores must be possible; the sentences must be there."""
     if max(x["scores"].values()) > x["most"]:
         return "contradicted"
     return "exact" if x["templates"] == 101 else "unspecified"

@@ -71,7 +71,7 @@ ALTERNATIVES = {
 
 
 def _against(results, variant: str) -> dict:
-    "Contrast the paper's design with an alternative, on the seeds that both have."
+    """Contrast the paper's design with an alternative, on the seeds that both have."""
     other = (variant, MAIN)
     clip = contrast(results, versus("CLIP-SIM", "CLIP-SIM[world]", OURS, other, "one training"))
     error = contrast(results, versus("motion error", "motion error", other, OURS, "one training"))
@@ -92,7 +92,7 @@ def motion_responses(
     variants,  # designs
     seed: int = 0,  # that all designs have
 ) -> dict:  # design -> mean difference of MM in words, and its 99% bounds
-    "Measure how much more clips move at motion 1 than at 0, for each design."
+    """Measure how much more clips move at motion 1 than at 0, for each design."""
     found = {}
     for variant in ("ours", *variants):
         points = [results.points(variant, f"rho=0.6,motion={motion}").get(seed) for motion in (1, 0)]
@@ -104,7 +104,7 @@ def motion_responses(
 
 # %% ../../nbs/claims/83_questions.ipynb #6b6a3d1a
 def _beside_design(results, variants) -> dict:
-    "Say how designs respond to the motion asked for, and how much ours moves."
+    """Say how designs respond to the motion asked for, and how much ours moves."""
     found = motion_responses(results, variants)
     if not found:
         return {}
@@ -132,7 +132,7 @@ def _find_x01(results):
 
 # %% ../../nbs/claims/83_questions.ipynb #5b1e70c1
 def _judge_designs(x):
-    "Judge designs by the same rule as other trainings, if each has enough of them."
+    """Judge designs by the same rule as other trainings, if each has enough of them."""
     trainings = [len(part.get("seeds", ())) for part in x["parts"].values()]
     return judge_trainings(x) if min(trainings) >= ENOUGH_SEEDS else "open"
 
@@ -206,17 +206,17 @@ def _configure_x03(profile):
 
 
 def _certainly_apart(interval: dict) -> bool:
-    "Tell whether a difference certainly exceeds the margin, up or down."
+    """Tell whether a difference certainly exceeds the margin, up or down."""
     return state_of(interval, MARGIN) == "holds" or state_of(interval, -MARGIN) == "fails"
 
 # %% ../../nbs/claims/83_questions.ipynb #e3ae807b
 def _certainly_near(interval: dict) -> bool:
-    "Tell whether a difference certainly stays within the margin."
+    """Tell whether a difference certainly stays within the margin."""
     return state_of(interval, -MARGIN) == "holds" and state_of(interval, MARGIN) == "fails"
 
 
 def _judge_x03(x):
-    "Yes, no, or not known."
+    """Yes, no, or not known."""
     changes = [m["against_shared"] for m in x["ties"].values() if "against_shared" in m]
     quantities = ("nmi", "relative")
     if all(any(_certainly_apart(change[q]) for change in changes) for q in quantities):
@@ -268,7 +268,7 @@ def _measure_x04(config, stored=None):
 
 
 def _judge_x04(x):
-    "Both scores, or nothing."
+    """Both scores, or nothing."""
     if not (x["n"] and picked_by_selector(x)):
         return "open"
     scores = x["scores"]
@@ -316,7 +316,7 @@ def _measure_x05(config, stored=None):
 
 # %% ../../nbs/claims/83_questions.ipynb #9ef9ffd2
 def _judge_x05(x):
-    "Time in every seed, quality and the blocks' part over clips."
+    """Time in every seed, quality and the blocks' part over clips."""
     if not x["n"]:
         return "open"
     seeds = zip(*(x["faster"][way] for way in ("200", "full-fast", "200-fast")))
@@ -408,7 +408,7 @@ X06 = Claim(
 
 # %% ../../nbs/claims/83_questions.ipynb #6fe9a7c3
 def _configure_x07(profile):
-    "Add the stored benchmark; an installed copy cannot tell."
+    """Add the stored benchmark; an installed copy cannot tell."""
     return configure_truth(profile) | dict(bench=storage_benchmark() or None)
 
 
@@ -421,7 +421,7 @@ def _state_of_storage(m: dict) -> str:
 
 # %% ../../nbs/claims/83_questions.ipynb #a46313ae
 def _judge_x07(x):
-    "Less error for both ties, and the aims of the benchmark."
+    """Less error for both ties, and the aims of the benchmark."""
     bench = {True: "holds", False: "fails", None: "undecided"}[x["bench"].get("met")]
     error = {"trend": "holds", "contradicted": "fails", "open": "undecided"}[
         judge_truth(x, _state_of_storage)
@@ -474,19 +474,19 @@ def _measure_x08(config, stored=None):
 
 
 def _states_of_gain(x: dict) -> list:
-    "Tell for each mixture of fixed steps whether the selector beats it."
+    """Tell for each mixture of fixed steps whether the selector beats it."""
     return [beats({measure: gain[measure] for measure in GAIN_MEASURES}) for gain in x["gain"]]
 
 # %% ../../nbs/claims/83_questions.ipynb #6707a2c7
 def _judge_x08(x):
-    "Judge against every mixture; one step for all is a fixed step, and no choice to be judged."
+    """Judge against every mixture; one step for all is a fixed step, and no choice to be judged."""
     if not x["n"] or not picked_by_selector(x) or len(x["counts"]) == 1:
         return "open"
     return combine(_states_of_gain(x))
 
 # %% ../../nbs/claims/83_questions.ipynb #798e0be0
 def _say_x08(x):
-    "Write the gain over neighbours, where it comes from, and which mixtures are certainly worse or better."
+    """Write the gain over neighbours, its source, and which mixtures are certainly worse or better."""
     if not x["n"]:
         return missing_ways(x)
     near = x["gain"][0]
@@ -536,7 +536,7 @@ def _measure_x09(config):
 
 
 def _judge_x09(x):
-    "Independent columns are contradicted by chance alone being unlikely; nothing else is decided."
+    """Independent columns are contradicted by chance alone being unlikely; nothing else is decided."""
     return "contradicted" if x["p"] < 0.01 and x["low"] > 0 else "open"
 
 # %% ../../nbs/claims/83_questions.ipynb #5cb0185a

@@ -41,13 +41,13 @@ app.command("evaluate", cls=Command, hidden=True)(evaluate)
 
 @app.callback(epilog="motionrepro COMMAND --help tells more about each.")
 def motionrepro(version: Version = False, debug: Debug = False):
-    "Motion-adaptive temporal attention and denoising reuse for video from a frozen Stable Diffusion."
+    """Motion-adaptive temporal attention and denoising reuse for video from a frozen Stable Diffusion."""
 
 
 def run(
     arguments: list,  # without the program's name
 ) -> int:  # exit status
-    "Run one command; its exceptions come out as they are."
+    """Run one command; its exceptions come out as they are."""
     command = typer.main.get_command(app)
     try:
         with command.make_context("motionrepro", arguments) as context:
@@ -59,7 +59,7 @@ def run(
 def main(
     argv: list | None = None,  # arguments without the program's name; None takes the process's
 ) -> int:  # exit status
-    "Run the command line."
+    """Run the command line."""
     if "_MOTIONREPRO_COMPLETE" in os.environ:  # the shell asks what could come next
         return app(prog_name="motionrepro")
     arguments = [str(a) for a in (sys.argv[1:] if argv is None else argv)]

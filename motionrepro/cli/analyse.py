@@ -115,7 +115,7 @@ def analyse(
 
 
 def _targets(out, json, clip) -> tuple:  # of the picture and of the numbers
-    "Check where the results go."
+    """Check where the results go."""
     from motionrepro.core import UserError
 
     picture = Path(out)
@@ -127,7 +127,7 @@ def _targets(out, json, clip) -> tuple:  # of the picture and of the numbers
 
 
 def _print_steps(found):
-    "Print about ten of the noise levels, averaged over the pairs of frames."
+    """Print about ten of the noise levels, averaged over the pairs of frames."""
     nmi = found.nmi.mean(1)
     errors = found.errors.mean(1)
     every = max(1, len(found.timesteps) // 10)
@@ -139,7 +139,7 @@ def _print_steps(found):
 
 
 def _print_displacement(found):
-    "Print how far positions move from the first frame to the last."
+    """Print how far positions move from the first frame to the last."""
     far = (found.flow[-1] ** 2).sum(0).sqrt().flatten()
     print(
         f"displacement from the first to the last of {len(found.video)} frames, in pixels of "

@@ -55,13 +55,13 @@ def card(
 
 @functools.wraps(card)
 def evaluate(*args, **options):
-    "The old name of `card`."
+    """The old name of `card`."""
     say("notice", "evaluate MODEL is called card MODEL now", f"motionrepro card {options['model']}")
     return card(*args, **options)
 
 
 def _number(value) -> str:
-    "Four digits; nothing for None; words, such as what was found least often, as they are."
+    """Four digits; nothing for None; words, such as what was found least often, as they are."""
     if value is None or isinstance(value, str):
         return value or ""
     return f"{value:.4g}"

@@ -59,12 +59,12 @@ def claims(
 
 
 def _stale(row) -> bool:
-    "Whether there is a result, and it does not count any more."
+    """Whether there is a result, and it does not count any more."""
     return bool(row["evidence"] and row["note"])
 
 
 def _print_lines(rows):
-    "Print a line for each claim, and counts of the verdicts that are current."
+    """Print a line for each claim, and counts of the verdicts that are current."""
     cells = [[row["id"], row["verdict"] + "*" * _stale(row), row["claim"]] for row in rows]
     print_table(["id", "verdict", "claim"], cells, numbers=False, shorten=2)
     counts = Counter(row["verdict"] for row in rows if not _stale(row)).most_common()

@@ -135,7 +135,7 @@ def edit(
 
 
 def _check_size(path, picture, video):
-    "Refuse a first frame that does not lie on the clip's own."
+    """Refuse a first frame that does not lie on the clip's own."""
     from motionrepro.core import UserError
 
     h, w = picture.shape[-2:]

@@ -69,7 +69,7 @@ def figures(
 
 
 def _bring_up_to_date(checkpoints):
-    "Compute what the pages show and is missing or stale: trainings and their clips, reuse, the ledger."
+    """Compute what the pages show and is missing or stale: trainings and their clips, reuse, the ledger."""
     from motionrepro.claims import decide
     from motionrepro.studies.ablations import adapter_command
     from motionrepro.studies.store import BASES, SEEDS

@@ -133,7 +133,7 @@ def generate(
 
 
 def _reuse_options(reuse, references, switch_step, num_frames) -> dict:  # empty without reuse
-    "Check what belongs to --reuse, and fill in what was not given."
+    """Check what belongs to --reuse, and fill in what was not given."""
     from motionrepro.core import UserError, check_range
 
     if not reuse:

@@ -10,7 +10,7 @@ debug = False  # whether notices of the model libraries and tracebacks are shown
 
 
 def printable(text, stream) -> str:
-    "The text with what the stream cannot encode escaped: file names may be any bytes."
+    """The text with what the stream cannot encode escaped: file names may be any bytes."""
     encoding = getattr(stream, "encoding", None) or "utf-8"
     return str(text).encode(encoding, "backslashreplace").decode(encoding)
 
@@ -20,7 +20,7 @@ def say(
     message,  # lines are joined to one
     hint: str = "",  # what to do about it
 ):
-    "Print one line to stderr, and one with a hint if there is one."
+    """Print one line to stderr, and one with a hint if there is one."""
     lines = [f"motionrepro: {kind}: {' '.join(str(message).split())}"]
     if hint:
         lines.append(f"hint: {' '.join(hint.split())}")
@@ -29,7 +29,7 @@ def say(
 
 
 def is_mistake(error) -> bool:
-    "Whether an option was wrong: the message says all of it, and a traceback nothing more."
+    """Whether an option was wrong: the message says all of it, and a traceback nothing more."""
     if isinstance(error, TyperException):
         return True
     from motionrepro.core import UserError
@@ -38,7 +38,7 @@ def is_mistake(error) -> bool:
 
 
 def explain(error) -> tuple:  # message, hint, exit status
-    "Put an exception into words for a user."
+    """Put an exception into words for a user."""
     if isinstance(error, TyperException):
         return _explain_usage(error)
     hint = getattr(error, "hint", "")
@@ -52,7 +52,7 @@ def explain(error) -> tuple:  # message, hint, exit status
 
 
 def _explain_usage(error):
-    "The same for arguments that cannot be parsed."
+    """The same for arguments that cannot be parsed."""
     close = getattr(error, "possibilities", None)  # options that are spelt like an unknown one
     if close:
         return error.message, f"did you mean {' or '.join(sorted(close))}?", 2
@@ -71,7 +71,7 @@ def print_table(
     numbers: bool = True,  # all columns but the first to the right
     shorten: int | None = None,  # a column that is cut where a terminal is too narrow
 ):
-    "Print columns; without a terminal each row is one line, however long."
+    """Print columns; without a terminal each row is one line, however long."""
     from rich.console import Console
     from rich.table import Table
 
@@ -98,7 +98,7 @@ def print_or_write(
     target: str,  # a file, or - for the standard output
     value,  # what JSON can hold
 ):
-    "Print JSON, or write it to a file."
+    """Print JSON, or write it to a file."""
     if target == "-":
         print(json.dumps(value, indent=1, allow_nan=False))
         return
@@ -109,7 +109,7 @@ def print_or_write(
 
 
 def track(items, description: str):
-    "Iterate over `items`, with a progress bar on a terminal."
+    """Iterate over `items`, with a progress bar on a terminal."""
     from rich.console import Console
     from rich.progress import track
 
@@ -120,7 +120,7 @@ def track(items, description: str):
 
 @contextlib.contextmanager
 def loading(name: str):
-    "Show that a model is being loaded, and hide its libraries' notices: five retries are one error of ours."
+    """Show that a model is being loaded, and hide its libraries' notices: five retries are one error of ours."""
     import warnings
 
     from diffusers.utils import logging as diffusers

@@ -6,7 +6,7 @@ from .messages import loading, say
 
 
 def note_unknown_words(backbone: str, prompt: str):
-    "Say which words of a prompt the embedded models cannot draw."
+    """Say which words of a prompt the embedded models cannot draw."""
     from motionrepro.backbones import EMBEDDED
     from motionrepro.data.world import unknown_words
 
@@ -27,7 +27,7 @@ def load_pipeline(
     device: str | None,
     offline: bool,
 ) -> tuple:  # the pipeline, and which adapter it has, in words
-    "Load a pipeline for clips."
+    """Load a pipeline for clips."""
     named = {None: "saved", "none": None}.get(adapter, adapter)
     with loading(backbone):
         pipe = cls.from_pretrained(backbone, named, device=device, local_files_only=offline)
@@ -39,7 +39,7 @@ def load_pipeline(
 
 
 def parse_motion(text: str):  # "auto" or a number
-    "Read a motion score."
+    """Read a motion score."""
     from motionrepro.core import UserError, check_range
 
     if text == "auto":
@@ -52,7 +52,7 @@ def parse_motion(text: str):  # "auto" or a number
 
 
 def parse_switch_step(text: str):  # "auto" or a number
-    "Read a timestep."
+    """Read a timestep."""
     from motionrepro.core import UserError
 
     if text == "auto":
@@ -71,7 +71,7 @@ def on_schedule(
     switch_step,  # "auto" or a number
     steps: int,  # of the schedule
 ):
-    "The nearest step of the schedule; what no schedule has is left for the pipeline to refuse."
+    """The nearest step of the schedule; what no schedule has is left for the pipeline to refuse."""
     from motionrepro.reuse.pipeline import nearest_timestep
 
     if switch_step == "auto" or not 0 < switch_step < pipe.scheduler.config.num_train_timesteps:
@@ -80,7 +80,7 @@ def on_schedule(
 
 
 def keep_window(pipe, backbone: str, window: int | None):
-    "Keep motion matrices in a window, if that was asked for."
+    """Keep motion matrices in a window, if that was asked for."""
     from motionrepro.core import UserError, check_whole
     from motionrepro.reuse.pipeline import DenoisingReuseConfig
 
@@ -99,7 +99,7 @@ def describe_reuse(
     made,  # `DenoisingReuseOutput`
     asked,  # the switch step as it was given
 ) -> str:  # two lines
-    "Say what was reused, and what that saved."
+    """Say what was reused, and what that saved."""
     from dataclasses import replace
 
     taken = made.switch_step[0].item()
@@ -121,7 +121,7 @@ def describe_reuse(
 
 
 def read_given_clip(clip: str, num_frames: int, interval: int, start: int, steps: int, seed: int):
-    "Read the clip that was named, `f 3 h w` at its own size, once the other numbers are in range."
+    """Read the clip that was named, `f 3 h w` at its own size, once the other numbers are in range."""
     from motionrepro.core import check_range
     from motionrepro.data.video import read_clip
 

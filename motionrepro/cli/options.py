@@ -12,7 +12,7 @@ BACKBONES = "tiny, tiny-128, sd15, sd21, or a folder in diffusers' layout"
 
 
 def print_version(wanted: bool):
-    "Print the version and stop, if that was asked for."
+    """Print the version and stop, if that was asked for."""
     if wanted:
         print(f"motionrepro {__version__}")
         raise typer.Exit()
@@ -111,7 +111,7 @@ LISTS = ("--only", "--set")  # options that take several values
 def spread_lists(
     arguments: list,  # as typed
 ) -> list:  # as Typer reads them
-    "`--only a b` becomes `--only a --only b`."
+    """`--only a b` becomes `--only a --only b`."""
     spread = []
     option = None
     for k, argument in enumerate(arguments):
@@ -126,7 +126,7 @@ def spread_lists(
 
 
 class Command(TyperCommand):
-    "A command that takes no empty values but for --prompt: they come from variables of a shell that are not set."
+    """A command that takes no empty values but for --prompt: they come from variables of a shell that are not set."""
 
     def invoke(self, ctx):
         parameters: list[Any] = self.params
@@ -142,7 +142,7 @@ def check_targets(
     targets: dict,  # option -> file that shall be written; None and - are left alone
     inputs=(),  # files that are read
 ):
-    "Refuse files that cannot be written, that two options name, or that would replace what is read."
+    """Refuse files that cannot be written, that two options name, or that would replace what is read."""
     from motionrepro.core import UserError, check_writable
 
     options = {}
@@ -156,5 +156,5 @@ def check_targets(
 
 
 def given(**options) -> dict:
-    "The options that were given: those that are not None."
+    """The options that were given: those that are not None."""
     return {name: value for name, value in options.items() if value is not None}

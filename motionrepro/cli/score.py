@@ -95,7 +95,7 @@ def score(
 
 
 def _files(sources, normalizer):
-    "Yield all files that will be read."
+    """Yield all files that will be read."""
     from motionrepro.data.video import VideoError, list_videos
 
     if normalizer:
@@ -106,7 +106,7 @@ def _files(sources, normalizer):
 
 
 def _read(sources, options) -> tuple:  # clips, and (error, whether it was named) of what was skipped
-    "Read all clips, and report those that cannot be used."
+    """Read all clips, and report those that cannot be used."""
     from motionrepro.data.video import VideoError, read_clips
 
     clips, skipped = read_clips(sources, progress=lambda files: track(files, "reading"), **options)
@@ -120,7 +120,7 @@ def _read(sources, options) -> tuple:  # clips, and (error, whether it was named
 
 
 def _differences(clips):  # `(n,)`
-    "Raw scores of clips."
+    """Raw scores of clips."""
     import torch
 
     from motionrepro.temporal.motion import frame_difference
@@ -129,7 +129,7 @@ def _differences(clips):  # `(n,)`
 
 
 def _print_scores(rows, reference):
-    "Print the scores as a table, and what they are relative to."
+    """Print the scores as a table, and what they are relative to."""
     cells = [
         [
             row["file"],

@@ -25,7 +25,7 @@ TRAIN_TARGETS = (
 
 
 def parse_target(text: str) -> str:
-    "Read a target; its old name works, with a notice."
+    """Read a target; its old name works, with a notice."""
     if text == "matrix":
         say("notice", "train matrix is called train ablations now", "motionrepro train ablations")
         return "ablations"
@@ -157,7 +157,7 @@ def train(
 
 
 def _train_own(target, data, out, checkpoints, backbone, steps, changes, seed, samples, device):
-    "Train an adapter on a folder of videos."
+    """Train an adapter on a folder of videos."""
     from motionrepro.core import UserError, check_folders
     from motionrepro.training.adapter import own_adapter_command
 

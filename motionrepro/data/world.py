@@ -59,7 +59,7 @@ _SPANS = (235, 300, 380)  # how many of a photograph's 427 rows a frame covers, 
 # %% ../../nbs/data/10_world.ipynb #5eec6b2f
 @dataclass(frozen=True)
 class Scene:
-    "Everything that determines a clip, apart from its resolution."
+    """Everything that determines a clip, apart from its resolution."""
 
     subject: str  # one of `SUBJECTS`
     colour: str  # one of `COLOURS`
@@ -79,7 +79,7 @@ class Scene:
 
     @property
     def screen_velocity(self) -> tuple:
-        "((x, y) of the subject, (x, y) of the background): what the pixels do, in frame widths per frame."
+        """Return (x, y) of subject and of background: what pixels do, in frame widths per frame."""
         if self.motion == "still":
             return (0.0, 0.0), (0.0, 0.0)
         assert self.direction is not None  # it is None in a still alone
@@ -88,7 +88,7 @@ class Scene:
 
     @property
     def screen_direction(self) -> str | None:
-        "Where the pixels that move go to: opposite to `direction` in a pan."
+        """Where the pixels that move go to: opposite to `direction` in a pan."""
         if self.motion != "pans":
             return self.direction
         assert self.direction is not None
@@ -96,7 +96,7 @@ class Scene:
 
     @property
     def caption(self) -> str:
-        "One sentence that names subject, colour, background and motion."
+        """One sentence that names subject, colour, background and motion."""
         article = "an" if self.colour == "orange" else "a"
         where = (
             f"on a plain {self.background} background"
@@ -116,7 +116,7 @@ class Scene:
 # %% ../../nbs/data/10_world.ipynb #ba62512b
 @functools.cache
 def _digits():
-    "scikit-learn's digits as `n 8 8` in [0, 1], their labels, and the split each belongs to."
+    """scikit-learn's digits as `n 8 8` in [0, 1], their labels, and the split each belongs to."""
     from sklearn.datasets import load_digits
 
     data: Any = load_digits()
@@ -129,7 +129,7 @@ def _rng(seed, split, index):
 
 
 def _examples(subject, split):
-    "Which handwritten examples show `subject` in a split; 0 alone stands for a shape."
+    """Which handwritten examples show `subject` in a split; 0 alone stands for a shape."""
     if subject in SHAPES:
         return np.array([0])
     _, labels, splits = _digits()
@@ -142,7 +142,7 @@ def _check_word(name, value, allowed):
 
 
 def _check_words(scene):
-    "All words of a scene are known; only a still one may go without direction and speed."
+    """All words of a scene are known; only a still one may go without direction and speed."""
     words = dict(
         subject=SUBJECTS,
         colour=COLOURS,
@@ -163,7 +163,7 @@ def sample_scene(
     seed: int = 0,  # another seed is another world of scenes
     **fixed,  # fields of `Scene` to set by hand, such as `colour="red"`
 ) -> Scene:
-    "The scene with this index: a quarter digits; a fifth still, half moving, the rest camera pans."
+    """The scene with this index: a quarter digits; a fifth still, half moving, the rest camera pans."""
     check_whole("index", index, 0)
     check_whole("num_frames", num_frames, 1)
     check_whole("seed", seed, 0)
@@ -220,7 +220,7 @@ def sample_scene(
 # %% ../../nbs/data/10_world.ipynb #1477e46c
 @functools.cache
 def caption_words() -> frozenset:  # of strings in lower case
-    "Every word, number word and mark that a caption can contain."
+    """Every word, number word and mark that a caption can contain."""
     one = sample_scene(0, subject="circle")  # a caption needs words alone, so no digit is looked up
     looks = [
         replace(one, **{k: v})
@@ -238,7 +238,7 @@ def caption_words() -> frozenset:  # of strings in lower case
 def unknown_words(
     text: str,  # a prompt
 ) -> list:  # of strings in lower case, each once
-    "Words that no caption contains, so that models of this world make nothing of them."
+    """Words that no caption contains, so that models of this world make nothing of them."""
     return [w for w in dict.fromkeys(re.findall(r"\w+", text.lower())) if w not in caption_words()]
 
 # %% ../../nbs/data/10_world.ipynb #a2c85d04
@@ -269,7 +269,7 @@ def _shape_distance(
     y,  # offsets from the subject's centre, in frame widths
     r: float,  # radius, in frame widths
 ):
-    "Signed distance to the shape's outline in frame widths, negative inside."
+    """Signed distance to the shape's outline in frame widths, negative inside."""
     if name == "circle":
         return np.hypot(x, y) - r
     if name == "square":
@@ -288,7 +288,7 @@ def _shape_distance(
 
 # %% ../../nbs/data/10_world.ipynb #4a1e0f2d
 def _mirror(i, n):
-    "Index `i` into a line of `n` texels that repeats as its mirror image."
+    """Index `i` into a line of `n` texels that repeats as its mirror image."""
     i = np.mod(i, 2 * n)
     return np.where(i < n, i, 2 * n - 1 - i)
 
@@ -298,7 +298,7 @@ def _bilinear(
     x,
     y,  # texel coordinates, where a texel's centre has integer coordinates
 ):
-    "`image` at fractional coordinates."
+    """`image` at fractional coordinates."""
     x0 = np.floor(x).astype(np.int64)
     y0 = np.floor(y).astype(np.int64)
     fx = (x - x0).astype(np.float32)
@@ -316,7 +316,7 @@ def _bilinear(
 # %% ../../nbs/data/10_world.ipynb #245e444c
 @functools.cache
 def _photo(name, span, size):
-    "The photograph as `h w 3` in [0, 1], scaled so that `span` of its rows become `size` pixels."
+    """The photograph as `h w 3` in [0, 1], scaled so that `span` of its rows become `size` pixels."""
     from PIL import Image
     from sklearn.datasets import load_sample_image
 
@@ -326,7 +326,7 @@ def _photo(name, span, size):
 
 # %% ../../nbs/data/10_world.ipynb #4831a1e6
 def _background(scene, x, y, size):
-    "Colours `h w 3` of the background at world coordinates (frame widths)."
+    """Colours `h w 3` of the background at world coordinates (frame widths)."""
     tint = np.asarray(scene.tint[3:], dtype=np.float32)
     if scene.background in PLAIN:
         return np.broadcast_to(np.asarray(PLAIN[scene.background], dtype=np.float32) + tint, (*x.shape, 3))
@@ -344,7 +344,7 @@ def _background(scene, x, y, size):
 
 # %% ../../nbs/data/10_world.ipynb #392274dc
 def _coverage(scene, x, y, size):
-    "How much of each pixel the subject covers, for pixel offsets from its centre in frame widths."
+    """How much of each pixel the subject covers, for pixel offsets from its centre in frame widths."""
     if scene.subject in SHAPES:
         return np.clip(0.5 - _shape_distance(scene.subject, x, y, scene.radius) * size, 0, 1).astype(
             np.float32
@@ -362,7 +362,7 @@ def render_frame(
     frame: int,  # from 0
     size: int,  # height and width in pixels
 ) -> np.ndarray:  # `h w 3` in [0, 1]
-    "One frame of a scene."
+    """One frame of a scene."""
     x, y, mask = _layers(scene, frame, size)
     (bx, by) = scene.screen_velocity[1]
     mid = frame - (scene.num_frames - 1) / 2
@@ -373,7 +373,7 @@ def render_frame(
 
 # %% ../../nbs/data/10_world.ipynb #5d9ce019
 def _layers(scene, frame, size, shift=(0.0, 0.0)):
-    "Pixel centres and the subject's coverage there, `shift` (frame widths) further on."
+    """Pixel centres and the subject's coverage there, `shift` (frame widths) further on."""
     (sx, sy) = scene.screen_velocity[0]
     mid = frame - (scene.num_frames - 1) / 2
     grid = (np.arange(size, dtype=np.float64) + 0.5) / size
@@ -384,7 +384,7 @@ def _layers(scene, frame, size, shift=(0.0, 0.0)):
 
 # %% ../../nbs/data/10_world.ipynb #ec8384d4
 def render_flow(scene: Scene, frame: int, size: int):
-    "Flow `2 h w` in pixels from `frame` to the next, and where it is `valid` (`1 h w`)."
+    """Flow `2 h w` in pixels from `frame` to the next, and where it is `valid` (`1 h w`)."""
     (sx, sy), (bx, by) = scene.screen_velocity
     x, y, mask = _layers(scene, frame, size)
     subject = mask >= 0.5
@@ -441,7 +441,7 @@ def render(
 
 # %% ../../nbs/data/10_world.ipynb #0792bfbd
 def _labels(scene):
-    "Class indices of what a single frame shows."
+    """Class indices of what a single frame shows."""
     return dict(
         subject=SUBJECTS.index(scene.subject),
         colour=tuple(COLOURS).index(scene.colour),
@@ -450,7 +450,7 @@ def _labels(scene):
 
 
 def _check_index(index, length):
-    "The end of a loop over a data set is an IndexError."
+    """The end of a loop over a data set is an IndexError."""
     if not 0 <= index < length:
         raise IndexError(f"index={index} is outside [0, {length})")
 
@@ -486,7 +486,7 @@ class World(torch.utils.data.Dataset):
         return self.length
 
     def scene(self, index: int) -> Scene:
-        "The scene of clip `index`."
+        """The scene of clip `index`."""
         return sample_scene(index, self.split, self.num_frames, self.seed)
 
     def __getitem__(self, index: int) -> dict:
@@ -504,7 +504,7 @@ class World(torch.utils.data.Dataset):
 
 # %% ../../nbs/data/10_world.ipynb #4769c489
 class WorldFrames(torch.utils.data.Dataset):
-    "Single frames of the world by index: `image` `c h w` as uint8, `caption`, and the labels."
+    """Single frames of the world by index: `image` `c h w` as uint8, `caption`, and the labels."""
 
     def __init__(
         self,
@@ -523,7 +523,7 @@ class WorldFrames(torch.utils.data.Dataset):
         return self.length
 
     def scene(self, index: int) -> Scene:
-        "The scene of frame `index`."
+        """The scene of frame `index`."""
         return sample_scene(index, self.split, 8, self.seed, **self.fixed)
 
     def __getitem__(self, index: int) -> dict:
@@ -542,7 +542,7 @@ def load_all(
     workers: int = None,  # processes that render; default: up to 4, one for each free processor
     indices=None,  # only these items
 ) -> dict:  # each key's items: tensors stacked, everything else as lists
-    "The whole data set in memory."
+    """The whole data set in memory."""
     if workers is None:
         workers = min(
             4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

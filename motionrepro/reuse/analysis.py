@@ -18,7 +18,7 @@ from .pipeline import DenoisingReusePipeline
 
 # %% ../../nbs/reuse/48_analysis.ipynb #d464172e
 def _without_nan(numbers):
-    "Return nested lists of numbers with None for NaN, which JSON cannot hold."
+    """Return nested lists of numbers with None for NaN, which JSON cannot hold."""
     if isinstance(numbers, list):
         return [_without_nan(x) for x in numbers]
     return None if numbers != numbers else numbers
@@ -26,7 +26,7 @@ def _without_nan(numbers):
 # %% ../../nbs/reuse/48_analysis.ipynb #1a34bccb
 @dataclass
 class ClipAnalysis:
-    "What was seen in a clip."
+    """What was seen in a clip."""
 
     video: torch.Tensor  # `f c h w` in [0, 1]
     pairs: list  # of (source, target) frames
@@ -40,7 +40,7 @@ class ClipAnalysis:
     how: str  # where the motion and the suggestion come from, in words
 
     def as_dict(self) -> dict:  # of what JSON can hold
-        "Return everything but the frames."
+        """Return everything but the frames."""
         f, _, h, w = self.video.shape
         return dict(
             frames=f,
@@ -66,7 +66,7 @@ def analyse_clip(
     num_inference_steps: int = 50,
     **options,  # of `DenoisingReusePipeline.watch`: `noise`, `rho`, `motion`, `generator`
 ) -> ClipAnalysis:
-    "Measure how consistent a clip's motion is over the noise levels, and where reuse should end."
+    """Measure how consistent a clip's motion is over the noise levels, and where reuse should end."""
     video = as_clip("video", video, 2)
     pairs = [(0, j) for j in range(1, len(video))] if pairs is None else pairs
     config = pipe.adaptive

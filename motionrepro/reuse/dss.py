@@ -25,7 +25,7 @@ from .nmi import BINS, normalized_mutual_information
 
 # %% ../../nbs/reuse/44_dss.ipynb #b2d1bfad
 def _check_beta(beta, smallest):
-    "Refuse a beta with which the smallest candidate would not have a weight above 0."
+    """Refuse a beta with which the smallest candidate would not have a weight above 0."""
     check_range("beta", beta, 0)
     if smallest <= 0:
         raise UserError(f"timesteps contain {smallest}; candidates must be above 0")
@@ -41,7 +41,7 @@ def optimal_switch_step(
     timesteps,  # `k` candidates, a list or a tensor
     beta: float,  # beta * t must be above 1 for every candidate
 ):  # an element of `timesteps`; a tensor `...` of them for batched errors
-    "Return the step with the smallest weighted error (paper B, eq. 12); the first one listed if several are."
+    """Return the step with the smallest weighted error (paper B, eq. 12); the first one of several."""
     errors = torch.as_tensor(errors)
     t = torch.as_tensor(timesteps)
     if t.ndim != 1 or errors.ndim < 1 or errors.shape[-1] != len(t) or not len(t):
@@ -67,7 +67,7 @@ def statistics_of(
     temperature,  # of the softmax that turns cosines into probabilities
     bins: int = BINS,  # of the NMI
 ) -> torch.Tensor:  # `b 7`, in the order of `STATISTICS`; NMI is NaN without a previous matrix
-    "Return what the selector sees of a step."
+    """Return what the selector sees of a step."""
     rows = row_statistics(matrix, temperature)
     length = torch.linalg.vector_norm(rows[..., 4:], dim=-1)
     if previous is None:
@@ -84,7 +84,7 @@ def statistics_over(
     temperature,  # of the softmax
     bins: int = BINS,  # of the NMI
 ) -> torch.Tensor:  # `b s 7`
-    "Return statistics of all steps; two matrices are in memory at a time."
+    """Return statistics of all steps; two matrices are in memory at a time."""
     previous = None
     result = []
     for m in matrices:
@@ -97,14 +97,14 @@ def statistics_over(
 # %% ../../nbs/reuse/44_dss.ipynb #362593c9
 @dataclass
 class SwitchStep:
-    "What the selector chose."
+    """What the selector chose."""
 
     timesteps: torch.Tensor  # `b`, out of the candidates
     logits: torch.Tensor  # `b k`
 
 # %% ../../nbs/reuse/44_dss.ipynb #86e7ccd6
 class DenoisingStepSelector(ModelMixin, ConfigMixin):
-    "Foresees the best switch step from statistics of some or all steps."
+    """Foresees the best switch step from statistics of some or all steps."""
 
     config: Any  # a `FrozenDict`, with attributes
 
@@ -131,7 +131,7 @@ class DenoisingStepSelector(ModelMixin, ConfigMixin):
         self,
         statistics: torch.Tensor,  # `n s 7` of the training data, NaN where unknown
     ) -> "DenoisingStepSelector":
-        "Take centre and scale of the statistics from data; returns the selector."
+        """Take centre and scale of the statistics from data; returns the selector."""
         flat = statistics.flatten(0, -2)
         self.centre.copy_(flat.nanmean(0).nan_to_num())
         self.scale.copy_((flat - self.centre).square().nanmean(0).nan_to_num().sqrt().clamp(min=1e-6))
@@ -143,7 +143,7 @@ class DenoisingStepSelector(ModelMixin, ConfigMixin):
         timesteps,  # `s` or `b s`
         mask: torch.Tensor = None,  # `b s`, True where a step was looked at; all of them if not given
     ) -> torch.Tensor:  # `b k`, one score for each candidate
-        "Return scores of the candidates."
+        """Return scores of the candidates."""
         mask = self._checked_mask(statistics, mask)
         x = self._inputs(statistics, timesteps, mask)
         # steps that were looked at are moved to the front, in their order; the GRU sees these alone
@@ -155,7 +155,7 @@ class DenoisingStepSelector(ModelMixin, ConfigMixin):
         return self.head(state[-1])
 
     def _checked_mask(self, statistics, mask):
-        "Return the mask as booleans `b s`, if it and the statistics are what they must be."
+        """Return the mask as booleans `b s`, if it and the statistics are what they must be."""
         b, s, n = statistics.shape
         if mask is None:
             mask = torch.ones(b, s, dtype=torch.bool)
@@ -172,7 +172,7 @@ class DenoisingStepSelector(ModelMixin, ConfigMixin):
         return mask
 
     def _inputs(self, statistics, timesteps, mask):
-        "Return what the GRU gets of each step, `b s hidden`; masked steps hold nothing of their statistics."
+        """Return what the GRU gets of each step, `b s hidden`; masked steps hold no statistics."""
         b, s, n = statistics.shape
         before = F.pad(mask[:, :-1], (1, 0))  # whether the step before was looked at
         nmi_known = statistics[..., -1:].isfinite() & (mask & before)[..., None]
@@ -189,7 +189,7 @@ class DenoisingStepSelector(ModelMixin, ConfigMixin):
         timesteps,  # `s` or `b s`
         mask: torch.Tensor = None,  # `b s`
     ) -> SwitchStep:
-        "Return the candidates with the highest score."
+        """Return the candidates with the highest score."""
         logits = self(statistics, timesteps, mask)
         candidates = torch.as_tensor(self.config.candidates, device=logits.device)
         return SwitchStep(candidates[logits.argmax(1)], logits)
@@ -199,7 +199,7 @@ def load_dss(
     base="tiny-128",  # an embedded backbone, or a folder in diffusers' layout
     **options,  # of `load_network`: `device`, `assets`
 ) -> DenoisingStepSelector:
-    "Load the trained selector of a base, frozen, in single precision."
+    """Load the trained selector of a base, frozen, in single precision."""
     return load_network(DenoisingStepSelector, base, "dss", hint=training_hint("dss", base), **options)
 
 # %% ../../nbs/reuse/44_dss.ipynb #47dbc0c5
@@ -208,7 +208,7 @@ def random_mask(
     lowest: float = 0.1,  # smallest share of steps to be seen; shares are uniform from there to 1
     generator: torch.Generator = None,  # on the device of the result
 ) -> torch.Tensor:  # `b s`, True for steps that are seen, at least one of each clip
-    "Draw which steps the selector gets to see."
+    """Draw which steps the selector gets to see."""
     check_range("lowest", lowest, 0, 1)
     device = generator.device if generator is not None else "cpu"
     share = lowest + (1 - lowest) * torch.rand(shape[0], 1, generator=generator, device=device)
@@ -223,7 +223,7 @@ def selection_loss(
     target: torch.Tensor,  # `b`, best steps out of the candidates
     mask: torch.Tensor = None,  # `b s`; `random_mask` in training
 ) -> dict:  # "loss", "accuracy", and "distance" of the chosen step from the best one, in timesteps
-    "Return the cross-entropy over the candidates."
+    """Return the cross-entropy over the candidates."""
     logits = selector(statistics, timesteps, mask)
     candidates = torch.as_tensor(selector.config.candidates, device=logits.device)
     match = target.to(logits.device)[:, None] == candidates

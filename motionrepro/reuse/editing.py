@@ -31,7 +31,7 @@ from ..temporal.pipeline import OUTPUT_TYPES, check_names, as_texts, clip_pixels
 
 # %% ../../nbs/reuse/46_editing.ipynb #81a3bdd8
 def frame_size(frames) -> str:  # "width x height"
-    "Tell the size of a tensor `... h w`, of an array `... h w c`, or of a picture."
+    """Tell the size of a tensor `... h w`, of an array `... h w c`, or of a picture."""
     if hasattr(frames, "convert"):
         return f"{frames.size[0]} x {frames.size[1]}"
     h, w = frames.shape[-2:] if isinstance(frames, torch.Tensor) else frames.shape[-3:-1]
@@ -39,7 +39,7 @@ def frame_size(frames) -> str:  # "width x height"
 
 # %% ../../nbs/reuse/46_editing.ipynb #1ade82f6
 def _stacked(name, frames):
-    "A list of frames as one clip: pictures stay a list; tensors and arrays are stacked."
+    """A list of frames as one clip: pictures stay a list; tensors and arrays are stacked."""
     for x in frames:
         is_frame = hasattr(x, "convert") or isinstance(x, (torch.Tensor, np.ndarray)) and x.ndim == 3
         if not is_frame:
@@ -67,7 +67,7 @@ def as_clip(
     at_least: int = 1,  # frames
     multiple: int = 1,  # of which height and width must be
 ) -> torch.Tensor:  # `f c h w` in [0, 1]
-    "Turn a clip of any form into a tensor."
+    """Turn a clip of any form into a tensor."""
     if getattr(frames, "ndim", 0) == 5 and len(frames) == 1:
         frames = frames[0]
     if not isinstance(frames, (list, tuple, torch.Tensor, np.ndarray)):
@@ -98,7 +98,7 @@ def style_frame(
     like: torch.Tensor,  # the clip that it is to begin, `f c h w`
     multiple: int = 1,  # of which height and width must be
 ) -> torch.Tensor:  # `1 c h w` in [0, 1]
-    "Turn a new first frame into a clip of one frame, of the size of the given clip."
+    """Turn a new first frame into a clip of one frame, of the size of the given clip."""
     is_clip = getattr(first_frame, "ndim", 0) >= 4
     frame = as_clip("first_frame", first_frame if is_clip else [first_frame], 1, multiple)
     if len(frame) > 1:
@@ -118,7 +118,7 @@ def late_places(
     scheduler,  # with its timesteps set
     share: float = LATE,  # of the noise levels, from the clean end
 ) -> list:  # places in the schedule, at least the last one; none for a share of 0
-    "List the places of the last noise levels in a schedule."
+    """List the places of the last noise levels in a schedule."""
     if not share:
         return []
     timesteps = scheduler.timesteps.tolist()
@@ -128,7 +128,7 @@ def late_places(
 # %% ../../nbs/reuse/46_editing.ipynb #a91aa358
 @dataclass
 class GivenClip:
-    "Hold a clip whose latents are known at every noise level."
+    """Hold a clip whose latents are known at every noise level."""
 
     levels: Callable  # place k in the schedule -> latents before that step, `1 f c h w`
     text: torch.Tensor  # what it shows, `1 s d`
@@ -136,7 +136,7 @@ class GivenClip:
 
 
 def check_given(pipe, noise, rho, generator, frames):
-    "Refuse a noise, a generator or a length of a given clip."
+    """Refuse a noise, a generator or a length of a given clip."""
     check_generator(generator, 1)
     check_tie(noise, rho, (*SAMPLER_TIES, "inversion"))
     if pipe.adapter is not None:
@@ -147,7 +147,7 @@ def frame_pairs_of(
     pairs,  # of (source, target) frames; None for the first frame with each other one
     frames: int,  # of the clip
 ) -> list:
-    "List the pairs of frames that are compared."
+    """List the pairs of frames that are compared."""
     if pairs is None:
         return [(0, j) for j in range(1, frames)]
     if not isinstance(pairs, (list, tuple)) or not pairs:
@@ -161,7 +161,7 @@ def frame_pairs_of(
 
 # %% ../../nbs/reuse/46_editing.ipynb #76d16921
 def clip_noise(clean, noise, rho, generator):  # clean latents `1 f c h w`, and what `tied_noise` takes
-    "Draw the noise of a given clip's trajectory, `1 f c h w`; None for inversion."
+    """Draw the noise of a given clip's trajectory, `1 f c h w`; None for inversion."""
     return None if noise == "inversion" else tied_noise(clean.shape, noise, rho, generator, clean.device)
 
 # %% ../../nbs/reuse/46_editing.ipynb #1ed7c24b
@@ -172,7 +172,7 @@ def clip_levels(
     noise: torch.Tensor | None,  # of the same shape; None for inversion
     text: torch.Tensor,  # what it shows, `1 s d`
 ):  # function: place k in the schedule -> latents before that step, `1 f c h w`
-    "Make a clip's latents at all noise levels, with given noise or by inversion."
+    """Make a clip's latents at all noise levels, with given noise or by inversion."""
     if noise is not None:
         return noisy_levels(run.scheduler, clean, noise)
 
@@ -191,7 +191,7 @@ def observe_step(
     k: int,  # place in the schedule
     measure: bool,  # statistics and errors, too
 ):
-    "Let the UNet see a given clip before step k, and take in what its features show."
+    """Let the UNet see a given clip before step k, and take in what its features show."""
     before = clip.levels(k)
     after = clip.levels(k + 1)
     t = run.scheduler.timesteps[k]
@@ -215,7 +215,7 @@ def watch_clip(
     motion="auto",  # for the adapter
     generator=None,  # a `torch.Generator`
 ):  # yields place and timestep of each step; the pipeline's `state` holds what is known after it
-    "Look at the motion of a given clip, from noise to clean."
+    """Look at the motion of a given clip, from noise to clean."""
     video = as_clip("video", video, 2, pipe.backbone.downsample)
     pairs = frame_pairs_of(pairs, len(video))
     check_given(pipe, noise, rho, generator, len(video))
@@ -249,7 +249,7 @@ def keep_edit_handovers(
     first: torch.Tensor,  # what later frames start from at the first step, `1 k c h w`
     late: float,  # share of the noise levels that tell the motion; 0 for those that are reused
 ):
-    "Keep how later frames begin at each candidate for the switch step."
+    """Keep how later frames begin at each candidate for the switch step."""
     if 0 in run.candidates:
         run.keep_handover(0, first)
     last = max(run.candidates)
@@ -294,7 +294,7 @@ def edit_clip(
     return_dict: bool = True,  # False returns `(frames,)`
     timed: bool = False,  # measure the seconds of the parts
 ) -> Any:  # a `DenoisingReuseOutput`, or a tuple
-    "Make a clip that moves like the given one and looks like its new first frame."
+    """Make a clip that moves like the given one and looks like its new first frame."""
     # 1. Check what is asked for
     if not pipe.enabled:
         raise UserError("editing is made of reuse, and that is disabled", "call enable() first")

@@ -30,7 +30,7 @@ def nearest_timestep(
     timesteps,  # a schedule, as `DenoisingReusePipeline.timesteps` gives it
     t,  # number
 ):  # an element of `timesteps`
-    "Find the timestep of a schedule that is closest to `t`."
+    """Find the timestep of a schedule that is closest to `t`."""
     return min(timesteps, key=lambda s: abs(s - t))
 
 # %% ../../nbs/reuse/45_handover.ipynb #125c2265
@@ -38,7 +38,7 @@ def step_index(
     timesteps: list,  # a schedule, from noise to clean
     switch_step,  # one of them
 ) -> int:  # its place; the last one if it is visited twice
-    "Find the place of a timestep in a schedule."
+    """Find the place of a timestep in a schedule."""
     check_range("switch_step", switch_step, min(timesteps), max(timesteps))
     if switch_step not in timesteps:
         above = min(t for t in timesteps if t > switch_step)
@@ -57,7 +57,7 @@ def ideal_speedup(
     steps: int,  # of the schedule
     left: int,  # steps that the other frames take
 ) -> float:  # 1 is none
-    "Divide the frame evaluations of frame-wise denoising by those with reuse."
+    """Divide the frame evaluations of frame-wise denoising by those with reuse."""
     return num_frames * steps / (references * steps + (num_frames - references) * left)
 
 # %% ../../nbs/reuse/45_handover.ipynb #a0bb719c
@@ -68,7 +68,7 @@ def variance_kept(
     matrix: MotionMatrix,  # transition probabilities
     size: tuple,  # (h, w) of what is carried
 ) -> torch.Tensor:  # `b 1 h w`, in (0, 1]
-    "Compute the share of independent noise's variance that is left where a matrix has carried it."
+    """Compute the share of independent noise's variance that is left where a matrix has carried it."""
     cell = cell_size(size, matrix.size)
     if cell is None:
         raise UserError(f"size={size} does not belong to a matrix of size {matrix.size}")
@@ -84,7 +84,7 @@ def start_latents(
     start: str = "residuals",  # one of `STARTS`
     fresh: torch.Tensor = None,  # for "restored": independent noise of the level of step t*, `b k c h w`
 ) -> torch.Tensor:  # `b k c h w`
-    "Compute latents of later frames at step t* (paper B, eq. 8)."
+    """Compute latents of later frames at step t* (paper B, eq. 8)."""
     carried = base - base_first if start == "residuals" else base
     moved = []
     kept = []
@@ -106,7 +106,7 @@ def start_latents(
 
 # %% ../../nbs/reuse/45_handover.ipynb #6d232306
 class RawMotion:
-    "Make motion matrices of features as they are: all blocks and all steps count alike."
+    """Make motion matrices of features as they are: all blocks and all steps count alike."""
 
     def __init__(
         self,
@@ -121,11 +121,11 @@ class RawMotion:
         self.temperature = check_range("temperature", temperature, 1e-6)
 
     def filtered(self, features: dict) -> list:
-        "Return the features of all blocks, `b c h w` each."
+        """Return the features of all blocks, `b c h w` each."""
         return [features[b] for b in self.blocks]
 
     def match(self, source: list, target: list) -> MotionMatrix:
-        "Compute cosines on the finest grid, the mean over blocks; only this pair of frames is enlarged."
+        """Compute cosines on the finest grid, the mean over blocks; only this pair of frames is enlarged."""
         pairs = zip(same_grid(*source), same_grid(*target))
         found = [motion_matrix(s, t, window=self.window) for s, t in pairs]
         if len(found) == 1:
@@ -134,16 +134,16 @@ class RawMotion:
         return replace(found[0], values=others + found[0].values / len(found))
 
     def probabilities(self, cosines: MotionMatrix) -> MotionMatrix:
-        "Turn cosines into transition probabilities."
+        """Turn cosines into transition probabilities."""
         return cosines.normalise(self.temperature)
 
     def accumulate(self, cosines: MotionMatrix, timestep, surrogate: Surrogate = None) -> Surrogate:
-        "Take one more step into the mean over steps."
+        """Take one more step into the mean over steps."""
         vote = cosines.values.new_zeros(*cosines.values.shape[:2], 1)
         return Surrogate.start(cosines, vote) if surrogate is None else surrogate.add(cosines, vote)
 
     def predict(self, references: list, count: int) -> list:
-        "Apply the last matrix once, twice, ... `count` times; windowed storage loses what leaves the window."
+        """Apply the last matrix once, twice, ... `count` times; windows lose what leaves them."""
         last = references[-1]
         result = [last]
         while len(result) < count:
@@ -154,7 +154,7 @@ class RawMotion:
 def feature_blocks(
     network,  # `MotionTransformationNetwork` or `RawMotion`
 ) -> tuple:  # of indices into `decoder_blocks`
-    "List the decoder blocks whose features a network compares."
+    """List the decoder blocks whose features a network compares."""
     return tuple(network.blocks if isinstance(network, RawMotion) else network.config.blocks)
 
 # %% ../../nbs/reuse/45_handover.ipynb #e929210c
@@ -168,7 +168,7 @@ def observed_errors(
     step: tuple,  # residuals of this step, of source and of target frames, `b c h w` each
     summed: tuple,  # the same, summed from the first step on
 ) -> torch.Tensor:  # `b 4`, in the order of `ERRORS`
-    "Measure how well motion carries residuals, of a step (paper B, eq. 6) and summed (eq. 8)."
+    """Measure how well motion carries residuals, of a step (paper B, eq. 6) and summed (eq. 8)."""
     errors = []
     for matrix, (source, target) in ((cosines, step), (surrogate.matrix(), summed)):
         motion_matrix = network.probabilities(matrix)
@@ -179,7 +179,7 @@ def observed_errors(
 # %% ../../nbs/reuse/45_handover.ipynb #8948acbd
 @dataclass
 class Handover:
-    "How later frames can begin at a step."
+    """How later frames can begin at a step."""
 
     latents: torch.Tensor  # `b k c h w`
     generators: list  # what the scheduler's noise comes from, in their states before that step
@@ -187,7 +187,7 @@ class Handover:
 # %% ../../nbs/reuse/45_handover.ipynb #648279f0
 @dataclass
 class ReuseState:
-    "Hold the surrogate matrices, statistics and handovers of one run; reset before and after it."
+    """Hold the surrogate matrices, statistics and handovers of one run; reset before and after it."""
 
     surrogates: list = field(default_factory=list)  # a `Surrogate` for each pair of frames
     statistics: list = field(default_factory=list)  # `b pairs 7` for each step that was measured
@@ -195,12 +195,12 @@ class ReuseState:
     handovers: dict = field(default_factory=dict)  # place in the schedule -> `Handover`
 
     def reset(self):
-        "Forget everything."
+        """Forget everything."""
         self.__init__()
 
     @property
     def empty(self) -> bool:
-        "Whether there is nothing left of a run."
+        """Whether there is nothing left of a run."""
         return not (self.surrogates or self.statistics or self.errors or self.handovers)
 
     @torch.no_grad()
@@ -213,7 +213,7 @@ class ReuseState:
         pairs: list,  # of (source, target) frames
         residuals: tuple = None,  # of this step and summed, `b f c h w` each; with them, the step is measured
     ):
-        "Take in the motion of one more step."
+        """Take in the motion of one more step."""
         maps = [x.unflatten(0, (-1, frames)) for x in network.filtered(features)]  # b f c h w
         statistics = []
         errors = []
@@ -237,13 +237,13 @@ class ReuseState:
             self.errors.append(torch.stack(errors, 1))
 
     def motion_matrices(self, network):  # yields transition probabilities, one for each pair
-        "Read out the surrogate matrices as they are now."
+        """Read out the surrogate matrices as they are now."""
         for surrogate in self.surrogates:
             yield network.probabilities(surrogate.matrix())
 
 # %% ../../nbs/reuse/45_handover.ipynb #c047a95c
 def _is_switch_step(value):
-    "Whether a value can be a switch step: 'auto' or a number."
+    """Whether a value can be a switch step: 'auto' or a number."""
     if isinstance(value, str):
         return value == "auto"
     try:
@@ -255,7 +255,7 @@ def _is_switch_step(value):
 # %% ../../nbs/reuse/45_handover.ipynb #3ab9b022
 @dataclass(frozen=True)
 class DenoisingReuseConfig:
-    "What can be chosen about the reuse of denoising."
+    """What can be chosen about the reuse of denoising."""
 
     references: int = 4  # frames that are denoised in full, at least 2, *stated* (Table 2)
     switch_step: object = "auto"  # timestep t* where later frames begin; "auto" chooses it for every clip
@@ -280,13 +280,13 @@ class DenoisingReuseConfig:
 
     @property
     def raw(self) -> dict:
-        "Options of `RawMotion` that were given."
+        """Options of `RawMotion` that were given."""
         options = dict(blocks=self.blocks, window=self.window, temperature=self.temperature)
         return {name: value for name, value in options.items() if value is not None}
 
 # %% ../../nbs/reuse/45_handover.ipynb #28878166
 def later_steps(scheduler) -> list:  # a scheduler with its timesteps set
-    "List the timesteps at which a step of the scheduler begins, all but the first."
+    """List the timesteps at which a step of the scheduler begins, all but the first."""
     return scheduler.timesteps.tolist()[scheduler.order :: scheduler.order]
 
 # %% ../../nbs/reuse/45_handover.ipynb #5b2b3023
@@ -295,7 +295,7 @@ def switch_candidates(
     scheduler,  # with its timesteps set
     selector: DenoisingStepSelector = None,  # None chooses by eq. 12
 ) -> list:  # of places, ascending
-    "List the places in a schedule that may become the switch step."
+    """List the places in a schedule that may become the switch step."""
     timesteps = scheduler.timesteps.tolist()
     if config.switch_step != "auto":
         k = step_index(timesteps, config.switch_step)
@@ -330,7 +330,7 @@ def choose_switch_step(
     selector: DenoisingStepSelector = None,  # None chooses by eq. 12
     clips: int = 1,  # if the step is given: for how many
 ) -> torch.Tensor:  # `b`, places in the schedule
-    "Choose the switch step of each clip, as far as the state can tell by now."
+    """Choose the switch step of each clip, as far as the state can tell by now."""
     if config.switch_step != "auto":
         return torch.full((clips,), candidates[0])
     timesteps = scheduler.timesteps.tolist()
@@ -352,7 +352,7 @@ def choices_in_words(
     network,  # `MotionTransformationNetwork` or `RawMotion`
     selector: DenoisingStepSelector = None,
 ) -> str:
-    "Say where motion and switch step come from."
+    """Say where motion and switch step come from."""
     motion = "motion by the motion network (MTN)"
     if isinstance(network, RawMotion):
         blocks = ", ".join(map(str, network.blocks))

@@ -19,7 +19,7 @@ from ..temporal.adapter import as_written
 
 # %% ../../nbs/reuse/41_matrices.ipynb #a75cc89d
 def _inverse_norm(name, features):
-    "Return one over the length of each position's feature, `b 1 h w`; 0 where the length is 0."
+    """Return one over the length of each position's feature, `b 1 h w`; 0 where the length is 0."""
     square = (features * features).sum(1, keepdim=True)
     if not square.isfinite().all():
         raise UserError(f"{name} contains NaN, infinity or features too long to square")
@@ -28,7 +28,7 @@ def _inverse_norm(name, features):
 
 # %% ../../nbs/reuse/41_matrices.ipynb #e73ad586
 def _axis_sources(length, r, device):
-    "Return the coordinate where each displacement ends, `length 2r+1`, whether inside the frame or not."
+    """Return the coordinate where each displacement ends, `length 2r+1`, whether inside the frame or not."""
     return torch.arange(length, device=device)[:, None] + torch.arange(-r, r + 1, device=device)
 
 
@@ -37,7 +37,7 @@ def window_mask(
     r: int,  # radius of the window
     device=None,  # of the result
 ) -> torch.Tensor:  # `N (2r+1)^2`, booleans
-    "Return which displacements from which position end inside the frame."
+    """Return which displacements from which position end inside the frame."""
     h, w = size
     y = _axis_sources(h, r, device)
     x = _axis_sources(w, r, device)
@@ -51,7 +51,7 @@ def window_sources(
     r: int,  # radius of the window
     device=None,  # of the result
 ) -> torch.Tensor:  # `N (2r+1)^2`, indices of positions
-    "Return where each displacement from each position ends; those outside are moved to the nearest edge."
+    """Return where each displacement from each position ends; those outside are moved to the nearest edge."""
     h, w = size
     y = _axis_sources(h, r, device).clamp(0, h - 1)
     x = _axis_sources(w, r, device).clamp(0, w - 1)
@@ -62,14 +62,14 @@ def positions(
     size: tuple,  # (h, w) in positions
     like: torch.Tensor,  # of whose type and on whose device the result is
 ) -> torch.Tensor:  # `N 2`
-    "Return (x, y) of every position, in reading order."
+    """Return (x, y) of every position, in reading order."""
     axes = (torch.arange(n, device=like.device, dtype=like.dtype) for n in size)
     y, x = torch.meshgrid(*axes, indexing="ij")
     return torch.stack([x, y], -1).flatten(0, 1)
 
 # %% ../../nbs/reuse/41_matrices.ipynb #ecf51e97
 def _tiles(size, r):
-    "Yield rows and columns of the tiles of target positions, as slices."
+    """Yield rows and columns of the tiles of target positions, as slices."""
     side = max(r, 8)
     for y in range(0, size[0], side):
         for x in range(0, size[1], side):
@@ -77,7 +77,7 @@ def _tiles(size, r):
 
 
 def _around(x, rows, cols, r):
-    "Return what lies up to `r` positions around a tile, `b c reach`, zero outside the frame."
+    """Return what lies up to `r` positions around a tile, `b c reach`, zero outside the frame."""
     h, w = x.shape[-2:]
     top = rows.start - r
     bottom = rows.stop + r
@@ -88,7 +88,7 @@ def _around(x, rows, cols, r):
 
 # %% ../../nbs/reuse/41_matrices.ipynb #f7121a1b
 def _windows(pairs, rows, cols, r):
-    "Return each target's window: a view `b rows cols 2r+1 2r+1` into contiguous `pairs`, `b targets reach`."
+    """Return each target's window: a view `b rows cols 2r+1 2r+1` into `pairs`, `b targets reach`."""
     height = rows.stop - rows.start
     width = cols.stop - cols.start
     line = width + 2 * r
@@ -99,7 +99,7 @@ def _windows(pairs, rows, cols, r):
 
 # %% ../../nbs/reuse/41_matrices.ipynb #5a5b837f
 def _turn(windows, size, r):
-    "Return the matrix of the opposite direction: entry `e` of position `q` was entry `-e` of `q + e`."
+    """Return the matrix of the opposite direction: entry `e` of position `q` was entry `-e` of `q + e`."""
     h, w = size
     k = 2 * r + 1
     padded = F.pad(windows.reshape(-1, h, w, k * k), (0, 0, r, r, r, r)).contiguous()
@@ -109,7 +109,7 @@ def _turn(windows, size, r):
 
 # %% ../../nbs/reuse/41_matrices.ipynb #11167200
 class _Correlate(torch.autograd.Function):
-    "Weighted products of each target with the sources in its window, `b N (2r+1)^2`."
+    """Weighted products of each target with the sources in its window, `b N (2r+1)^2`."""
 
     @staticmethod
     def forward(ctx, a, b, weight_a, weight_b, r):
@@ -136,7 +136,7 @@ class _Correlate(torch.autograd.Function):
 
 # %% ../../nbs/reuse/41_matrices.ipynb #348df1a7
 class _Gather(torch.autograd.Function):
-    "For each target the weighted sum over its window, `b c h w`."
+    """For each target the weighted sum over its window, `b c h w`."""
 
     @staticmethod
     def forward(ctx, windows, x, r):
@@ -166,19 +166,19 @@ class _Gather(torch.autograd.Function):
 
 # %% ../../nbs/reuse/41_matrices.ipynb #eb4fc0e7
 def _check_temperature(temperature):
-    "Return the temperature, if it is above 0."
+    """Return the temperature, if it is above 0."""
     return check_range("temperature", temperature, 1e-6)
 
 
 def _probabilities(values, size, window):
-    "Return the softmax over the sources inside the frame; `values` may be overwritten."
+    """Return the softmax over the sources inside the frame; `values` may be overwritten."""
     if window is not None:
         values = values.masked_fill_(~window_mask(size, window, values.device), -torch.inf)
     return values.softmax(-1)
 
 # %% ../../nbs/reuse/41_matrices.ipynb #2b452d12
 def _all_pairs(values, size, r):
-    "Return windowed entries at their places among all pairs, `b N N`."
+    """Return windowed entries at their places among all pairs, `b N N`."""
     index = window_sources(size, r, values.device).expand(len(values), -1, -1)
     inside = window_mask(size, r, values.device)
     pairs = values.new_zeros(*values.shape[:2], size[0] * size[1])
@@ -189,7 +189,7 @@ def cell_size(
     fine: tuple,  # (h, w) of finer latents
     size: tuple,  # (h, w) of a matrix
 ) -> int | None:  # None if they do not belong together
-    "Return how many fine positions along each axis a position covers; the last ones may cover fewer."
+    """Return how many fine positions along each axis a position covers; the last ones may cover fewer."""
     ratio = fine[-1] // size[-1]
     if ratio and all(n == ratio * m for n, m in zip(fine, size)):
         return ratio
@@ -199,7 +199,7 @@ def cell_size(
 # %% ../../nbs/reuse/41_matrices.ipynb #c1226671
 @dataclass(eq=False)
 class MotionMatrix:
-    "Which source positions make up each target position: all pairs (dense) or those in a window."
+    """Which source positions make up each target position: all pairs (dense) or those in a window."""
 
     values: torch.Tensor  # `b N N` or `b N (2r+1)^2`: a row for each target position, in reading order
     size: tuple  # (h, w) of both frames, N = h * w
@@ -220,7 +220,7 @@ class MotionMatrix:
         self,
         what: str,  # name of what needs them, for the message
     ):
-        "Refuse a matrix of cosines."
+        """Refuse a matrix of cosines."""
         if not self.normalised:
             raise UserError(
                 f"{what} needs transition probabilities, and this matrix holds cosines",
@@ -231,7 +231,7 @@ class MotionMatrix:
         self,
         temperature,  # of the softmax over sources, above 0; a number or a tensor
     ) -> "MotionMatrix":
-        "Return transition probabilities made of cosines."
+        """Return transition probabilities made of cosines."""
         if self.normalised:
             raise UserError("the matrix is normalised already")
         values = _probabilities(self.values / _check_temperature(temperature), self.size, self.window)
@@ -241,7 +241,7 @@ class MotionMatrix:
         self,
         x: torch.Tensor,  # `b c h w` of the source frame; a multiple of the matrix's size
     ) -> torch.Tensor:  # like `x`
-        "Return what the target frame is made of: `x` carried along (paper B, eq. 2)."
+        """Return what the target frame is made of: `x` carried along (paper B, eq. 2)."""
         self.require_probabilities("apply")
         h, w = self.size
         cell = cell_size(x.shape[-2:], self.size) if x.ndim == 4 else None
@@ -267,7 +267,7 @@ class MotionMatrix:
     def flow(
         self,
     ) -> torch.Tensor:  # `b 2 h w`, (dx, dy): target position minus source position, in positions
-        "Return the expected displacement of what is at each target position."
+        """Return the expected displacement of what is at each target position."""
         self.require_probabilities("flow")
         if self.window is None:
             places = positions(self.size, self.values)
@@ -278,7 +278,7 @@ class MotionMatrix:
         return moved.mT.unflatten(2, self.size)
 
     def dense(self) -> torch.Tensor:  # `b N_dst N_src`
-        "Return all pairs; 0 for those that the window does not hold."
+        """Return all pairs; 0 for those that the window does not hold."""
         if self.window is None:
             return self.values
         return _all_pairs(self.values, self.size, self.window)
@@ -287,7 +287,7 @@ class MotionMatrix:
         self,
         r: int,  # radius in positions
     ) -> "MotionMatrix":
-        "Return windowed storage of a dense matrix of cosines; what lies further away is dropped."
+        """Return windowed storage of a dense matrix of cosines; what lies further away is dropped."""
         if self.window is not None or self.normalised:
             raise UserError("only a dense matrix that is not normalised can be cut to a window")
         index = window_sources(self.size, r, self.values.device).expand(len(self.values), -1, -1)
@@ -295,7 +295,7 @@ class MotionMatrix:
         return replace(self, values=self.values.gather(2, index) * inside, window=r)
 
     def inside(self) -> torch.Tensor:  # `N N` or `N (2r+1)^2`, booleans
-        "Return which entries stand for a source inside the frame: all of a dense matrix."
+        """Return which entries stand for a source inside the frame: all of a dense matrix."""
         if self.window is None:
             return torch.ones(self.values.shape[1:], dtype=torch.bool, device=self.values.device)
         return window_mask(self.size, self.window, self.values.device)
@@ -303,18 +303,18 @@ class MotionMatrix:
     def matches(
         self,
     ) -> torch.Tensor:  # `b N`: index of a source position (dense) or of a displacement (windowed)
-        "Return the best column of each target position, inside the frame."
+        """Return the best column of each target position, inside the frame."""
         if self.window is None:
             return self.values.argmax(-1)
         return self.values.masked_fill(~self.inside(), -torch.inf).argmax(-1)
 
     def hard(self) -> "MotionMatrix":
-        "Return a matrix with all probability on the best source of each target position."
+        """Return a matrix with all probability on the best source of each target position."""
         return _one_hot(self, self.matches())
 
 # %% ../../nbs/reuse/41_matrices.ipynb #dad2e883
 def _one_hot(like, column):
-    "Return a matrix of ones at `column` (`b N`) and zeros elsewhere, in the storage of another matrix."
+    """Return a matrix of ones at `column` (`b N`) and zeros elsewhere, in the storage of another matrix."""
     values = torch.zeros_like(like.values).scatter_(2, column[..., None], 1.0)
     return replace(like, values=values, normalised=True)
 
@@ -326,7 +326,7 @@ def motion_matrix(
     window: int = None,  # largest displacement in x and in y, in positions; None compares all pairs
     temperature=None,  # of the softmax over sources; None keeps cosines
 ) -> MotionMatrix:
-    "Return how the source's positions make up the target's, by cosines of features (paper B, eq. 3)."
+    """Return how the source's positions make up the target's, by cosines of features (paper B, eq. 3)."""
     if src.shape != dst.shape or src.ndim != 4 or 0 in src.shape:
         raise UserError(
             f"src has shape {tuple(src.shape)}, dst {tuple(dst.shape)}; both must be the same `b c h w`"
@@ -357,7 +357,7 @@ def same_grid(
     *features: torch.Tensor,  # `b c h w` each, of different resolutions
     size: tuple = None,  # (h, w) of all results; the largest among them if not given
 ) -> list:  # `b c h w` each, all of one height and width
-    "Return features of several blocks on one grid, the coarser ones enlarged bilinearly."
+    """Return features of several blocks on one grid, the coarser ones enlarged bilinearly."""
     if size is None:
         size = max((tuple(f.shape[-2:]) for f in features), key=lambda s: s[0] * s[1])
     size = tuple(size)
@@ -373,7 +373,7 @@ def transformation_error(
     target: torch.Tensor,  # residual of the target frame, of the same shape
     relative: bool = False,  # to the size of `target`
 ) -> torch.Tensor:  # `(b,)`
-    "Return the mean absolute error of a carried residual (paper B, eq. 6)."
+    """Return the mean absolute error of a carried residual (paper B, eq. 6)."""
     if source.shape != target.shape:
         raise UserError(
             f"source has shape {tuple(source.shape)}, target {tuple(target.shape)}; they must be equal"
@@ -387,7 +387,7 @@ def transformation_error(
 
 # %% ../../nbs/reuse/41_matrices.ipynb #dc17a530
 def _pointing(like, source):
-    "Return the matrix that takes each target position from `source` (`b N`, indices of positions)."
+    """Return the matrix that takes each target position from `source` (`b N`, indices of positions)."""
     if like.window is None:
         return _one_hot(like, source)
     w = like.size[1]
@@ -401,7 +401,7 @@ def _pointing(like, source):
 def rivals(
     cosines: MotionMatrix,  # not normalised
 ) -> dict:  # "copy", "constant", "argmax" -> `MotionMatrix` of zeros and ones
-    "Return simpler motions than a matrix of probabilities, from the same cosines."
+    """Return simpler motions than a matrix of probabilities, from the same cosines."""
     if cosines.normalised:
         raise UserError("rivals need cosines, and this matrix holds transition probabilities")
     h, w = cosines.size
@@ -422,14 +422,14 @@ def rivals(
 
 # %% ../../nbs/reuse/41_matrices.ipynb #8ce660f9
 def _nearest_pixels(place, h, w):
-    "Return x and y of the pixels nearest to places `b 2 n`, clamped, and whether they lie in the frame."
+    """Return x and y of the pixels nearest to places `b 2 n`, clamped, and whether they lie in the frame."""
     x, y = place.round().unbind(1)
     inside = (x >= 0) & (x < w) & (y >= 0) & (y < h)
     return x.long().clamp(0, w - 1), y.long().clamp(0, h - 1), inside
 
 
 def _follow_pixels(flow, valid):
-    "Follow each pixel: where it was and is, `b 2 pixels`, and whether all frames show it, `b 1 pixels`."
+    """Follow each pixel: where it was and is, `b 2 pixels`, and whether all frames show it, `b 1 pixels`."""
     b, _, _, h, w = flow.shape
     start = positions((h, w), flow).mT.expand(b, -1, -1)
     place = start
@@ -448,7 +448,7 @@ def true_motion(
     downsample: int,  # pixels per position
     share: float = 0.5,  # of a position's pixels that must be known
 ) -> tuple:  # `b 2 h w` in positions at target positions, and where it is known, `b h w`
-    "Return what `MotionMatrix.flow` should be."
+    """Return what `MotionMatrix.flow` should be."""
     b, _, _, h, w = flow.shape
     check_range("share", share, 0, 1)
     if h % downsample or w % downsample:
@@ -473,7 +473,7 @@ def endpoint_error(
     truth: torch.Tensor,  # `b 2 h w`, of the same unit
     valid: torch.Tensor,  # `b h w`, which positions count
 ) -> torch.Tensor:  # `(b,)`, NaN where nothing counts
-    "Return the mean distance between where things are said to come from and where they do."
+    """Return the mean distance between where things are said to come from and where they do."""
     distance = torch.linalg.vector_norm(flow - truth, dim=1)
     return torch.where(valid, distance, 0.0).sum((1, 2)) / valid.sum((1, 2))
 
@@ -486,7 +486,7 @@ def noise_origins(
     valid: torch.Tensor,  # `b k 1 H W`: where they hold
     frames,  # numbers of the frames, the first of them is where the noise comes from
 ) -> torch.Tensor:  # `b f H W`: index of a pixel of the first frame, -1 where it is unknown
-    "Find where each pixel comes from."
+    """Find where each pixel comes from."""
     b, _, _, h, w = flow.shape
     here = torch.arange(h * w, device=flow.device).view(h, w)
     origins = [here.expand(b, h, w)]
@@ -499,14 +499,14 @@ def noise_origins(
 
 # %% ../../nbs/reuse/41_matrices.ipynb #d45f8b71
 def _scaled_up(values, inside):
-    "Return rows that sum to 1 again; equal shares where hardly anything is left."
+    """Return rows that sum to 1 again; equal shares where hardly anything is left."""
     mass = values.sum(-1, keepdim=True)
     equal = inside / inside.sum(-1, keepdim=True)
     return torch.where(mass > 1e-6, values / mass.clamp(min=1e-6), equal)
 
 
 def _overlap(e, b, r):
-    "Return which `e + d` lie within `r` for displacements `d` up to `b`: a slice of sums, and one of `d`."
+    """Return which `e + d` lie within `r` for displacements `d` up to `b`: slices of sums and of `d`."""
     low = max(-b, -r - e)
     high = min(b, r - e)
     if low > high:
@@ -519,7 +519,7 @@ def motion_product(
     early: MotionMatrix,  # the same, in the same storage
     window: int = None,  # largest radius of a windowed result; as large as it needs to be if not given
 ) -> MotionMatrix:
-    "Return the motion `early` followed by `late`."
+    """Return the motion `early` followed by `late`."""
     if late.window is None:
         return replace(late, values=late.values @ early.values)
     h, w = late.size
@@ -548,7 +548,7 @@ def compose(
     j: int,  # how often it is applied, from 1
     window: int = None,  # largest radius of a windowed result; as large as it needs to be if not given
 ) -> MotionMatrix:
-    "Return the motion over `j` frames if it is the same from each to the next."
+    """Return the motion over `j` frames if it is the same from each to the next."""
     matrix.require_probabilities("compose")
     if check_range("j", j, 1) != int(j):
         raise UserError(f"j={j} must be a whole number of frames")
@@ -568,7 +568,7 @@ FILL_SHARPNESS = (
 
 
 def _relative_way(travel, still):
-    "Return how far each cell is carried from where the camera alone takes it, `b N`, for `travel` `b N 2`."
+    """Return how far each cell is carried from where the camera takes it, `b N`, for `travel` `b N 2`."""
     stands = torch.linalg.vector_norm(travel, dim=-1) < still
     camera = travel.median(1, keepdim=True).values
     fixed = stands.float().mean(1) >= 0.25
@@ -577,7 +577,7 @@ def _relative_way(travel, still):
 
 # %% ../../nbs/reuse/41_matrices.ipynb #335233f7
 def _shares(weights):
-    "Return weights `b N m` scaled to rows that sum to 1, and the share of a cell that they cover, `b N 1`."
+    """Return weights `b N m` scaled to rows of sum 1, and the share of a cell that they cover, `b N 1`."""
     total = weights.sum(-1, keepdim=True)
     return weights / total.clamp(min=1e-6), total.clamp(max=1)
 
@@ -589,7 +589,7 @@ def splat_matrix(
     window: int = None,  # radius of windowed storage; None is dense. What travels further is lost
     still: float = MOVING,  # cells that are carried by less than that, in positions, do not move
 ) -> MotionMatrix:  # transition probabilities
-    "Return the motion over some frames if each source cell goes on with its own displacement."
+    """Return the motion over some frames if each source cell goes on with its own displacement."""
     if flow.ndim != 4 or flow.shape[1] != 2 or 0 in flow.shape:
         raise UserError(f"flow has shape {tuple(flow.shape)}; needed is `b 2 h w`")
     if not flow.isfinite().all():
@@ -625,14 +625,14 @@ def splat(
     frames: int = 1,  # how many frames ahead, from 0
     **options,  # of `splat_matrix`: `window`, `still`
 ) -> torch.Tensor:  # like `values`
-    "Return what each cell carries, moved by some frames of its own displacement."
+    """Return what each cell carries, moved by some frames of its own displacement."""
     return splat_matrix(flow, frames, **options).apply(values)
 
 # %% ../../nbs/reuse/41_matrices.ipynb #55ae82d9
 def decoder_blocks(
     unet,  # a `UNet2DConditionModel`
 ) -> list:  # modules, by block index
-    "Return the modules whose outputs are the decoder's features, coarsest first; 12 in Stable Diffusion."
+    """Return the modules whose outputs are the decoder's features, coarsest first; 12 in Stable Diffusion."""
     found = []
     for level in unet.up_blocks:
         layers = list(getattr(level, "attentions", None) or level.resnets)
@@ -647,7 +647,7 @@ def decoder_features(
     unet,  # a `UNet2DConditionModel`
     blocks=(6, 8),  # indices into `decoder_blocks`
 ):  # yields a dict, block -> features `b c h w` of the last call, filled whenever the UNet is called
-    "Pick up features while the UNet runs."
+    """Pick up features while the UNet runs."""
     modules = decoder_blocks(unet)
     for block in blocks:
         if block not in range(len(modules)):

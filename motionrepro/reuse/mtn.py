@@ -35,7 +35,7 @@ from motionrepro.reuse.matrices import (
 def row_motion(
     probabilities: MotionMatrix,  # normalised
 ) -> torch.Tensor:  # `b N 3`
-    "Return each row's entropy, as a share of the largest, and displacement, as a share of the frame."
+    """Return each row's entropy, as a share of the largest, and displacement, as a share of the frame."""
     p = probabilities.values
     h, w = probabilities.size
     most = probabilities.inside().sum(1).clamp(min=2).to(p).log()
@@ -49,7 +49,7 @@ def row_statistics(
     cosines: MotionMatrix,  # not normalised
     temperature,  # of the softmax that turns them into probabilities
 ) -> torch.Tensor:  # `b N 6`
-    "Return mean, standard deviation and maximum of each row's cosines, then `row_motion`."
+    """Return mean, standard deviation and maximum of each row's cosines, then `row_motion`."""
     v = cosines.values
     inside = cosines.inside()
     count = inside.sum(1)
@@ -61,7 +61,7 @@ def row_statistics(
 
 # %% ../../nbs/reuse/43_mtn.ipynb #31e446de
 class FeatureFilter(nn.Module):
-    "Convolutions that add to the features of one block; the identity at first."
+    """Convolutions that add to the features of one block; the identity at first."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class FeatureFilter(nn.Module):
 # %% ../../nbs/reuse/43_mtn.ipynb #a830f57f
 @dataclass(frozen=True)
 class Surrogate:
-    "A weighted mean of the matrices so far (paper B, eq. 7)."
+    """A weighted mean of the matrices so far (paper B, eq. 7)."""
 
     like: MotionMatrix  # the matrix that came last, for its storage
     total: torch.Tensor  # like its values: weighted sum, over exp(highest)
@@ -99,7 +99,7 @@ class Surrogate:
         cosines: MotionMatrix,  # of the first step
         vote: torch.Tensor,  # `b N 1`
     ) -> "Surrogate":
-        "Return the surrogate of one matrix."
+        """Return the surrogate of one matrix."""
         return cls(cosines, cosines.values, torch.ones_like(vote), vote)
 
     def add(
@@ -107,7 +107,7 @@ class Surrogate:
         cosines: MotionMatrix,  # of one more step
         vote: torch.Tensor,  # `b N 1`
     ) -> "Surrogate":
-        "Return the surrogate with one more matrix; nothing is changed in place."
+        """Return the surrogate with one more matrix; nothing is changed in place."""
         if cosines.values.shape != self.total.shape:
             raise UserError(
                 f"matrices of shapes {tuple(self.total.shape)} and {tuple(cosines.values.shape)} "
@@ -120,7 +120,7 @@ class Surrogate:
         return Surrogate(cosines, total, self.weight * before + now, highest)
 
     def matrix(self) -> MotionMatrix:  # cosines
-        "Return the mean."
+        """Return the mean."""
         return replace(self.like, values=self.total / self.weight)
 
 # %% ../../nbs/reuse/43_mtn.ipynb #88b70832
@@ -129,7 +129,7 @@ def position_embedding(
     size: tuple,  # (h, w) in positions
     like: torch.Tensor,  # of whose type and on whose device the result is
 ) -> torch.Tensor:  # `c h w`
-    "Return sines and cosines of the position; wavelengths from 6 to 400 positions."
+    """Return sines and cosines of the position; wavelengths from 6 to 400 positions."""
     wave = torch.logspace(0, -1.8, channels // 4, device=like.device)
     y, x = (torch.arange(n, device=like.device)[None] * wave[:, None] for n in size)
     y = torch.cat([y.sin(), y.cos()])[:, :, None].expand(-1, *size)
@@ -138,7 +138,7 @@ def position_embedding(
 
 # %% ../../nbs/reuse/43_mtn.ipynb #0894564d
 class PredictorBlock(nn.Module):
-    "Two convolutions that add to the tokens."
+    """Two convolutions that add to the tokens."""
 
     def __init__(self, channels):
         super().__init__()
@@ -151,12 +151,12 @@ class PredictorBlock(nn.Module):
 
 
 def _two_convolutions(channels, outputs):
-    "Return two layers that work on each position by itself."
+    """Return two layers that work on each position by itself."""
     return nn.Sequential(nn.Conv2d(channels, channels, 1), nn.GELU(), nn.Conv2d(channels, outputs, 1))
 
 # %% ../../nbs/reuse/43_mtn.ipynb #ef263d00
 class MotionPredictor(nn.Module):
-    "From matrices between neighbouring frames to those from the last to later ones (paper B, eq. 9)."
+    """From matrices between neighbouring frames to those from the last to later ones (paper B, eq. 9)."""
 
     def __init__(
         self,
@@ -180,7 +180,7 @@ class MotionPredictor(nn.Module):
         self,
         matrices: list,  # transition probabilities between neighbouring references, oldest first
     ) -> torch.Tensor:  # `b c h w`, on the last frame
-        "Return what is known about each position of the last frame."
+        """Return what is known about each position of the last frame."""
         tokens: Any = None  # until the first matrix
         like = self.key.weight
         for m in matrices:
@@ -213,7 +213,7 @@ class MotionPredictor(nn.Module):
         return predicted
 
     def _mix(self, base, attention, change):
-        "Return the vote between the composed matrix and the attention, for `change` `b 3 h w`."
+        """Return the vote between the composed matrix and the attention, for `change` `b 3 h w`."""
         share, sharp, focus = change.flatten(2).to(attention.values)[..., None].unbind(1)  # b N 1 each
         share = torch.sigmoid(share - 4)
         log_base = base.values.clamp(min=1e-8).log()
@@ -228,7 +228,7 @@ SMALL = dict(
 
 
 def _mlp(inputs, hidden, outputs):
-    "Return two layers, the second zero at first."
+    """Return two layers, the second zero at first."""
     layers = nn.Sequential(nn.Linear(inputs, hidden), nn.GELU(), nn.Linear(hidden, outputs))
     for parameter in layers[-1].parameters():
         nn.init.zeros_(parameter)
@@ -236,7 +236,7 @@ def _mlp(inputs, hidden, outputs):
 
 # %% ../../nbs/reuse/43_mtn.ipynb #2775a17a
 class MotionTransformationNetwork(ModelMixin, ConfigMixin):
-    "Learned motion matrices; without training, those of the raw features."
+    """Learned motion matrices; without training, those of the raw features."""
 
     config: Any  # a `FrozenDict`, with attributes
 
@@ -272,7 +272,7 @@ class MotionTransformationNetwork(ModelMixin, ConfigMixin):
         blocks=(6, 8),  # indices into `decoder_blocks`
         **config,  # everything else, see above; `**SMALL` for the embedded backbones
     ) -> "MotionTransformationNetwork":
-        "Return a network for the features of this UNet."
+        """Return a network for the features of this UNet."""
         modules = decoder_blocks(unet)
         for b in blocks:
             if b not in range(len(modules)):
@@ -281,14 +281,14 @@ class MotionTransformationNetwork(ModelMixin, ConfigMixin):
 
     @property
     def temperature(self) -> torch.Tensor:
-        "The temperature of the softmax over sources; a number of at least 0.001."
+        """The temperature of the softmax over sources; a number of at least 0.001."""
         return self.log_temperature.float().exp().clamp(min=1e-3)
 
     def filtered(
         self,
         features: dict,  # block -> `b c h w`, as `decoder_features` gives them
     ) -> list:  # `b c h w` for each block, all of one height and width
-        "Return features that are ready to be compared."
+        """Return features that are ready to be compared."""
         missing = [b for b in self.config.blocks if b not in features]
         if missing:
             raise UserError(f"features of blocks {missing} are missing; there are {sorted(features)}")
@@ -299,7 +299,7 @@ class MotionTransformationNetwork(ModelMixin, ConfigMixin):
         source: list,  # from `filtered`, for the source frames
         target: list,  # the same for the target frames
     ) -> MotionMatrix:  # cosines
-        "Return the matrices of all blocks, merged by their votes at each target position."
+        """Return the matrices of all blocks, merged by their votes at each target position."""
         found = [motion_matrix(s, t, window=self.config.window) for s, t in zip(source, target)]
         if self.vote is None:
             return found[0]
@@ -312,11 +312,11 @@ class MotionTransformationNetwork(ModelMixin, ConfigMixin):
         source: dict,  # features of the source frames, block -> `b c h w`
         target: dict,  # features of the target frames
     ) -> MotionMatrix:  # cosines; `.probabilities` makes them carry
-        "Return the motion matrix of one step (paper B, eq. 5)."
+        """Return the motion matrix of one step (paper B, eq. 5)."""
         return self.match(self.filtered(source), self.filtered(target))
 
     def probabilities(self, cosines: MotionMatrix) -> MotionMatrix:
-        "Return transition probabilities at the learned temperature."
+        """Return transition probabilities at the learned temperature."""
         return cosines.normalise(self.temperature)
 
     def accumulate(
@@ -325,7 +325,7 @@ class MotionTransformationNetwork(ModelMixin, ConfigMixin):
         timestep,  # number, or `(b,)`
         surrogate: Surrogate = None,  # of the steps before; None for the first
     ) -> Surrogate:
-        "Return the surrogate matrix with one more step (paper B, eq. 7)."
+        """Return the surrogate matrix with one more step (paper B, eq. 7)."""
         seen = row_statistics(cosines, self.temperature)
         t = torch.as_tensor(timestep, device=seen.device).float().expand(len(seen))
         time = get_timestep_embedding(t, 32)[:, None].expand(-1, seen.shape[1], -1)
@@ -337,7 +337,7 @@ class MotionTransformationNetwork(ModelMixin, ConfigMixin):
         references: list,  # transition probabilities between neighbouring references, at least one
         count: int,  # frames ahead
     ) -> list:  # `count` matrices of transition probabilities, from the last reference to each later frame
-        "Return what the motion will be (paper B, eq. 9)."
+        """Return what the motion will be (paper B, eq. 9)."""
         if not references:
             raise UserError("references is empty; motion needs at least two frames")
         for m in references:
@@ -349,7 +349,7 @@ def training_hint(
     part: str,  # "mtn" or "dss"
     base,  # name or folder of a base
 ) -> str:
-    "Return how a network of this paper is trained."
+    """Return how a network of this paper is trained."""
     if base == "tiny-128":
         return f"train it: motionrepro train {part}"
     return f"train it: motionrepro.training.dss.reuse_command({part!r}, base={str(base)!r})"
@@ -359,7 +359,7 @@ def load_mtn(
     base="tiny-128",  # an embedded backbone, or a folder in diffusers' layout
     **options,  # of `load_network`: `device`, `assets`
 ) -> MotionTransformationNetwork:
-    "Load the trained network of a base, frozen, in single precision."
+    """Load the trained network of a base, frozen, in single precision."""
     return load_network(MotionTransformationNetwork, base, "mtn", hint=training_hint("mtn", base), **options)
 
 # %% ../../nbs/reuse/43_mtn.ipynb #562c4085
@@ -367,7 +367,7 @@ def frame_pairs(
     frames: int,  # of the clip
     references: int,  # frames that are denoised in full, at least 2
 ) -> tuple:  # indices of source and of target frames, `frames - 1` each
-    "Return neighbours among the references, then the last reference with each later frame."
+    """Return neighbours among the references, then the last reference with each later frame."""
     check_range("references", references, 2, frames)
     return [min(i, references - 1) for i in range(frames - 1)], list(range(1, frames))
 
@@ -377,7 +377,7 @@ def pair_errors(
     cosines: MotionMatrix,  # of all pairs, `(b pairs) N m`
     residuals: torch.Tensor,  # of sources and targets, `2 b pairs c h w`
 ) -> tuple:  # transition probabilities, raw errors `b pairs`, relative errors `b pairs`
-    "Return how well the matrices of all pairs carry residuals (paper B, eq. 6)."
+    """Return how well the matrices of all pairs carry residuals (paper B, eq. 6)."""
     motion = network.probabilities(cosines)
     source, target = residuals.flatten(1, 2)
     raw, relative = (transformation_error(motion, source, target, relative=r) for r in (False, True))
@@ -390,7 +390,7 @@ def walk_steps(
     steps,  # iterable of (timestep, features, residuals), see `motion_losses`
     references: int,  # reference frames of the clip
 ):  # yields timestep, cosines, errors (raw, relative), surrogate, summed residuals `2 b pairs c h w`
-    "Yield what the losses need at each step."
+    """Yield what the losses need at each step."""
     surrogate = None
     total = None
     for t, features, residuals in steps:
@@ -413,7 +413,7 @@ def prediction_loss(
     predicted: list,  # matrices of transition probabilities
     observed: list,  # the same, from the frames themselves
 ) -> torch.Tensor:  # a number in [0, 2]
-    "Return the mean L1 distance of rows (paper B, eq. 10)."
+    """Return the mean L1 distance of rows (paper B, eq. 10)."""
     if len(predicted) != len(observed) or not predicted:
         raise UserError(
             f"{len(predicted)} predicted and {len(observed)} observed matrices; "
@@ -435,7 +435,7 @@ def split_pairs(
     matrix: MotionMatrix,  # of all pairs of clips, `(b pairs) N m`
     pairs: int,  # of each clip
 ) -> list:  # a matrix `b N m` for each pair
-    "Return the pairs of `frame_pairs`, one by one."
+    """Return the pairs of `frame_pairs`, one by one."""
     return [replace(matrix, values=v) for v in matrix.values.unflatten(0, (-1, pairs)).unbind(1)]
 
 # %% ../../nbs/reuse/43_mtn.ipynb #7227be18
@@ -445,7 +445,7 @@ def motion_losses(
     references: int = 4,  # reference frames of the clip, *stated*
     relative: bool = False,  # train on errors relative to the residuals' size instead of raw ones
 ) -> dict:  # "loss" (eq. 11), "step", "surrogate", "prediction", "step_relative", "surrogate_relative"
-    "Return the losses of the network; prediction takes part if there are frames to predict."
+    """Return the losses of the network; prediction takes part if there are frames to predict."""
     errors = []
     for walked in walk_steps(network, steps, references):
         errors.append(torch.stack(walked[2]))
@@ -472,7 +472,7 @@ def error_curves(
     references: int = 4,  # reference frames of the clip
     watch=None,  # `watch(timestep, cosines)` is called after each step, with matrices `(b pairs) N m`
 ) -> dict:  # "timesteps": list; "step", "step_relative", "surrogate", "surrogate_relative": `s b pairs`
-    "Return errors at each step (eq. 6), and of the surrogate if that step were t* (eq. 8)."
+    """Return errors at each step (eq. 6), and of the surrogate if that step were t* (eq. 8)."""
     timesteps = []
     curves = []
     for t, cosines, errors, surrogate, total in walk_steps(network, steps, references):

@@ -13,13 +13,13 @@ from .matrices import MotionMatrix
 
 # %% ../../nbs/reuse/42_nmi.ipynb #65bc991c
 def _nmi(entropy_a, entropy_b, entropy_both):
-    "Return the NMI of three entropies (paper B, eq. 4); 1 where there is no entropy at all."
+    """Return the NMI of three entropies (paper B, eq. 4); 1 where there is no entropy at all."""
     total = entropy_a + entropy_b
     return torch.where(total > 1e-12, 2 * (total - entropy_both) / total.clamp(min=1e-12), 1.0).clamp(0, 1)
 
 
 def _nmi_of_tables(joint):
-    "Return the NMI of tables of counts, `... classes classes` to `...`."
+    """Return the NMI of tables of counts, `... classes classes` to `...`."""
     joint = joint.double()
     n = joint.sum((-2, -1))
 
@@ -30,20 +30,20 @@ def _nmi_of_tables(joint):
 
 # %% ../../nbs/reuse/42_nmi.ipynb #0b0f3e38
 def _index_type(largest):
-    "Return the smallest integer type that holds a number."
+    """Return the smallest integer type that holds a number."""
     types = (torch.int16, torch.int32, torch.int64)
     return next(t for t in types if largest <= torch.iinfo(t).max)
 
 
 def _check_limits(low, high, limits):
-    "Refuse entries outside the range; a cosine may be 1 + 1e-7."
+    """Refuse entries outside the range; a cosine may be 1 + 1e-7."""
     slack = 1e-5 * (limits[1] - limits[0])
     if low < limits[0] - slack or high > limits[1] + slack:
         raise UserError(f"a matrix has entries in [{low:.6g}, {high:.6g}], outside of range={tuple(limits)}")
 
 # %% ../../nbs/reuse/42_nmi.ipynb #dac82c99
 def _entry_labels(values, bins, limits):
-    "Return the interval of every entry, `k ...` to `k entries`."
+    """Return the interval of every entry, `k ...` to `k entries`."""
     values = values.flatten(1)
     low = values.amin(1, keepdim=True).double()
     high = values.amax(1, keepdim=True).double()
@@ -61,7 +61,7 @@ def _entry_labels(values, bins, limits):
 
 # %% ../../nbs/reuse/42_nmi.ipynb #d2173d90
 def _table(a, b, classes):
-    "Count how often each pair of labels occurs, `k entries` twice to `k classes classes`."
+    """Count how often each pair of labels occurs, `k entries` twice to `k classes classes`."""
     pair = torch.add(b, a, alpha=classes)
     if len(a) > 1:
         pair += torch.arange(len(a), dtype=a.dtype, device=a.device)[:, None] * classes**2
@@ -69,7 +69,7 @@ def _table(a, b, classes):
 
 # %% ../../nbs/reuse/42_nmi.ipynb #2db200a0
 def _nmi_of_labels(a, b, classes):
-    "Return the NMI of labels `k n` below `classes`, however many classes there are."
+    """Return the NMI of labels `k n` below `classes`, however many classes there are."""
     k, n = a.shape
 
     def entropy(labels, classes):
@@ -87,7 +87,7 @@ METHODS = ("histogram", "assignment")
 
 
 def _check_options(bins, method, limits):
-    "Refuse options that no matrix can be right for."
+    """Refuse options that no matrix can be right for."""
     if method not in METHODS:
         raise UserError(f"method={method!r} is not one of {', '.join(METHODS)}")
     if check_range("bins", bins, 2, 4096) != int(bins):
@@ -102,7 +102,7 @@ def _check_options(bins, method, limits):
 
 # %% ../../nbs/reuse/42_nmi.ipynb #24f8960d
 def _labels(matrix, bins, method, limits):
-    "Return labels `k samples`, their number of classes, and shape and window of the matrix."
+    """Return labels `k samples`, their number of classes, and shape and window of the matrix."""
     motion = matrix if isinstance(matrix, MotionMatrix) else None
     values = torch.as_tensor(matrix if motion is None else motion.values).detach()
     window = None if motion is None else motion.window
@@ -122,7 +122,7 @@ def _labels(matrix, bins, method, limits):
 
 # %% ../../nbs/reuse/42_nmi.ipynb #781f5a93
 def _check_same_kind(kind, other):
-    "Refuse matrices that cannot be compared entry by entry."
+    """Refuse matrices that cannot be compared entry by entry."""
     if kind != other:
         raise UserError(
             f"matrices of shapes {kind[0]} and {other[0]} with windows {kind[1]} and {other[1]} "
@@ -138,7 +138,7 @@ def normalized_mutual_information(
     method: str = "histogram",  # samples are entries, by value; or rows, by largest entry ("assignment")
     range: tuple = None,  # (low, high) that the intervals span; each matrix's own if not given
 ) -> torch.Tensor:  # float64, a number for `n m`, else `(k,)`
-    "Return how much one matrix says about another (paper B, eq. 4): 2 I / (H + H), from 0 to 1."
+    """Return how much one matrix says about another (paper B, eq. 4): 2 I / (H + H), from 0 to 1."""
     _check_options(bins, method, range)
     labels_a, classes, kind = _labels(a, bins, method, range)
     labels_b, _, other = _labels(b, bins, method, range)
@@ -157,7 +157,7 @@ def nmi_curve(
     method: str = "histogram",  # "histogram" or "assignment", as in `normalized_mutual_information`
     range: tuple = None,  # (low, high) that the intervals span; each matrix's own if not given
 ) -> torch.Tensor:  # float64, `(steps - 1,)` for matrices `n m`, else `(steps - 1, k)`
-    "Return the NMI of the matrices of each step and the next (paper B, Figure 1)."
+    """Return the NMI of the matrices of each step and the next (paper B, Figure 1)."""
     _check_options(bins, method, range)
     previous = None
     previous_kind = None

@@ -62,7 +62,7 @@ _all_ = ["DenoisingReuseConfig", "DenoisingReuseOutput", "nearest_timestep"]
 
 # %% ../../nbs/reuse/47_pipeline.ipynb #f691d569
 class DenoisingReusePipeline(MotionAdaptivePipeline):
-    "Text to video where most frames skip the first steps (paper B); `edit` gives a clip another look."
+    """Text to video where most frames skip the first steps (paper B); `edit` gives a clip another look."""
 
     _exclude_from_cpu_offload = ["adapter", "mtn", "dss"]
     _optional_components = ["adapter", "mtn", "dss"]
@@ -102,7 +102,7 @@ class DenoisingReusePipeline(MotionAdaptivePipeline):
         torch_dtype: torch.dtype = None,  # diffusers' older name for it
         **options,  # of `load_backbone`: `local_files_only`, `revision`, `assets`
     ) -> "DenoisingReusePipeline":
-        "Make a pipeline from a base and its networks, or as it was saved."
+        """Make a pipeline from a base and its networks, or as it was saved."""
         dtype = weights_dtype(dtype, torch_dtype)
         check_loading(options)
         check_scheduler(scheduler)
@@ -132,33 +132,33 @@ class DenoisingReusePipeline(MotionAdaptivePipeline):
         self,
         config: DenoisingReuseConfig = None,  # default: everything at its default
     ):
-        "Reuse denoising from now on, as it does from the beginning."
+        """Reuse denoising from now on, as it does from the beginning."""
         if not isinstance(config, (DenoisingReuseConfig, type(None))):
             raise UserError(f"config={config!r} must be a DenoisingReuseConfig")
         self.reset()
         self.reuse = config or DenoisingReuseConfig()
 
     def disable(self):
-        "Denoise all frames in full from now on: paper A's pipeline."
+        """Denoise all frames in full from now on: paper A's pipeline."""
         self.reset()
         self.reuse = None
 
     @property
     def enabled(self) -> bool:
-        "Whether denoising is reused."
+        """Whether denoising is reused."""
         return self.reuse is not None
 
     def reset(self):
-        "Forget what is known about motion; every run ends with that."
+        """Forget what is known about motion; every run ends with that."""
         self.state.reset()
 
     @property
     def adaptive(self) -> DenoisingReuseConfig:
-        "The configuration, or the default one if reuse is disabled, with the switch step left to be chosen."
+        """Return the configuration, or the default one if reuse is disabled, the switch step left open."""
         return replace(self.reuse or DenoisingReuseConfig(), switch_step="auto")
 
     def configured(self, **given) -> DenoisingReuseConfig | None:  # None if reuse is disabled
-        "Return the configuration with a call's own choices."
+        """Return the configuration with a call's own choices."""
         given = {name: value for name, value in given.items() if value is not None}
         if self.reuse is None:
             if given:
@@ -173,18 +173,18 @@ class DenoisingReusePipeline(MotionAdaptivePipeline):
         return config
 
     def network(self, config: DenoisingReuseConfig):
-        "Return what makes the motion matrices: a `MotionTransformationNetwork`, or `RawMotion`."
+        """Return what makes the motion matrices: a `MotionTransformationNetwork`, or `RawMotion`."""
         return RawMotion(**config.raw) if self.mtn is None else self.mtn
 
     def how(self, config: DenoisingReuseConfig) -> str:
-        "Say in words where motion and switch step come from."
+        """Say in words where motion and switch step come from."""
         return choices_in_words(config, self.network(config), self.dss)
 
     def timesteps(
         self,
         num_inference_steps: int = 50,  # steps of the schedule
     ) -> list:  # from noise to clean; `switch_step` is one of them
-        "List the timesteps of the schedule."
+        """List the timesteps of the schedule."""
         check_whole("num_inference_steps", num_inference_steps, 1, self.scheduler.config.num_train_timesteps)
         scheduler = copy.deepcopy(self.scheduler)
         scheduler.set_timesteps(num_inference_steps)
@@ -198,13 +198,13 @@ class DenoisingReusePipeline(MotionAdaptivePipeline):
         generator=None,  # a `torch.Generator`, or a list with one for each clip
         latents: torch.Tensor = None,  # given ones
     ) -> torch.Tensor:  # `b f c h w`, float32, variance 1
-        "Draw the noise to start from, unless it is given."
+        """Draw the noise to start from, unless it is given."""
         if latents is None:
             latents = tied_noise(shape, noise, rho, generator, self._execution_device)
         return latents.to(self._execution_device, torch.float32)
 
     def without_reuse(self, prompts: list, latents: torch.Tensor, **options):
-        "Make clips by paper A's pipeline from given noise, and count what that took."
+        """Make clips by paper A's pipeline from given noise, and count what that took."""
         b, f = latents.shape[:2]
         made = super().__call__(prompts, f, rho=0.0, latents=latents, **options)
         if not options["return_dict"]:
@@ -226,7 +226,7 @@ class DenoisingReusePipeline(MotionAdaptivePipeline):
         frames: slice,  # the later frames
         share: float = 1.0,  # of the frames that no other phase denoises; for the stopwatch
     ) -> torch.Tensor:  # `b f c h w`, with these frames clean
-        "Denoise the later frames of each clip from its switch step on."
+        """Denoise the later frames of each clip from its switch step on."""
         with injected(self.unet, self.adapter if run.config.together else None) as model:
             for k in sorted(set(switch_index.tolist())):
                 run.restore_inputs()
@@ -270,7 +270,7 @@ class DenoisingReusePipeline(MotionAdaptivePipeline):
         noise: str = "ar",  # how the frames' noise is tied, one of `SAMPLER_TIES`
         timed: bool = False,  # measure the seconds of the parts, where denoising is reused
     ) -> Any:  # a `DenoisingReuseOutput`, or a tuple
-        "Make clips for prompts."
+        """Make clips for prompts."""
         # 1. Check what is asked for
         prompts = check_prompts(prompt)
         check_whole("num_frames", num_frames, 1)

@@ -16,7 +16,7 @@ def telescoping_error(
     trajectory: LatentTrajectory,
     residuals: torch.Tensor = None,  # `k-1 ... c h w`; the recorded ones if not given
 ) -> tuple:  # two tensors `k ... c h w`, float64
-    "Return errors of all rebuilt latents, and the most that rounding can cause."
+    """Return errors of all rebuilt latents, and the most that rounding can cause."""
     residuals = trajectory.residuals if residuals is None else residuals
     sums = trajectory.partial_sums(residuals)
     error = (sums.double() - torch.stack(trajectory.latents).double()).abs()
@@ -26,7 +26,7 @@ def telescoping_error(
 
 # %% ../../nbs/reuse/40_residuals.ipynb #ef4e818f
 def _energy(latents):
-    "Return energy per frequency `... h w`, the mean over channels, and the radial frequency of each, `h w`."
+    """Return energy per frequency `... h w`, the mean over channels, and each radial frequency, `h w`."""
     if latents.ndim < 3:
         raise UserError(f"latents have shape {tuple(latents.shape)}; needed is at least `c h w`")
     h, w = latents.shape[-2:]
@@ -40,7 +40,7 @@ def radial_spectrum(
     latents: torch.Tensor,  # `... c h w`, latents or pixels
     per_wave: bool = False,  # the mean over a ring's waves (flat for white noise) instead of their sum
 ) -> tuple:  # frequencies `(k,)` in cycles per position, power `(..., k)`
-    "Return power by radial frequency, the mean over channels; it adds up to the mean square."
+    """Return power by radial frequency, the mean over channels; it adds up to the mean square."""
     energy, radius = _energy(latents)
     h, w = radius.shape
     ring = (radius * min(h, w)).round().long().flatten()
@@ -55,7 +55,7 @@ def high_frequency_energy(
     cutoff: float = 0.25,  # cycles per position, in [0, 0.7]; waves along an axis reach 0.5
     share: bool = True,  # of the energy of all waves; else the part of the mean square above the cutoff
 ) -> torch.Tensor:  # `(...)`, in [0, 1] for shares
-    "Return the energy above a radial frequency, as a share of what varies at all (0 for constant latents)."
+    """Return the energy above a radial frequency, as a share of what varies (0 for constant latents)."""
     check_range("cutoff", cutoff, 0, 0.7)
     energy, radius = _energy(latents)
     varying = energy.clone()
@@ -74,7 +74,7 @@ def white_noise_share(
     width: int,  # positions
     cutoff: float = 0.25,  # cycles per position
 ) -> float:
-    "Return `high_frequency_energy` of white noise, on average: the share of waves above the cutoff."
+    """Return `high_frequency_energy` of white noise, on average: the share of waves above the cutoff."""
     _, radius = _energy(torch.zeros(1, height, width))
     return (radius > cutoff).sum().item() / (height * width - 1)
 
@@ -83,7 +83,7 @@ def expected_spectra(
     clean: torch.Tensor,  # energy of the clean latents for each wave or ring, any shape
     alpha_bar,  # share of the signal at step t, in [0, 1]
 ) -> tuple:  # of `z_t`, and of Wiener's guess of the clean latent; the shape of `clean`
-    "Return the spectra of noisy latents, in closed form, and of the best linear guess of the clean ones."
+    """Return the spectra of noisy latents, in closed form, and of the best linear guess of the clean ones."""
     check_range("alpha_bar", alpha_bar, 0, 1)
     noisy = alpha_bar * clean + 1 - alpha_bar
     return noisy, alpha_bar * clean**2 / noisy

@@ -48,7 +48,7 @@ def check_tie(
     rho: float = None,  # for "ar" only
     ties: tuple = SAMPLER_TIES,  # what is allowed
 ):
-    "Refuse an unknown tie, and a correlation that would be ignored."
+    """Refuse an unknown tie, and a correlation that would be ignored."""
     check_names("noise", [noise], ties)
     if rho is not None and noise != "ar":
         raise UserError(f"rho={rho} is for noise='ar', not for noise={noise!r}")
@@ -59,7 +59,7 @@ def step_generators(
     shape,  # `b f c h w`
     generator=None,  # a `torch.Generator`, or a list with one for each clip; None is torch's global one
 ) -> list:  # one for all, one for each clip, or, for "shared", one for each frame
-    "Make the generators that a scheduler draws its noise from."
+    """Make the generators that a scheduler draws its noise from."""
     check_generator(generator, shape[0])
     given = generator or torch.default_generator
     given = list(given) if isinstance(given, (list, tuple)) else [given]
@@ -72,7 +72,7 @@ def step_generators(
 
 # %% ../../nbs/reuse/45a_run.ipynb #d62a7062
 def copy_generators(generators: list) -> list:  # of `torch.Generator`
-    "Make generators in the same states."
+    """Make generators in the same states."""
     copies = [torch.Generator(g.device) for g in generators]
     for new, old in zip(copies, generators):
         new.set_state(old.get_state())
@@ -86,7 +86,7 @@ def step_clips(
     latents: torch.Tensor,  # `b f c h w`
     generators: list,  # of `step_generators`
 ) -> torch.Tensor:  # `b f c h w`
-    "Take a step of any scheduler for whole clips, with noise from the given generators."
+    """Take a step of any scheduler for whole clips, with noise from the given generators."""
     if len(generators) == 1:
         return scheduler_step(scheduler, output, t, latents, generators[0])
     if len(generators) == len(latents):
@@ -96,7 +96,7 @@ def step_clips(
 
 # %% ../../nbs/reuse/45a_run.ipynb #cd32514b
 class Stopwatch:
-    "Add up seconds by name, if asked to."
+    """Add up seconds by name, if asked to."""
 
     def __init__(
         self,
@@ -108,14 +108,14 @@ class Stopwatch:
         self.seconds: dict[str, float] | None = dict.fromkeys(parts, 0.0) if on else None
 
     def now(self) -> float:
-        "Wait until the device is done, and read the clock."
+        """Wait until the device is done, and read the clock."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return time.perf_counter()
 
     @contextmanager
     def measure(self, name: str):
-        "Count the time of a block."
+        """Count the time of a block."""
         if self.seconds is None:
             yield
             return
@@ -127,7 +127,7 @@ class Stopwatch:
 
     @contextmanager
     def framewise(self, share: float):
-        "Count the UNet's time in a block as that part of what frame-wise denoising takes."
+        """Count the UNet's time in a block as that part of what frame-wise denoising takes."""
         if self.seconds is None:
             yield
             return
@@ -138,7 +138,7 @@ class Stopwatch:
 # %% ../../nbs/reuse/45a_run.ipynb #e7bb51b5
 @dataclass
 class ReuseRun:
-    "Hold what the phases of one run share."
+    """Hold what the phases of one run share."""
 
     config: DenoisingReuseConfig
     network: MotionTransformationNetwork | RawMotion
@@ -162,45 +162,45 @@ class ReuseRun:
         self.asked = self.text, self.motion
 
     def restore_inputs(self):
-        "Go back to the text and the motion that were asked for: what a callback changes holds for one phase."
+        """Go back to the text and motion asked for: what a callback changes holds for one phase."""
         self.text, self.motion = self.asked
 
     def draw_from(self, noise, shape, generator):
-        "Set up where noise after the first comes from."
+        """Set up where noise after the first comes from."""
         self.generators = step_generators(noise, shape, generator)
         if self.config.start == "restored":
             self.fresh = step_generators("shared", (shape[0], 1), generator)
 
     @property
     def clips(self) -> int:
-        "How many clips are made."
+        """How many clips are made."""
         return len(self.scores)
 
     @property
     def timesteps(self) -> list:
-        "The schedule."
+        """The schedule."""
         return self.scheduler.timesteps.tolist()
 
     def scale(self, k) -> float:
-        "Tell what latents before step k are divided by to be of one variance."
+        """Tell what latents before step k are divided by to be of one variance."""
         if k not in self.scales:
             self.scales[k] = latent_scale(self.scheduler, k)
         return self.scales[k]
 
     def residuals(self, first, before, after, k) -> tuple:  # `b f c h w` each
-        "Compute the residuals of step k, and those summed from the first step on."
+        """Compute the residuals of step k, and those summed from the first step on."""
         now = after / self.scale(k + 1)
         then = before / self.scale(k)
         return now - then, now - first / self.scale(0)
 
     def evaluate(self, model, seen, t, text, motion, copies=1):
-        "Call the UNet, `b f c h w`, and count its frames once for all copies."
+        """Call the UNet, `b f c h w`, and count its frames once for all copies."""
         self.calls += seen.shape[0] * seen.shape[1] // copies
         with self.stopwatch.measure("unet"):
             return model(seen.to(model.dtype), t, text, motion).sample.float()
 
     def predict(self, model, seen, t, clips):
-        "Call the UNet for some frames of some clips, `b f c h w`, with guidance if there is any."
+        """Call the UNet for some frames of some clips, `b f c h w`, with guidance if there is any."""
         copies = len(self.text) // self.clips
         rows = torch.cat([clips + c * self.clips for c in range(copies)])
         seen = seen.repeat(copies, 1, 1, 1, 1)
@@ -219,7 +219,7 @@ class ReuseRun:
         clips: torch.Tensor,  # indices of those that are denoised
         frames: slice,  # of those clips
     ) -> torch.Tensor:  # `b f c h w`
-        "Denoise some frames of some clips by one step; all others stay what they are."
+        """Denoise some frames of some clips by one step; all others stay what they are."""
         t = scheduler.timesteps[k]
         output = torch.zeros_like(latents)
         seen = scheduler.scale_model_input(latents[clips, frames], t)
@@ -230,7 +230,7 @@ class ReuseRun:
         return result
 
     def run_callback(self, pipe, k, t, latents) -> torch.Tensor:
-        "Let the callback see a step, and change text and motion; return the latents to go on with."
+        """Let the callback see a step, and change text and motion; return the latents to go on with."""
         if self.callback is None:
             return latents
         tensors = dict(latents=latents, prompt_embeds=self.text, motion=self.motion)
@@ -241,7 +241,7 @@ class ReuseRun:
         return tensors["latents"]
 
     def observe_references(self, features, k, pairs, first, before, after):
-        "Take in the motion between references that step k denoised; latents of whole clips, `b f c h w`."
+        """Take in the motion between references that step k denoised; latents of whole clips, `b f c h w`."""
         frames = self.config.references
         own = -self.clips * frames  # with guidance, features of the negative prompts come first
         prompted = {block: x[own:] for block, x in features.items()}
@@ -253,7 +253,7 @@ class ReuseRun:
             self.state.observe(self.network, prompted, t, frames, pairs, residuals)
 
     def may_switch(self, k) -> bool:
-        "Whether later frames may begin at step k, as far as the state can tell by now."
+        """Whether later frames may begin at step k, as far as the state can tell by now."""
         if k not in self.candidates:
             return False
         if self.config.switch_step != "auto" or self.selector is not None:
@@ -261,11 +261,11 @@ class ReuseRun:
         return k in self.best_so_far()
 
     def best_so_far(self) -> list:
-        "List the places that eq. 12 would choose by now."
+        """List the places that eq. 12 would choose by now."""
         return choose_switch_step(self.config, self.scheduler, self.candidates, self.state).tolist()
 
     def keep_handover(self, k, latents):
-        "Keep latents of later frames at step k, `b k c h w`; with eq. 12, worse steps are let go."
+        """Keep latents of later frames at step k, `b k c h w`; with eq. 12, worse steps are let go."""
         handovers = self.state.handovers
         if self.config.switch_step == "auto" and self.selector is None:
             best = self.best_so_far()
@@ -280,7 +280,7 @@ class ReuseRun:
         base: torch.Tensor,  # the base before step k
         k: int,  # place in the schedule
     ) -> torch.Tensor:  # `b k c h w`
-        "Compute latents of later frames at step k, by eq. 8 on latents as the UNet sees them."
+        """Compute latents of later frames at step k, by eq. 8 on latents as the UNet sees them."""
         there = self.scale(0)
         here = self.scale(k)
         fresh = None
@@ -295,7 +295,7 @@ class ReuseRun:
     def predict_start(
         self, first, latents, k
     ):  # of whole clips at the first step and before step k, `b f c h w`
-        "Compute latents of later frames at step k, by predicted motion from the last reference, `b k c h w`."
+        """Compute latents of later frames at step k by predicted motion, `b k c h w`."""
         references = self.config.references
         base = references - 1
         with self.stopwatch.measure("motion"):
@@ -317,7 +317,7 @@ def begin_run(
     callback_on_step_end_tensor_inputs=(),
     timed: bool = False,
 ) -> ReuseRun:
-    "Check and prepare what the phases of a run share; no noise is drawn yet."
+    """Check and prepare what the phases of a run share; no noise is drawn yet."""
     inputs = callback_on_step_end_tensor_inputs
     check_names("callback_on_step_end_tensor_inputs", inputs, pipe._callback_tensor_inputs)
     if not (callback_on_step_end is None or callable(callback_on_step_end)):
@@ -351,7 +351,7 @@ def begin_run(
 # %% ../../nbs/reuse/45a_run.ipynb #02097505
 @dataclass
 class DenoisingReuseOutput(MotionAdaptivePipelineOutput):
-    "Clips, and what they took."
+    """Clips, and what they took."""
 
     switch_step: torch.Tensor  # `(b,)`: the timestep at which later frames began
     unet_calls: int  # frame evaluations of all clips, guidance not counted twice
@@ -363,7 +363,7 @@ class DenoisingReuseOutput(MotionAdaptivePipelineOutput):
 
     @property
     def measured_speedup(self) -> float | None:
-        "Divide the time of frame-wise denoising by this run's; None if it was not timed."
+        """Divide the time of frame-wise denoising by this run's; None if it was not timed."""
         if self.seconds is None:
             return None
         return self.seconds["framewise"] / (self.seconds["all"] - self.seconds["decode"])
@@ -372,7 +372,7 @@ class DenoisingReuseOutput(MotionAdaptivePipelineOutput):
 def mean_over_pairs(
     steps: list,  # of tensors `b pairs n`
 ) -> torch.Tensor | None:  # `b s n`; None without any
-    "Average over the pairs of frames what was seen at each step."
+    """Average over the pairs of frames what was seen at each step."""
     return torch.stack(steps, 1).mean(2) if steps else None
 
 # %% ../../nbs/reuse/45a_run.ipynb #06eff3eb
@@ -384,7 +384,7 @@ def finish_run(
     output_type: str,  # one of `OUTPUT_TYPES`
     return_dict: bool,  # False returns `(frames,)`
 ) -> DenoisingReuseOutput | tuple:
-    "Decode latents if that is wanted, and say what the run took."
+    """Decode latents if that is wanted, and say what the run took."""
     check_finite("latents", latents, pipe.unet.dtype)
     frames = latents
     if output_type != "latent":
@@ -410,7 +410,7 @@ def check_network(
     mtn: MotionTransformationNetwork,
     unet,  # a `UNet2DConditionModel`
 ):
-    "Refuse a UNet whose features the network was not made for, as far as the network's own numbers tell."
+    """Refuse a UNet whose features the network was not made for, as far as the network's own numbers tell."""
     modules = decoder_blocks(unet)
     made_for = mtn.config
     here = [modules[b].out_channels if b < len(modules) else None for b in made_for.blocks]
@@ -437,7 +437,7 @@ def check_card(
     network,  # folder of a saved network; anything else passes
     base,  # name of the base that it shall work with, or a `Backbone`
 ):
-    "Refuse a network whose card says that it was trained for another embedded base."
+    """Refuse a network whose card says that it was trained for another embedded base."""
     base = getattr(base, "name", base)
     if not isinstance(network, (str, Path)) or base not in EMBEDDED:
         return
@@ -453,7 +453,7 @@ def check_frames(
     adapter=None,  # a `TemporalAdapter`
     mtn: MotionTransformationNetwork = None,
 ):
-    "Refuse numbers of frames that the networks were not made for."
+    """Refuse numbers of frames that the networks were not made for."""
     if num_frames < 2:
         raise UserError(
             f"num_frames={num_frames} leaves nothing to reuse denoising for; "

@@ -24,7 +24,7 @@ def random_unet(
     name: str,  # "sd15" or "sd21"
     seed: int = 0,
 ):  # a `UNet2DConditionModel` on the CPU
-    "Build a UNet of Stable Diffusion's size with random weights."
+    """Build a UNet of Stable Diffusion's size with random weights."""
     with torch.device("meta"):
         unet = sd_unet(name)
     unet = unet.to_empty(device="cpu").eval().requires_grad_(False)
@@ -41,7 +41,7 @@ def base_unet(
     name: str,  # of an embedded base, or "sd15" or "sd21"
     seed: int = 0,
 ):  # a `UNet2DConditionModel`
-    "Load the shipped UNet, or build one of Stable Diffusion's size with random weights."
+    """Load the shipped UNet, or build one of Stable Diffusion's size with random weights."""
     return load_backbone(name).unet if name in EMBEDDED else random_unet(name, seed)
 
 # %% ../../nbs/studies/72b_blocks.ipynb #dacbd6c5
@@ -53,7 +53,7 @@ def identity_difference(
     positions: int = 8,  # height and width of its latents
     **config,  # of `TemporalAdapter`
 ) -> dict:  # largest differences `initial` and `control`; `equal` in every bit?; `finite`?
-    "Measure how far an adapter at its start, and one with other weights, changes what the UNet says."
+    """Measure how far an adapter at its start, and one with other weights, changes what the UNet says."""
     random = generator(seed, "identity")
     x = torch.randn(1, frames, 4, positions, positions, generator=random)
     text = torch.randn(1, 32, unet.config.cross_attention_dim, generator=random)
@@ -78,14 +78,14 @@ def gate_curves(
     adapter,  # a `TemporalAdapter`
     points: int = 11,  # motion scores from 0 to 1
 ) -> dict:  # `motion` and, for each site, values of its gate
-    "Compute gate values over the motion score."
+    """Compute gate values over the motion score."""
     scores = torch.linspace(0, 1, points)
     gates = {site: values.tolist() for site, values in adapter.gates(scores).items()}
     return dict(motion=scores.tolist(), **gates)
 
 
 def new_adapter() -> TemporalAdapter:
-    "Build the adapter of Stable Diffusion 1.5 as it starts."
+    """Build the adapter of Stable Diffusion 1.5 as it starts."""
     with torch.device("meta"):
         config = TemporalAdapter.for_unet(sd_unet("sd15")).config
     return TemporalAdapter(sites=config["sites"], cross_attention_dim=config["cross_attention_dim"])
@@ -101,7 +101,7 @@ def attention_distances(
     rho: float = 0.6,  # of the noise
     seed: int = 0,
 ) -> dict:  # `own`, `distance_own` `(clips,)`; `distance` `(motions, clips)`; `sites`: path -> `(motions,)`
-    "Measure the mean attended distance in adaptive blocks, averaged over sites and timesteps."
+    """Measure the mean attended distance in adaptive blocks, averaged over sites and timesteps."""
     from motionrepro.data.world import World, load_all
     from motionrepro.temporal.attention import attended_distance
     from motionrepro.temporal.motion import frame_difference, world_normalizer
@@ -140,7 +140,7 @@ def train_and_compare(
     clips: int,  # real clips to learn from
     seed: int = 0,
 ) -> dict:  # fingerprints of the base `before` and `after`, by part; has the `adapter_changed`?
-    "Train an adapter for tiny, and say what has changed."
+    """Train an adapter for tiny, and say what has changed."""
     from motionrepro.training.adapter import RECIPES, make_adapter, train_adapter
     from motionrepro.training.prepare import clip_cache
 
@@ -163,7 +163,7 @@ def train_and_compare(
 def sampler_settings(
     pipeline,  # a `MotionAdaptivePipeline`
 ) -> dict:  # setting -> value
-    "Say what the pipeline samples with unless it is given something else."
+    """Say what the pipeline samples with unless it is given something else."""
     defaults = signature(type(pipeline).__call__).parameters
     scheduler = pipeline.scheduler
     settings = dict(scheduler=type(scheduler).__name__)
@@ -180,7 +180,7 @@ def distances_from_most_steps(
     guidance: float,
     noise: torch.Tensor,  # latents to begin with, `b f c h w`
 ) -> dict:  # number of steps, as text -> relative distance from the latents of most steps
-    "Measure how far latents of few steps are from those of many."
+    """Measure how far latents of few steps are from those of many."""
 
     def sample(count):
         options = dict(latents=noise, num_inference_steps=count, guidance_scale=guidance)

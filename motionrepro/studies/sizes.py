@@ -26,7 +26,7 @@ BASES = dict(sd15="SD 1.5", sd21="SD 2.1-base")  # paper A's, with their names i
 def parameters(
     module: torch.nn.Module,
 ) -> int:
-    "Count the parameters of a module."
+    """Count the parameters of a module."""
     return sum(p.numel() for p in module.parameters())
 
 # %% ../../nbs/studies/72a_sizes.ipynb #dad6d7a0
@@ -50,7 +50,7 @@ def adapter_counts() -> dict:
 
 # %% ../../nbs/studies/72a_sizes.ipynb #c3f15b72
 def stable_diffusion() -> dict:  # `unet`, `vae`, `text_encoder`
-    "Build the models of Stable Diffusion 1.5 on the meta device: shapes without weights."
+    """Build the models of Stable Diffusion 1.5 on the meta device: shapes without weights."""
     from diffusers import AutoencoderKL
     from transformers import CLIPTextConfig, CLIPTextModel
 
@@ -74,7 +74,7 @@ def stable_diffusion() -> dict:  # `unet`, `vae`, `text_encoder`
 
 # %% ../../nbs/studies/72a_sizes.ipynb #ac8cb1ea
 def reuse_counts() -> dict:  # `ours` and `base`: name -> parameters
-    "Count paper B's networks for Stable Diffusion 1.5, and Stable Diffusion 1.5 itself."
+    """Count paper B's networks for Stable Diffusion 1.5, and Stable Diffusion 1.5 itself."""
     from motionrepro.reuse.dss import DenoisingStepSelector
     from motionrepro.reuse.mtn import MotionTransformationNetwork
 
@@ -87,7 +87,7 @@ def reuse_counts() -> dict:  # `ours` and `base`: name -> parameters
 
 # %% ../../nbs/studies/72a_sizes.ipynb #55e65b1a
 class LiveBytes(TorchDispatchMode):
-    "Count the bytes of all tensors that are alive while it is active, and remember the most."
+    """Count the bytes of all tensors that are alive while it is active, and remember the most."""
 
     def __init__(self):
         super().__init__()
@@ -96,7 +96,7 @@ class LiveBytes(TorchDispatchMode):
         self.known = set()
 
     def _watch(self, tensor):
-        "Count the storage of a tensor until it is freed; a view has none of its own."
+        """Count the storage of a tensor until it is freed; a view has none of its own."""
         storage = tensor.untyped_storage()
         key = storage._cdata
         if key in self.known:
@@ -108,12 +108,12 @@ class LiveBytes(TorchDispatchMode):
         weakref.finalize(storage, self._forget, key, size)
 
     def _forget(self, key, size):
-        "Take a freed storage out of the count."
+        """Take a freed storage out of the count."""
         self.known.discard(key)
         self.now -= size
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        "Run an operation and watch what it returns."
+        """Run an operation and watch what it returns."""
         out = func(*args, **(kwargs or {}))
         for leaf in tree_leaves(out):
             if isinstance(leaf, torch.Tensor):
@@ -122,7 +122,7 @@ class LiveBytes(TorchDispatchMode):
 
 # %% ../../nbs/studies/72a_sizes.ipynb #28bf2618
 class _FusedAttention(torch.autograd.Function):
-    "Keep the tensors of a fused attention kernel, without its numbers."
+    """Keep the tensors of a fused attention kernel, without its numbers."""
 
     @staticmethod
     def forward(ctx, q, k, v):
@@ -136,7 +136,7 @@ class _FusedAttention(torch.autograd.Function):
 
 
 def _fused_attention(q, k, v, attn_mask=None, **options):
-    "Stand in for `scaled_dot_product_attention`; a mask or a scale changes no tensor that is kept."
+    """Stand in for `scaled_dot_product_attention`; a mask or a scale changes no tensor that is kept."""
     return _FusedAttention.apply(q, k, v)
 
 # %% ../../nbs/studies/72a_sizes.ipynb #59ff7170
@@ -147,7 +147,7 @@ def training_step(
     frames: int = 8,
     positions: int = 32,  # height and width of the latents: 32 for 256 pixels
 ):
-    "Run forward and backward pass of one training step with gradient checkpointing, on random input."
+    """Run forward and backward pass of one training step with gradient checkpointing, on random input."""
     options = dict(device=unet.device, dtype=unet.dtype)
     sample = torch.randn(clips, frames, 4, positions, positions, **options)
     text = torch.randn(clips, 77, unet.config.cross_attention_dim, **options)
@@ -168,7 +168,7 @@ def estimated_step_bytes(
     dtype=torch.float16,
     **size,  # of `training_step`: clips, frames, positions
 ) -> dict:  # bytes: `weights` of the base, `adapter` with its optimiser, `activations`; their sum `peak`
-    "Estimate the memory of one training step by counting."
+    """Estimate the memory of one training step by counting."""
     with torch.device("meta"):
         adapter = TemporalAdapter.for_unet(unet)
     torch.nn.Module.to(unet, dtype)
@@ -189,7 +189,7 @@ def measured_step_bytes(
     unet,  # a `UNet2DConditionModel` on a GPU
     **size,  # of `training_step`: clips, frames, positions
 ) -> int | None:  # bytes at their most; None if they do not fit
-    "Measure the memory of one training step on a GPU, and count the optimiser's to it."
+    """Measure the memory of one training step on a GPU, and count the optimiser's to it."""
     adapter = TemporalAdapter.for_unet(unet)
     # diffusers' wrapper of `to` hides that it is a method
     adapter.to("cuda", unet.dtype)  # pyright: ignore[reportArgumentType]
@@ -204,7 +204,7 @@ def measured_step_bytes(
 def filters_begin_at_zero(
     layers: int,  # of the filter
 ) -> bool:
-    "Tell whether a new filter adds nothing to its input."
+    """Tell whether a new filter adds nothing to its input."""
     from motionrepro.reuse.mtn import FeatureFilter
 
     x = torch.randn(1, 4, 5, 5, generator=torch.Generator().manual_seed(0))
@@ -213,7 +213,7 @@ def filters_begin_at_zero(
 # %% ../../nbs/studies/72a_sizes.ipynb #61d5b4f3
 @torch.no_grad()
 def positions_differ() -> bool:
-    "Tell whether the predictor's tokens differ at positions that look the same."
+    """Tell whether the predictor's tokens differ at positions that look the same."""
     from motionrepro.reuse.matrices import MotionMatrix
     from motionrepro.reuse.mtn import MotionPredictor
 
@@ -224,7 +224,7 @@ def positions_differ() -> bool:
 # %% ../../nbs/studies/72a_sizes.ipynb #52d85310
 @functools.cache
 def default_sampler() -> str:  # in the words of Table 2
-    "Name the scheduler that clips are made with if nothing else is said."
+    """Name the scheduler that clips are made with if nothing else is said."""
     from motionrepro.reuse.pipeline import DenoisingReusePipeline
 
     pipe = DenoisingReusePipeline.from_pretrained("tiny", None, None, None, device="cpu")
@@ -236,7 +236,7 @@ def hyper_parameters(
     base: dict,  # `unet`, `vae`, `text_encoder`
     guidance: float,  # scale that clips are made with
 ) -> dict:  # row of Table 2 -> value
-    "Read the value of each row of paper B's Table 2 off the code, in the table's words."
+    """Read the value of each row of paper B's Table 2 off the code, in the table's words."""
     from motionrepro.backbones import noise_schedule
     from motionrepro.reuse.mtn import MotionTransformationNetwork
 

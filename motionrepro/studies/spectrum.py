@@ -22,7 +22,7 @@ def real_images(
     config: dict,  # with `data` ("world" or a folder of clips), `size`, `clips`
     seed: int,  # another seed takes other scenes, or other frames of the clips
 ) -> tuple:  # images `n 3 h w` in [0, 1], captions
-    "Load real frames with their captions, each of another scene."
+    """Load real frames with their captions, each of another scene."""
     if config["data"] == "world":
         from motionrepro.data.world import WorldFrames, load_all
 
@@ -40,7 +40,7 @@ def trajectories(
     claim: str,  # an id, which names the random numbers
     guesses: bool = True,  # record guesses of the clean latent along the real frames, too
 ):  # yields the backbone and two `LatentTrajectory`, "sampled" and "real", for every seed
-    "Sample images from captions by DDPM, and take their real frames through the forward process."
+    """Sample images from captions by DDPM, and take their real frames through the forward process."""
     backbone = load_backbone(config["backbone"])
     steps = config["steps"]
     for seed in config["seeds"]:
@@ -59,7 +59,7 @@ READINGS = ("guess", "guided guess", "latent", "residual", "picture of guess", "
 
 
 def _readings_at(backbone, trajectory, residuals, k: int, decoded: int | None) -> dict:
-    "Collect all that is known at a recorded step, by name of the reading."
+    """Collect all that is known at a recorded step, by name of the reading."""
     guess = trajectory.clean[k]
     latent = trajectory.latents[k]
     known = (
@@ -80,7 +80,7 @@ def frequency_readings(
     cutoff: float = 0.25,  # cycles per latent position
     decoded: int | None = None,  # images that are decoded for the readings of pictures; None decodes all
 ) -> dict:  # reading -> dict of `energy` (log10) and `share`, `(timesteps, images)` each
-    "Measure high frequencies over the denoising steps, of everything that `READINGS` names."
+    """Measure high frequencies over the denoising steps, of everything that `READINGS` names."""
     recorded = trajectory.timesteps[: len(trajectory.clean)]
     steps = [min(range(len(recorded)), key=lambda k: abs(recorded[k] - t)) for t in timesteps]
     residuals = trajectory.residuals
@@ -98,7 +98,7 @@ def rise(
     values: torch.Tensor,  # `(timesteps, images)`, first and last row are compared
     confidence: float = 0.99,
 ) -> dict:  # `mean`, `low`, `high` of the difference per image, `rising` share of images, `n`, `start`, `end`
-    "Measure how much a quantity grows from the first row to the last, with an interval over images."
+    """Measure how much a quantity grows from the first row to the last, with an interval over images."""
     change = (values[-1] - values[0]).double()
     found = mean_interval(change, confidence)
     if found["low"] is None:
@@ -113,7 +113,7 @@ def rise(
 def curve(
     values: torch.Tensor,  # `(timesteps, images)`
 ) -> dict:  # as `rise`, with lists `curve` and `spread` over the steps
-    "Summarise a quantity over the steps."
+    """Summarise a quantity over the steps."""
     mean = values.mean(1).double().round(decimals=5).tolist()
     spread = values.std(1).double().round(decimals=5).tolist()
     return rise(values) | dict(curve=mean, spread=spread)
@@ -123,7 +123,7 @@ def measure_spectrum(
     config: dict,  # as for `trajectories`, with `timesteps`, `cutoff`, `decoded`
     claim: str = "B01",  # names the random numbers
 ) -> dict:  # `n`, `timesteps`, and `sources` -> reading -> "energy" or "share" -> `curve`
-    "Measure high frequencies of sampled images and of real frames, over all seeds."
+    """Measure high frequencies of sampled images and of real frames, over all seeds."""
     parts = dict(sampled=[], real=[])
     for backbone, runs in trajectories(config, claim):
         for name, run in runs.items():
@@ -142,7 +142,7 @@ def measure_telescoping(
     config: dict,  # as for `trajectories`
     claim: str = "B05",  # names the random numbers
 ) -> dict:  # `n` runs, `elements`, `largest` error; `worst` and `control` over what rounding allows
-    "Measure errors of rebuilt latents, with and without a wrong residual."
+    """Measure errors of rebuilt latents, with and without a wrong residual."""
     found = dict(n=0, elements=0, steps=config["steps"], seeds=config["seeds"])
     found |= dict(worst=0.0, largest=0.0, control=float("inf"))
     for _, runs in trajectories(config, claim, guesses=False):

@@ -29,14 +29,14 @@ PARTS = ("down", "mid", "up")
 def uncompiled(
     model: nn.Module,  # perhaps what `torch.compile(module)` returned
 ) -> nn.Module:
-    "Return the module inside a compiled one, or the module itself."
+    """Return the module inside a compiled one, or the module itself."""
     return getattr(model, "_orig_mod", model)
 
 # %% ../../nbs/temporal/33_adapter.ipynb #8ea988b8
 def find_sites(
     unet,  # a `UNet2DConditionModel`
 ) -> dict:  # path of each spatial transformer -> its channels; on the way down, in the middle, on the way up
-    "Find where temporal blocks belong in a UNet."
+    """Find where temporal blocks belong in a UNet."""
     modules = uncompiled(unet).named_modules()
     found = {path: m.out_channels for path, m in modules if isinstance(m, Transformer2DModel)}
     sites = {}
@@ -53,7 +53,7 @@ def find_sites(
 def sd_unet(
     name: str = "sd15",  # "sd15" or "sd21" (2.1-base), the bases of paper A
 ) -> UNet2DConditionModel:
-    'Make Stable Diffusion\'s UNet with random weights; under `torch.device("meta")` without any.'
+    """Make Stable Diffusion\'s UNet with random weights; under `torch.device("meta")` without any."""
     if name == "sd15":
         return UNet2DConditionModel(sample_size=64, cross_attention_dim=768)  # the other defaults are its own
     if name == "sd21":
@@ -67,7 +67,7 @@ def sd_unet(
 
 # %% ../../nbs/temporal/33_adapter.ipynb #dc9bca88
 class TemporalAdapter(ModelMixin, ConfigMixin):
-    "The temporal blocks for all sites of a UNet, and nothing of the UNet itself."
+    """The temporal blocks for all sites of a UNet, and nothing of the UNet itself."""
 
     config: Any  # a `FrozenDict`, with attributes
     _supports_gradient_checkpointing = True
@@ -120,7 +120,7 @@ class TemporalAdapter(ModelMixin, ConfigMixin):
 
     @classmethod
     def from_config(cls, config, **options):
-        "Make an adapter from a configuration; one without `position` is older, and means the skip path."
+        """Make an adapter from a configuration; one without `position` is older, and means the skip path."""
         if isinstance(config, dict) and "position" not in config and "position" not in options:
             config = {**config, "position": "skip"}
         return super().from_config(config, **options)
@@ -131,19 +131,19 @@ class TemporalAdapter(ModelMixin, ConfigMixin):
         unet,  # the base, a `UNet2DConditionModel`
         **config,  # everything but the signature, see above
     ) -> "TemporalAdapter":
-        "Make an adapter for this UNet, the identity at first."
+        """Make an adapter for this UNet, the identity at first."""
         return cls(sites=find_sites(unet), cross_attention_dim=unet.config.cross_attention_dim, **config)
 
     @property
     def blocks(self) -> dict:
-        "The temporal blocks by their sites."
+        """The temporal blocks by their sites."""
         return dict(zip(self.config.sites, self._blocks.values()))
 
     def check(
         self,
         unet,  # a `UNet2DConditionModel`
     ):
-        "Refuse a UNet that the adapter was not made for."
+        """Refuse a UNet that the adapter was not made for."""
         wrong = _differences(self.config, find_sites(unet), unet.config.cross_attention_dim)
         if wrong:
             more = f" (and {len(wrong) - 1} more differences)" if wrong[1:] else ""
@@ -154,13 +154,13 @@ class TemporalAdapter(ModelMixin, ConfigMixin):
         self,
         motion,  # `(b,)` in [0, 1]
     ) -> dict:  # site -> `(b,)`
-        "Return the values of all gates."
+        """Return the values of all gates."""
         gated = {path: block for path, block in self.blocks.items() if getattr(block, "gate", None)}
         return {path: block.strength(motion) for path, block in gated.items()}
 
 # %% ../../nbs/temporal/33_adapter.ipynb #f0298d54
 def _differences(config, sites, cross_attention_dim):
-    "Say in words how a base differs from the one that an adapter was made for."
+    """Say in words how a base differs from the one that an adapter was made for."""
     mine = config.sites
     wrong = [f"site {path} is missing in the UNet" for path in mine if path not in sites]
     wrong += [f"site {path} is missing in the adapter" for path in sites if path not in mine]
@@ -175,7 +175,7 @@ def _differences(config, sites, cross_attention_dim):
 
 # %% ../../nbs/temporal/33_adapter.ipynb #3c39b84d
 class SpatialTemporalWrapper:
-    "A spatial transformer as black box, with a temporal block behind it while a clip is being denoised."
+    """A spatial transformer as black box, with a temporal block behind it while a clip is being denoised."""
 
     def __init__(
         self,
@@ -188,7 +188,7 @@ class SpatialTemporalWrapper:
         self.handle = spatial.register_forward_hook(self)
 
     def __call__(self, spatial, inputs, output):
-        "Pass the spatial transformer's output on to the temporal block, if there is a clip."
+        """Pass the spatial transformer's output on to the temporal block, if there is a clip."""
         if self.model.clip is None:
             return None
         if self.temporal.gradient_checkpointing and torch.is_grad_enabled():
@@ -201,7 +201,7 @@ class SpatialTemporalWrapper:
     def find(
         unet,  # a UNet
     ) -> list:  # of wrappers
-        "List the wrappers that a UNet carries."
+        """List the wrappers that a UNet carries."""
         hooks = [hook for m in unet.modules() for hook in m._forward_hooks.values()]
         return [hook for hook in hooks if isinstance(hook, SpatialTemporalWrapper)]
 
@@ -209,7 +209,7 @@ class SpatialTemporalWrapper:
 def is_compiled(
     model: nn.Module,
 ) -> bool:
-    "Tell whether a module or a part of it was compiled, in place or as a wrapper."
+    """Tell whether a module or a part of it was compiled, in place or as a wrapper."""
     return any(m._compiled_call_impl is not None or hasattr(m, "_orig_mod") for m in model.modules())
 
 # %% ../../nbs/temporal/33_adapter.ipynb #65b34314
@@ -217,7 +217,7 @@ def is_compiled(
 def as_written(
     model: nn.Module,  # whose hooks are to be seen
 ):
-    "Run compiled modules as they were written, for the time of a block."
+    """Run compiled modules as they were written, for the time of a block."""
     if torch.compiler.is_compiling() or not is_compiled(model):
         yield
         return
@@ -231,7 +231,7 @@ def as_written(
 
 # %% ../../nbs/temporal/33_adapter.ipynb #f5844660
 class MotionAdaptiveUNet(nn.Module):
-    "A frozen UNet that denoises clips, with the temporal blocks of an adapter in it until `remove`."
+    """A frozen UNet that denoises clips, with the temporal blocks of an adapter in it until `remove`."""
 
     def __init__(
         self,
@@ -265,7 +265,7 @@ class MotionAdaptiveUNet(nn.Module):
         return self.unet.dtype
 
     def remove(self):
-        "Take the adapter out, and return the UNet as it was."
+        """Take the adapter out, and return the UNet as it was."""
         if self.wrappers is None:
             return self._given[0]
         for wrapper in self.wrappers:
@@ -288,17 +288,17 @@ class MotionAdaptiveUNet(nn.Module):
         self.remove()
 
     def enable_gradient_checkpointing(self):
-        "Recompute features in the backward pass instead of keeping them, in UNet and adapter."
+        """Recompute features in the backward pass instead of keeping them, in UNet and adapter."""
         for model in filter(None, (self.unet, self.adapter)):
             model.enable_gradient_checkpointing()
 
     def disable_gradient_checkpointing(self):
-        "Keep features for the backward pass."
+        """Keep features for the backward pass."""
         for model in filter(None, (self.unet, self.adapter)):
             model.disable_gradient_checkpointing()
 
     def _check(self, sample, timestep, text):
-        "Refuse what does not fit together, and return a timestep for each frame."
+        """Refuse what does not fit together, and return a timestep for each frame."""
         if self.wrappers is None:
             raise UserError("the adapter was removed from this UNet; make a new MotionAdaptiveUNet")
         if self.clip is not None:
@@ -331,7 +331,7 @@ class MotionAdaptiveUNet(nn.Module):
         motion=None,  # `(b,)` in [0, 1], or a number for all clips; None is 0.5
         return_dict: bool = True,  # an output with `.sample`; else a tuple
     ):  # `.sample` `b f c h w`
-        "Denoise the frames of clips, which attend to each other in the temporal blocks."
+        """Denoise the frames of clips, which attend to each other in the temporal blocks."""
         timesteps = self._check(sample, timestep, encoder_hidden_states)
         b, f = sample.shape[:2]
         text = encoder_hidden_states.repeat_interleave(f, 0)
@@ -350,7 +350,7 @@ def injected(
     unet,  # a `UNet2DConditionModel`, with this adapter already in it or without any
     adapter: TemporalAdapter = None,  # None denoises each frame for itself
 ):  # yields a `MotionAdaptiveUNet`
-    "Put an adapter into a UNet for the time of a block."
+    """Put an adapter into a UNet for the time of a block."""
     held = next((wrapper.model for wrapper in SpatialTemporalWrapper.find(unet)), None)
     if held is not None and held.adapter is adapter:
         yield held
@@ -364,7 +364,7 @@ def attention_by_site(
     model: MotionAdaptiveUNet,
     *inputs,  # of the model: sample, timestep, text, motion
 ) -> dict:  # site -> `(b, f, f)`
-    "Return the attention weights of every temporal block in a call, averaged over heads and positions."
+    """Return the attention weights of every temporal block in a call, averaged over heads and positions."""
     assert model.adapter is not None
     weights = {}
 

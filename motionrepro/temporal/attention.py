@@ -21,7 +21,7 @@ from .motion import check_motion
 
 # %% ../../nbs/temporal/32_attention.ipynb #e5f41a36
 def _distance_bias(beta, num_frames):
-    "Multiply a decay `(b,)` with the frames' distance: `(b, f, f)`, negative."
+    """Multiply a decay `(b,)` with the frames' distance: `(b, f, f)`, negative."""
     frames = torch.arange(num_frames, device=beta.device)
     return -beta[:, None, None] * (frames[:, None] - frames).abs()
 
@@ -32,7 +32,7 @@ def motion_bias(
     beta_min: float = 0.0,  # decay per frame of distance without motion, at least 0
     beta_max: float = 1.0,  # decay with the most motion, at least `beta_min`
 ) -> torch.Tensor:  # `(b, f, f)`, to be added to the logits of the attention
-    "Return the bias by which distant frames attend less to each other, the more a clip moves (eq. 3-4)."
+    """Return the bias by which distant frames attend less to each other, the more a clip moves (eq. 3-4)."""
     check_whole("num_frames", num_frames, 1)
     check_range("beta_min", beta_min, 0)
     check_range("beta_max", beta_max, beta_min)
@@ -47,7 +47,7 @@ def sinusoids(
     max_frames: int,  # positions
     channels: int,  # sines first, then cosines
 ) -> torch.Tensor:  # `max_frames c`
-    "Make the encoding of frames that a block starts with."
+    """Make the encoding of frames that a block starts with."""
     frames = torch.arange(max_frames)
     frequency = torch.linspace(SLOWEST, FASTEST, (channels + 1) // 2, device=frames.device)
     angle = frames[:, None] * frequency
@@ -55,13 +55,13 @@ def sinusoids(
 
 # %% ../../nbs/temporal/32_attention.ipynb #c11a710f
 def _strides_as(x, like):
-    "Give `x` the strides of `like` in dimensions of size 1, by which a convolution chooses its kernel."
+    """Give `x` the strides of `like` in dimensions of size 1, by which a convolution chooses its kernel."""
     alike = all(n == 1 or a == b for n, a, b in zip(x.shape, x.stride(), like.stride()))
     return x.as_strided(x.shape, like.stride()) if alike and x.stride() != like.stride() else x
 
 # %% ../../nbs/temporal/32_attention.ipynb #2f7f3846
 class GlobalTemporalBlock(nn.Module):
-    "Attention over the frames at each position, and a feed-forward network; the identity at first (eq. 1-2)."
+    """Attend over the frames at each position, then feed forward; the identity at first (eq. 1-2)."""
 
     _gradient_checkpointing_func: Callable  # diffusers sets it
     max_sequences = 65535  # sequences per kernel: CUDA's limit for the second dimension of a grid
@@ -100,7 +100,7 @@ class GlobalTemporalBlock(nn.Module):
         self.gradient_checkpointing = False
 
     def tokens(self, hidden, num_frames):
-        "Bring features `(b f) c h w` in the order `b f n c`; in the skip reading, with the encoding added."
+        """Bring features `(b f) c h w` to `b f n c`; in the skip reading, with the encoding added."""
         if hidden.ndim != 4 or hidden.shape[1] != self.channels:
             raise UserError(f"hidden has shape {tuple(hidden.shape)}; needed is (b f, {self.channels}, h, w)")
         if not 1 <= num_frames <= self.max_frames:
@@ -113,19 +113,19 @@ class GlobalTemporalBlock(nn.Module):
         return x if self.in_branches else x.add_(self.position[:num_frames, None].to(x.dtype))
 
     def place(self, normed):
-        "Tell a branch's input `b f n c` the frames' places; in the skip reading it knows them."
+        """Tell a branch's input `b f n c` the frames' places; in the skip reading it knows them."""
         if not self.in_branches:
             return normed
         return normed + self.position[: normed.shape[1], None].to(normed.dtype)
 
     def heads(self, x):
-        "Project `b f n c` to queries, keys and values `b (n heads) f d`, views of one tensor."
+        """Project `b f n c` to queries, keys and values `b (n heads) f d`, views of one tensor."""
         b, f, n, _ = x.shape
         joint = self.qkv(x).view(b, f, n * self.num_heads, 3, self.head_dim)
         return [t.transpose(1, 2) for t in joint.unbind(3)]
 
     def attend(self, x, bias):
-        "Attend over frames (MHSA), `b f n c` to `b f n c`."
+        """Attend over frames (MHSA), `b f n c` to `b f n c`."""
         heads = self.heads(x)
         bias = None if bias is None else bias.to(heads[0].dtype)
         portions = zip(*(t.split(self.max_sequences, 1) for t in heads))
@@ -134,7 +134,7 @@ class GlobalTemporalBlock(nn.Module):
         return self.proj(out.transpose(1, 2).reshape(*x.shape[:3], -1))
 
     def condition(self, motion, x):
-        "Return the logits' bias (None or `b 1 f f`) and the block's strength (1 or `(b f) 1 1 1`)."
+        """Return the logits' bias (None or `b 1 f f`) and the block's strength (1 or `(b f) 1 1 1`)."""
         return None, 1.0
 
     def forward(
@@ -143,7 +143,7 @@ class GlobalTemporalBlock(nn.Module):
         num_frames: int,  # frames of a clip, from 1 to `max_frames`
         motion=None,  # `(b,)` in [0, 1], for adaptive blocks; None stands for 0.5
     ) -> torch.Tensor:  # `(b f) c h w`
-        "Let the frames of each clip attend to each other."
+        """Let the frames of each clip attend to each other."""
         x = self.tokens(hidden, num_frames)
         bias, strength = self.condition(motion, x)
         y = x + self.attend(self.place(self.norm1(x)), bias)  # eq. 1
@@ -153,7 +153,7 @@ class GlobalTemporalBlock(nn.Module):
 
 # %% ../../nbs/temporal/32_attention.ipynb #d148bb31
 class AdaptiveTemporalBlock(GlobalTemporalBlock):
-    "A temporal block whose reach and strength depend on how much a clip moves (paper A, eq. 3-5)."
+    """A temporal block whose reach and strength depend on how much a clip moves (paper A, eq. 3-5)."""
 
     def __init__(
         self,
@@ -192,7 +192,7 @@ class AdaptiveTemporalBlock(GlobalTemporalBlock):
             nn.init.constant_(last.bias, math.log(gate_init / (1 - gate_init)))
 
     def _strength(self, motion):
-        "Evaluate the gate on checked scores `(b,)`."
+        """Evaluate the gate on checked scores `(b,)`."""
         if self.gate is None:
             return torch.ones_like(motion)
         return self.gate(motion[:, None]).sigmoid()[:, 0]
@@ -201,11 +201,11 @@ class AdaptiveTemporalBlock(GlobalTemporalBlock):
         self,
         motion,  # `(b,)` in [0, 1]
     ) -> torch.Tensor:  # `(b,)`, in (0, 1), or ones for a block without gate
-        "Return the gate's value for each clip."
+        """Return the gate's value for each clip."""
         return self._strength(check_motion(motion).to(self.position))
 
     def condition(self, motion, x):
-        "Return the logits' bias (None or `b 1 f f`) and the block's strength (`(b f) 1 1 1`)."
+        """Return the logits' bias (None or `b 1 f f`) and the block's strength (`(b f) 1 1 1`)."""
         motion = check_motion(motion, len(x), wait=False).to(self.position)
         num_frames = x.shape[1]
         bias = None
@@ -223,7 +223,7 @@ def attention_weights(
     num_frames: int,  # frames of a clip
     motion=None,  # `(b,)` in [0, 1]
 ) -> torch.Tensor:  # `(b, f, f)`, rows sum to 1: how much frame i attends to frame j
-    "Return the attention weights of a block, averaged over heads and positions."
+    """Return the attention weights of a block, averaged over heads and positions."""
     x = block.tokens(hidden, num_frames)
     query, key, _ = block.heads(block.place(block.norm1(x)))
     bias, _ = block.condition(motion, x)
@@ -234,13 +234,13 @@ def attention_weights(
 def attended_distance(
     weights: torch.Tensor,  # `(b, f, f)`, as from `attention_weights`
 ) -> torch.Tensor:  # `(b,)`, in frames
-    "Return the mean distance from a frame to those it attends to."
+    """Return the mean distance from a frame to those it attends to."""
     frames = torch.arange(weights.shape[-1], device=weights.device)
     return (weights * (frames[:, None] - frames).abs()).sum(-1).mean(-1)
 
 # %% ../../nbs/temporal/32_attention.ipynb #ae70b006
 class MemoryTraffic(TorchDispatchMode):
-    "Count the elements that operations read and write while it is active; views and `ignore` are free."
+    """Count the elements that operations read and write while it is active; views and `ignore` are free."""
 
     def __init__(
         self,
@@ -251,7 +251,7 @@ class MemoryTraffic(TorchDispatchMode):
         self.log = []  # (operation, elements read, elements written)
 
     def _elements(self, tree):
-        "List storage and size of the tensors in a tree; a broadcast dimension is read once."
+        """List storage and size of the tensors in a tree; a broadcast dimension is read once."""
         found = []
         for t in tree_leaves(tree):
             if isinstance(t, torch.Tensor):
@@ -260,7 +260,7 @@ class MemoryTraffic(TorchDispatchMode):
         return found
 
     def _count(self, elements):
-        "Sum the sizes of what counts."
+        """Sum the sizes of what counts."""
         return sum(size for storage, size in elements if storage not in self.ignore)
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
@@ -274,5 +274,5 @@ class MemoryTraffic(TorchDispatchMode):
 
     @property
     def total(self) -> int:
-        "Elements read and written in all."
+        """Elements read and written in all."""
         return sum(read + written for _, read, written in self.log)

@@ -14,14 +14,14 @@ from .motion import check_motion
 
 # %% ../../nbs/temporal/34_losses.ipynb #412b2642
 def _reduce(values, reduction):
-    "Return the mean of the clips' values, or the values."
+    """Return the mean of the clips' values, or the values."""
     if reduction not in ("mean", "none"):
         raise UserError(f"reduction={reduction!r} is neither 'mean' nor 'none'")
     return values.mean() if reduction == "mean" else values
 
 
 def _single(*tensors):
-    "Convert tensors to single precision at least."
+    """Convert tensors to single precision at least."""
     return [t.to(torch.promote_types(t.dtype, torch.float32)) for t in tensors]
 
 # %% ../../nbs/temporal/34_losses.ipynb #fd41824d
@@ -30,7 +30,7 @@ def denoising_loss(
     target: torch.Tensor,  # `b ...`, what it should say: the noise
     reduction: str = "mean",  # or "none": a value for each clip
 ) -> torch.Tensor:  # a number, or `(b,)`
-    "Compute the mean squared error in single precision (paper A, eq. 7)."
+    """Compute the mean squared error in single precision (paper A, eq. 7)."""
     if prediction.shape != target.shape:
         shapes = f"prediction has shape {tuple(prediction.shape)}, target {tuple(target.shape)}"
         raise UserError(f"{shapes}; they must be the same")
@@ -39,7 +39,7 @@ def denoising_loss(
 
 # %% ../../nbs/temporal/34_losses.ipynb #4b3db401
 def _per_clip(values, like):
-    "Bring `(b,)` to the device of `like`, as `b 1 1 1 1`."
+    """Bring `(b,)` to the device of `like`, as `b 1 1 1 1`."""
     return values.to(like.device)[:, None, None, None, None]
 
 
@@ -49,7 +49,7 @@ def temporal_consistency_loss(
     alpha_bar: torch.Tensor,  # `(b,)` in [0, 1], share of the signal at each clip's timestep
     reduction: str = "mean",  # or "none": a value for each clip
 ) -> torch.Tensor:  # a number, or `(b,)`
-    "Weigh squared differences of neighbouring frames, less where there is motion or noise (eq. 8)."
+    """Weigh squared differences of neighbouring frames, less where there is motion or noise (eq. 8)."""
     if clean.ndim != 5 or clean.shape[1] < 2:
         raise UserError(f"clean has shape {tuple(clean.shape)}; needed is `b f c h w` with at least 2 frames")
     alpha_bar = check_range("alpha_bar", torch.as_tensor(alpha_bar), 0, 1)
@@ -67,7 +67,7 @@ def quarter_means(
     timesteps: torch.Tensor,  # `(b,)`
     num_train_timesteps: int = 1000,  # of the schedule
 ) -> dict:  # `quarter_0` (least noise) to `quarter_3`, those that occur
-    "Return the mean value in each quarter of the schedule."
+    """Return the mean value in each quarter of the schedule."""
     quarter = timesteps * 4 // num_train_timesteps
     return {f"quarter_{q}": values[quarter == q].mean().detach() for q in range(4) if (quarter == q).any()}
 
@@ -78,7 +78,7 @@ def denoising_target(
     noise: torch.Tensor,  # `b f c h w`
     timesteps: torch.Tensor,  # `(b,)`
 ) -> torch.Tensor:  # `b f c h w`
-    "Return what the base's UNet is to say."
+    """Return what the base's UNet is to say."""
     kind = scheduler.config.prediction_type
     if kind == "epsilon":
         return noise
@@ -91,7 +91,7 @@ def denoising_target(
 
 # %% ../../nbs/temporal/34_losses.ipynb #d4da939f
 def _consistency(scheduler, noisy, prediction, timesteps, motion):
-    "Compute the consistency loss of the guesses that predictions stand for."
+    """Compute the consistency loss of the guesses that predictions stand for."""
     alpha_bar = scheduler.alphas_cumprod[timesteps.cpu()]
     guessable = torch.where(alpha_bar > 0, alpha_bar, 1.0)  # where there is no signal, the weight is 0
     noisy, prediction = _single(noisy, prediction)
@@ -110,7 +110,7 @@ def training_loss(
     consistency_weight: float = 0.0,  # lambda of eq. 9, at least 0
     weights: torch.Tensor = None,  # `(b,)`, of the clips' denoising errors; None counts all alike
 ) -> dict:  # `loss` with gradient, `denoising`, `consistency` (from 2 frames on), `quarter_0` to `quarter_3`
-    "Compute the loss of one batch of clips (paper A, eq. 7-9)."
+    """Compute the loss of one batch of clips (paper A, eq. 7-9)."""
     check_range("consistency_weight", consistency_weight, 0)
     noisy = scheduler.add_noise(latents, noise, timesteps)
     prediction = model(noisy, timesteps, encoder_hidden_states, motion).sample

@@ -23,7 +23,7 @@ from ..data.world import World
 def frame_difference(
     video: torch.Tensor,  # `b f c h w`, a floating type, pixels in [0, 1], at least 2 frames
 ) -> torch.Tensor:  # `(b,)`
-    "Return the raw motion score of each clip: the mean absolute difference of neighbouring frames."
+    """Return the raw motion score of each clip: the mean absolute difference of neighbouring frames."""
     if video.ndim != 5 or video.shape[1] < 2:
         shape = tuple(video.shape)
         raise UserError(f"video has shape {shape}; it must be `b f c h w` with at least 2 frames")
@@ -38,7 +38,7 @@ def frame_difference(
 # %% ../../nbs/temporal/31_motion.ipynb #b4e57b78
 @dataclass(frozen=True)
 class MotionNormalizer:
-    "Maps raw motion scores to [0, 1]; unfitted, it only clips."
+    """Maps raw motion scores to [0, 1]; unfitted, it only clips."""
 
     low: float = 0.0  # raw score that becomes 0
     high: float = 1.0  # raw score that becomes 1
@@ -58,7 +58,7 @@ class MotionNormalizer:
         percentiles=(5.0, 95.0),  # (0, 100) is min-max normalisation
         source: str = "",  # what the scores come from, for the record
     ) -> "MotionNormalizer":
-        "Fit the normaliser whose 0 and 1 lie at these percentiles of the scores."
+        """Fit the normaliser whose 0 and 1 lie at these percentiles of the scores."""
         scores = np.asarray(scores, dtype=np.float64).ravel()
         if not len(scores):
             raise UserError("scores are empty: there is nothing to fit a normaliser on")
@@ -76,19 +76,19 @@ class MotionNormalizer:
         self,
         raw,  # raw scores: tensor, list or number
     ) -> torch.Tensor:  # same shape, float32, in [0, 1]
-        "Map raw scores to motion scores."
+        """Map raw scores to motion scores."""
         raw = torch.as_tensor(raw, dtype=torch.float32)
         if not raw.isfinite().all():
             raise UserError("raw scores contain values that are not finite")
         return ((raw - self.low) / (self.high - self.low)).clamp(0, 1)
 
     def save(self, path):
-        "Write it to a JSON file."
+        """Write it to a JSON file."""
         write_json(path, asdict(self))
 
     @classmethod
     def load(cls, path) -> "MotionNormalizer":
-        "Read what `save` wrote."
+        """Read what `save` wrote."""
         try:
             fields = read_json(path)
             return cls(**fields | dict(percentiles=tuple(fields["percentiles"])))
@@ -105,19 +105,19 @@ def world_scores(
     size: int = 64,  # height and width in pixels
     num_frames: int = 8,  # frames of a clip
 ) -> torch.Tensor:  # `(length,)`
-    "Compute raw motion scores of the world's first clips."
+    """Compute raw motion scores of the world's first clips."""
     world = World(split, size, num_frames, length, with_flow=False)
     return torch.tensor([world[i]["frame_difference"] for i in range(length)])
 
 # %% ../../nbs/temporal/31_motion.ipynb #b35476e8
 def fit_world_normalizer() -> MotionNormalizer:
-    "Make the normaliser that ships with the package."
+    """Make the normaliser that ships with the package."""
     return MotionNormalizer.fit(world_scores(), source="world, train, clips 0-999, 64 pixels, 8 frames")
 
 
 @functools.cache
 def world_normalizer() -> MotionNormalizer:
-    "Load the normaliser that ships with the package, fitted on the world."
+    """Load the normaliser that ships with the package, fitted on the world."""
     return MotionNormalizer.load(assets_path() / "motion.json")
 
 # %% ../../nbs/temporal/31_motion.ipynb #1b9f71a0
@@ -127,7 +127,7 @@ def normalizer_shift(
     percentiles=(5.0, 95.0),  # of the normaliser; (0, 100) is min-max
     outlier: float = 0.5,  # raw score of an outlier
 ) -> float:  # in [0, 1]
-    "Measure the mean change of the clean clips' motion scores when outliers get into the fit."
+    """Measure the mean change of the clean clips' motion scores when outliers get into the fit."""
     check_range("share", share, 0, 1, include_high=False)
     scores = torch.as_tensor(scores, dtype=torch.float32)
     added = torch.full((round(len(scores) * share / (1 - share)),), outlier)
@@ -142,7 +142,7 @@ def normalizer_robustness(
     folds: int = 5,  # disjoint parts of the scores, each an experiment of its own
     outlier: float = 0.5,  # raw score of an outlier
 ) -> dict:  # `shares`, and `(folds, shares)` tensors `percentile` and `minmax`
-    "Compute `normalizer_shift` of the percentile normaliser and of min-max for several shares of outliers."
+    """Compute `normalizer_shift` of percentile normaliser and min-max for several shares of outliers."""
     parts = torch.as_tensor(scores).chunk(folds)
 
     def table(percentiles):
@@ -183,14 +183,14 @@ MANNERS = {
 def _terms(
     text: str,  # words, or expressions that begin with "; "
 ) -> list:
-    "Split an entry of the tables into its words and expressions."
+    """Split an entry of the tables into its words and expressions."""
     first, *expressions = text.split(";")
     return first.split() + [e.strip() for e in expressions]
 
 
 @functools.cache
 def _keywords():
-    "Return all keywords with their kind and value, and the pattern that finds them."
+    """Return all keywords with their kind and value, and the pattern that finds them."""
     table = {}
     for kind, levels in dict(action=ACTIONS, scenery=SCENERY, manner=MANNERS).items():
         for value, text in levels.items():
@@ -202,7 +202,7 @@ def _keywords():
 def motion_from_prompt(
     prompt,  # a prompt, or a list of prompts
 ) -> Any:  # a number in [0, 1]; for a list a tensor `(b,)`
-    "Guess the motion score that the words of a prompt suggest."
+    """Guess the motion score that the words of a prompt suggest."""
     if isinstance(prompt, (list, tuple)):
         return torch.tensor([motion_from_prompt(p) for p in prompt])
     if not isinstance(prompt, str):
@@ -221,7 +221,7 @@ def check_motion(
     batch: int = None,  # clips; None takes any number of them
     wait: bool = True,  # check the range also where that means waiting for a GPU
 ) -> torch.Tensor:  # `(b,)`, a floating type
-    "Return the motion scores of a batch of clips, one for each."
+    """Return the motion scores of a batch of clips, one for each."""
     motion = 0.5 if motion is None else motion
     if isinstance(motion, torch.Tensor) and motion.device.type != "cpu":
         if wait:
@@ -242,7 +242,7 @@ def resolve_motion(
     motion,  # "auto", a number, or scores `(b,)`, in [0, 1]
     prompts: list,  # b prompts, which "auto" reads
 ) -> torch.Tensor:  # `(b,)`, in [0, 1]
-    "Return a motion score for each prompt."
+    """Return a motion score for each prompt."""
     if not isinstance(motion, str):
         return check_motion(motion, len(prompts))
     if motion != "auto":

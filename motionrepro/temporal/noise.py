@@ -16,7 +16,7 @@ from ..core import UserError, check_range, check_whole
 def check_rho(
     rho,  # correlation of neighbouring frames
 ) -> float:
-    "Return `rho` as a number, if it is a single one in [0, 1)."
+    """Return `rho` as a number, if it is a single one in [0, 1)."""
     if torch.as_tensor(check_range("rho", rho, 0, 1, include_high=False)).ndim:
         raise UserError(f"rho={rho} is not a single number; allowed are numbers in [0, 1)")
     return float(rho)
@@ -26,7 +26,7 @@ def noise_correlation(
     num_frames: int,  # frames of a clip, at least 1
     rho: float,  # correlation of neighbouring frames, in [0, 1)
 ) -> torch.Tensor:  # `(f, f)`, float32
-    "Return what the correlation of every pair of frames should be: $\\rho^{|i-j|}$."
+    """Return what the correlation of every pair of frames should be: $\\rho^{|i-j|}$."""
     num_frames = check_whole("num_frames", num_frames, 1)
     frames = torch.arange(num_frames)
     distance = (frames[:, None] - frames).abs()
@@ -37,7 +37,7 @@ def check_generator(
     generator,  # a `torch.Generator`, a list with one for each clip, or None
     clips: int,
 ):
-    "Refuse what is no generator, and lists that do not give each clip its own."
+    """Refuse what is no generator, and lists that do not give each clip its own."""
     several = isinstance(generator, (list, tuple))
     for g in generator if several else [generator]:
         if not isinstance(g, torch.Generator) and (several or g is not None):
@@ -55,7 +55,7 @@ def draw_normal(
     device=None,  # where to draw without a generator
     dtype: torch.dtype = torch.float32,  # of the result
 ) -> torch.Tensor:  # `b ...`
-    "Draw standard normal numbers where the generator lives."
+    """Draw standard normal numbers where the generator lives."""
     check_generator(generator, shape[0])
     if not isinstance(generator, (list, tuple)):
         drawn_on = generator.device if generator is not None else device
@@ -72,7 +72,7 @@ def correlated_noise(
     dtype: torch.dtype = None,  # of the result, a floating type; torch's default without one
     frames=None,  # f rising numbers of the frames; 0, 1, 2, ... if not given
 ) -> torch.Tensor:  # `b f c h w`, every frame standard normal
-    "Draw Gaussian noise whose frames form an AR(1) process (paper A, eq. 6)."
+    """Draw Gaussian noise whose frames form an AR(1) process (paper A, eq. 6)."""
     rho = check_rho(rho)
     shape = tuple(shape)
     dtype = dtype or torch.get_default_dtype()
@@ -95,7 +95,7 @@ def noise_statistics(
     rho: float,  # the correlation it should have, in [0, 1)
     alpha: float = 1e-6,  # probability that correct noise exceeds `bound`
 ) -> dict:  # `mean` `(f,)`, `correlation` and `expected` `(f, f)`, `n`, `worst` and `bound`
-    "Compare means and mean products of frames with the closed form, in units of their standard errors."
+    """Compare means and mean products of frames with the closed form, in units of their standard errors."""
     frames = noise.double().transpose(0, 1).flatten(1)  # f n
     num_frames, n = frames.shape
     expected = noise_correlation(num_frames, rho).to(frames)
@@ -124,7 +124,7 @@ def tied_noise(
     frames=None,  # for "ar": f rising numbers of the frames; 0, 1, 2, ... if not given
     origins: torch.Tensor = None,  # for "flow": `b f H W`, pixel of the first frame, -1 for unknown
 ) -> torch.Tensor:  # `b f c h w`, float32, every frame standard normal
-    "Draw noise for the frames of clips, tied as the name says."
+    """Draw noise for the frames of clips, tied as the name says."""
     if tie not in TIES:
         raise UserError(f"tie={tie!r} is not one of {', '.join(TIES)}")
     if rho is not None and tie != "ar":
@@ -143,7 +143,7 @@ def tied_noise(
 
 # %% ../../nbs/temporal/30_noise.ipynb #b2f37f88
 def _carried_noise(shape, origins, **options):
-    "Noise of pixels, moved from the first frame to where `origins` says, in sums over positions."
+    """Noise of pixels, moved from the first frame to where `origins` says, in sums over positions."""
     b, f, c, _, w = shape
     pixels = correlated_noise((b, f, c, *origins.shape[-2:]), 0.0, **options)
     origins = origins.to(pixels.device)[:, :, None].expand_as(pixels)

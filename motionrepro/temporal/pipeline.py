@@ -51,7 +51,7 @@ OUTPUT_TYPES = ("pil", "pt", "np", "latent")
 def clip_pixels(
     frames,  # one clip: `f c h w` tensor or `f h w c` array in [0, 1], or a list of PIL images
 ) -> torch.Tensor:  # `f c h w` in [0, 1]
-    "Make a tensor of a clip of any output type but latents."
+    """Make a tensor of a clip of any output type but latents."""
     if isinstance(frames, torch.Tensor):
         return frames
     if isinstance(frames, (list, tuple)):
@@ -64,7 +64,7 @@ def check_finite(
     values: torch.Tensor,
     dtype: torch.dtype,  # what they were computed in
 ) -> torch.Tensor:  # the values
-    "Refuse to go on with NaN or infinity, which would become black frames."
+    """Refuse to go on with NaN or infinity, which would become black frames."""
     if not values.isfinite().all():
         raise UserError(
             f"{name} became NaN or infinite, computed in {dtype}",
@@ -79,7 +79,7 @@ def as_output(
     clips: torch.Tensor,  # `b f c h w` in [0, 1]
     output_type: str,  # "pil", "pt" or "np"
 ):  # a list of lists of PIL images, the tensor itself, or an array `b f h w c`
-    "Bring clips in the form that users of diffusers expect."
+    """Bring clips in the form that users of diffusers expect."""
     check_finite("pixels", clips, clips.dtype)
     if output_type == "pt":
         return clips
@@ -91,7 +91,7 @@ def as_output(
 # %% ../../nbs/temporal/36_pipeline.ipynb #5538355f
 @dataclass
 class MotionAdaptivePipelineOutput(BaseOutput):
-    "Clips, and how much they were asked to move."
+    """Clips, and how much they were asked to move."""
 
     frames: Any  # "pt", "latent": `b f c h w`; "np": `b f h w c`; "pil": a list of images for each clip
     motion: torch.Tensor  # `(b,)`
@@ -102,7 +102,7 @@ class MotionAdaptivePipelineOutput(BaseOutput):
         fps: float = 8,  # frames per second
         clip: int = 0,  # which one
     ):
-        "Write a clip to a file."
+        """Write a clip to a file."""
         write_video(path, clip_pixels(self.frames[clip]), fps)
 
 # %% ../../nbs/temporal/36_pipeline.ipynb #643034ac
@@ -111,7 +111,7 @@ def check_names(
     values,  # strings
     allowed,  # strings
 ):
-    "Refuse values that are not among the allowed ones."
+    """Refuse values that are not among the allowed ones."""
     for value in values:
         if value not in allowed:
             raise UserError(f"{name}={value!r} is not one of {', '.join(allowed)}")
@@ -122,7 +122,7 @@ def as_texts(
     value,  # a string, or a list of strings
     count: int = None,  # how many are needed: a single string is repeated
 ) -> list:  # of strings
-    "Make a list of a prompt or several."
+    """Make a list of a prompt or several."""
     texts = check_texts(name, value)
     if isinstance(value, str):
         return texts * (count or 1)
@@ -134,7 +134,7 @@ def as_texts(
 def check_prompts(
     prompt,  # a string, or a list with one for each clip
 ) -> list:  # of strings
-    "Make a list of prompts, refusing empty ones."
+    """Make a list of prompts, refusing empty ones."""
     prompts = as_texts("prompt", prompt)
     if not all(p.strip() for p in prompts):
         raise UserError(
@@ -149,7 +149,7 @@ def check_returned(
     returned,  # by a callback
     tensors: dict,  # that it could have changed
 ) -> dict:  # of those tensors that it did
-    "Refuse what a callback returned if it is no dictionary of such tensors."
+    """Refuse what a callback returned if it is no dictionary of such tensors."""
     if returned is None:
         return {}
     if not isinstance(returned, dict):
@@ -169,7 +169,7 @@ def check_returned(
 
 # %% ../../nbs/temporal/36_pipeline.ipynb #5a6b7c80
 def _check_latents(latents):
-    "Refuse given latents that cannot be noise."
+    """Refuse given latents that cannot be noise."""
     if not isinstance(latents, torch.Tensor):
         raise UserError(f"latents must be a tensor `b f c h w`, not {type(latents).__name__}")
     if not latents.is_floating_point():
@@ -188,7 +188,7 @@ def latent_shape(
     width: int = None,  # pixels
     latents: torch.Tensor = None,  # given ones
 ) -> tuple:  # `b f c h w`
-    "Return the shape of latents; given ones must have it, and hold numbers."
+    """Return the shape of latents; given ones must have it, and hold numbers."""
     check_whole("num_frames", num_frames, 1)
     factor = backbone.downsample
     size = [backbone.resolution // factor] * 2
@@ -214,7 +214,7 @@ def initial_latents(
     generator=None,  # a `torch.Generator`, or a list with one for each clip
     device=None,  # of the result
 ) -> torch.Tensor:  # `b f c h w`, float32, every frame standard normal
-    "Draw correlated noise for a batch of clips, in the precision that latents are kept in."
+    """Draw correlated noise for a batch of clips, in the precision that latents are kept in."""
     return correlated_noise(shape, rho, generator=generator, device=device, dtype=torch.float32)
 
 # %% ../../nbs/temporal/36_pipeline.ipynb #e47fc9c8
@@ -224,7 +224,7 @@ def load_trained(
     folder,  # as `save_pretrained` wrote it
     dtype: torch.dtype = torch.float32,  # of the weights in memory
 ):  # the network, in evaluation mode
-    "Load a network from a folder."
+    """Load a network from a folder."""
     if not isinstance(folder, (str, Path)):
         raise UserError(f"{name} must be a {cls.__name__} or its folder, not {type(folder).__name__}")
     kind = saved_kind(folder)
@@ -244,7 +244,7 @@ def resolve_network(
     base_folder: Path = None,  # of the base; None if it has none
     dtype: torch.dtype = torch.float32,  # of weights that are loaded
 ) -> Any:  # the network, or None
-    "Return a network that is given, lies in a folder, or was saved beside its base."
+    """Return a network that is given, lies in a folder, or was saved beside its base."""
     if isinstance(value, str) and value == "saved":
         beside = base_folder and base_folder / name
         value = beside if beside and beside.is_dir() else None
@@ -259,7 +259,7 @@ LOADING_OPTIONS = ("local_files_only", "revision", "assets")  # of `load_backbon
 def check_loading(
     options: dict,  # keyword arguments that `from_pretrained` does not know itself
 ):
-    "Refuse options that nothing would read."
+    """Refuse options that nothing would read."""
     unknown = [k for k in options if k not in LOADING_OPTIONS]
     if unknown:
         raise UserError(
@@ -271,7 +271,7 @@ def check_loading(
 def check_scheduler(
     scheduler,  # one of diffusers' scheduler objects, or None
 ):
-    "Refuse what is no scheduler, such as the name of one."
+    """Refuse what is no scheduler, such as the name of one."""
     if scheduler is not None and not hasattr(scheduler, "set_timesteps"):
         raise UserError(
             f"scheduler={scheduler!r} must be one of diffusers' scheduler objects",
@@ -283,7 +283,7 @@ def weights_dtype(
     dtype=None,  # a `torch.dtype` or its name; None is float32
     torch_dtype=None,  # the same by diffusers' older name; not both
 ) -> torch.dtype:
-    "Return the floating type that was asked for, by either name."
+    """Return the floating type that was asked for, by either name."""
     if dtype is not None and torch_dtype is not None:
         raise UserError(
             f"dtype={dtype} and torch_dtype={torch_dtype} are two names of one argument", "give dtype alone"
@@ -301,7 +301,7 @@ def folder_of_base(
     base,  # name or folder of a base, or a `Backbone`
     assets=None,  # folder of the embedded models; default: the package's
 ):  # a path that may not exist, or None for a `Backbone`
-    "Return the folder where a base lies, beside which its networks are saved."
+    """Return the folder where a base lies, beside which its networks are saved."""
     if isinstance(base, Backbone):
         return None
     return Path(assets or assets_path()) / base if base in EMBEDDED else Path(base)
@@ -311,7 +311,7 @@ def is_saved_pipeline(
     folder,  # a path, or None
     cls,  # of the pipeline
 ) -> bool:
-    "Tell whether a folder holds a whole pipeline of this class."
+    """Tell whether a folder holds a whole pipeline of this class."""
     file = folder and folder / cls.config_name
     return bool(file) and file.is_file() and read_json(file)["_class_name"] == cls.__name__
 
@@ -320,7 +320,7 @@ _Pipeline = TypeVar("_Pipeline", bound="MotionAdaptivePipeline")
 
 
 class MotionAdaptivePipeline(DiffusionPipeline):
-    "Text to video with a frozen text-to-image base and temporal blocks that adapt to motion (paper A)."
+    """Text to video with a frozen text-to-image base and temporal blocks that adapt to motion (paper A)."""
 
     model_cpu_offload_seq = "text_encoder->unet->vae"
     _exclude_from_cpu_offload = ["adapter"]  # its blocks are called one by one
@@ -360,7 +360,7 @@ class MotionAdaptivePipeline(DiffusionPipeline):
         torch_dtype: torch.dtype = None,  # diffusers' older name for it
         **options,  # of `load_backbone`: `local_files_only`, `revision`, `assets`
     ) -> _Pipeline:
-        "Make a pipeline from a base and an adapter, or as it was saved."
+        """Make a pipeline from a base and an adapter, or as it was saved."""
         dtype = weights_dtype(dtype, torch_dtype)
         check_loading(options)
         check_scheduler(scheduler)
@@ -382,7 +382,7 @@ class MotionAdaptivePipeline(DiffusionPipeline):
 
     @property
     def backbone(self) -> Backbone:
-        "The parts of the base as a `Backbone`."
+        """The parts of the base as a `Backbone`."""
         return Backbone("pipeline", **{part: getattr(self, part) for part in PARTS})
 
     @property
@@ -402,7 +402,7 @@ class MotionAdaptivePipeline(DiffusionPipeline):
         return self._interrupt  # a callback that sets `_interrupt` ends the denoising
 
     def step_bar(self, steps: int) -> tqdm:
-        "Make a progress bar of so many steps, as `set_progress_bar_config` wants it."
+        """Make a progress bar of so many steps, as `set_progress_bar_config` wants it."""
         # a decorator of torch hides the signature of diffusers' method
         return self.progress_bar(total=steps)  # pyright: ignore[reportCallIssue]
 
@@ -427,7 +427,7 @@ class MotionAdaptivePipeline(DiffusionPipeline):
         output_type: str = "pil",  # or "pt", "np", "latent"
         return_dict: bool = True,  # False returns `(frames,)`
     ) -> Any:  # a `MotionAdaptivePipelineOutput`, or a tuple
-        "Make clips for prompts."
+        """Make clips for prompts."""
         # 1. Check inputs
         prompts = check_prompts(prompt)
         negative = as_texts("negative_prompt", negative_prompt or "", len(prompts))

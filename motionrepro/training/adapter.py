@@ -44,7 +44,7 @@ def draw_timesteps(
     random: torch.Generator,
     law: str = "power",  # one of `TIMESTEPS`
 ) -> torch.Tensor:  # `(n,)`
-    "Return timesteps, towards high noise for a power above 1."
+    """Return timesteps, towards high noise for a power above 1."""
     u = torch.rand(n, generator=random, device=random.device)
     if law == "late":
         share = torch.where(u < 0.25, u / 0.25 * _LATE, _LATE + (u - 0.25) / 0.75 * (1 - _LATE))
@@ -61,7 +61,7 @@ def snr_weight(
     timesteps: torch.Tensor,  # `(n,)`
     gamma: float,  # largest signal-to-noise ratio that counts in full
 ) -> torch.Tensor:  # `(n,)`, in (0, 1], or up to gamma for a base that predicts the picture
-    "Return the weight of each timestep's error."
+    """Return the weight of each timestep's error."""
     alpha_bar = scheduler.alphas_cumprod.double()[timesteps.cpu()]
     snr = alpha_bar / (1 - alpha_bar)
     kind = scheduler.config.prediction_type
@@ -79,7 +79,7 @@ def rising_gamma(
     gamma_end: float | None,  # after the last one; None keeps the first
     progress: float,  # share of the steps that are taken, 0 to 1
 ) -> float:
-    "Return gamma at this point of a training."
+    """Return gamma at this point of a training."""
     return gamma if gamma_end is None else gamma * (gamma_end / gamma) ** progress
 
 # %% ../../nbs/training/63_adapter.ipynb #485bc83b
@@ -91,7 +91,7 @@ def spread_noise(
     random: torch.Generator,
     highest: float = SPREAD,  # of the correlations
 ) -> torch.Tensor:  # `b f c h w`, every frame standard normal
-    "Return AR(1) noise (paper A, eq. 6), its correlation drawn for each clip from [0, `highest`]."
+    """Return AR(1) noise (paper A, eq. 6), its correlation drawn for each clip from [0, `highest`]."""
     noise = correlated_noise(shape, 0.0, generator=random, dtype=torch.float32)
     rho = highest * torch.rand(shape[0], 1, 1, 1, generator=random, device=random.device)
     fresh = (1 - rho.square()).sqrt()
@@ -105,7 +105,7 @@ def training_noise(
     rho,  # in [0, 1), or "spread"
     random: torch.Generator,
 ) -> torch.Tensor:  # `b f c h w`
-    "Return the noise of a batch."
+    """Return the noise of a batch."""
     if rho == "spread":
         return spread_noise(shape, random)
     return correlated_noise(shape, rho, generator=random, dtype=torch.float32)
@@ -113,7 +113,7 @@ def training_noise(
 # %% ../../nbs/training/63_adapter.ipynb #9402925e
 @dataclass(frozen=True)
 class AdapterRecipe:
-    "All that a trained adapter depends on, besides base, clips and seed; the defaults are paper A's."
+    """All that a trained adapter depends on, besides base, clips and seed; the defaults are paper A's."""
 
     method: str = "ours"  # or "animatediff": diffusers' motion modules on the same base
     # options of `TemporalAdapter` (cascade, position, bias, gate, beta, sizes) or of `MotionAdapter`
@@ -160,7 +160,7 @@ class AdapterRecipe:
         self.loop(0)  # bad settings of the loop fail here
 
     def loop(self, seed: int, **options) -> TrainConfig:
-        "Return the settings of the training loop."
+        """Return the settings of the training loop."""
         same = ("steps", "lr", "warmup", "weight_decay", "clip", "ema", "precision", "accumulation")
         return TrainConfig(**{k: getattr(self, k) for k in same}, seed=seed, log_every=10, **options)
 
@@ -187,7 +187,7 @@ RECIPES = {
 
 # %% ../../nbs/training/63_adapter.ipynb #f47ca6db
 def _motion_unet(unet, adapter) -> Any:
-    "Return diffusers' own combination, without its notice that it casts nothing."
+    """Return diffusers' own combination, without its notice that it casts nothing."""
     level = logging.get_verbosity()
     logging.set_verbosity_error()
     try:
@@ -197,13 +197,13 @@ def _motion_unet(unet, adapter) -> Any:
 
 # %% ../../nbs/training/63_adapter.ipynb #eda7f808
 def _motion_blocks(model, with_middle):
-    "Return the blocks of a `UNetMotionModel` or `MotionAdapter` that have motion modules."
+    """Return the blocks of a `UNetMotionModel` or `MotionAdapter` that have motion modules."""
     middle = [model.mid_block] if with_middle else []
     return [*model.down_blocks, *middle, *model.up_blocks]
 
 # %% ../../nbs/training/63_adapter.ipynb #5e1ac295
 class AnimateDiffUNet(nn.Module):
-    "The base's weights with AnimateDiff's motion modules, called like `MotionAdaptiveUNet`."
+    """The base's weights with AnimateDiff's motion modules, called like `MotionAdaptiveUNet`."""
 
     def __init__(
         self,
@@ -225,7 +225,7 @@ class AnimateDiffUNet(nn.Module):
         pass
 
     def enable_gradient_checkpointing(self):
-        "Recompute features in the backward pass instead of keeping them."
+        """Recompute features in the backward pass instead of keeping them."""
         self.unet.enable_gradient_checkpointing()
 
     def forward(
@@ -235,7 +235,7 @@ class AnimateDiffUNet(nn.Module):
         encoder_hidden_states: torch.Tensor,  # `b s d`
         motion=None,  # of no effect: AnimateDiff treats all clips alike
     ):  # `.sample` `b f c h w`
-        "Return the UNet's output for each frame."
+        """Return the UNet's output for each frame."""
         text = encoder_hidden_states.repeat_interleave(sample.shape[1], 0)
         out = self.unet(sample.transpose(1, 2), timestep, text)
         out.sample = out.sample.transpose(1, 2)
@@ -243,7 +243,7 @@ class AnimateDiffUNet(nn.Module):
 
 # %% ../../nbs/training/63_adapter.ipynb #52acc4b5
 def make_adapter(recipe: AdapterRecipe, unet) -> nn.Module:  # `TemporalAdapter` or `MotionAdapter`
-    "Return an adapter for this base, the identity at first."
+    """Return an adapter for this base, the identity at first."""
     if recipe.method == "ours":
         return TemporalAdapter.for_unet(unet, **recipe.adapter)
     layout = dict(
@@ -263,14 +263,14 @@ def attach(
     unet,
     adapter=None,  # of either kind; None denoises each frame for itself
 ) -> MotionAdaptiveUNet | AnimateDiffUNet:  # called `model(latents, timestep, text, motion)`
-    "Return a base with an adapter in it."
+    """Return a base with an adapter in it."""
     if isinstance(adapter, MotionAdapter):
         return AnimateDiffUNet(unet, adapter)
     return MotionAdaptiveUNet(unet, adapter)
 
 # %% ../../nbs/training/63_adapter.ipynb #dfb7d100
 def mean_gates(adapter) -> dict:  # `gate_0`, `gate_1`; nothing for an adapter without gates
-    "Return the mean of all gates at motion 0 and 1."
+    """Return the mean of all gates at motion 0 and 1."""
     gates = adapter.gates(torch.tensor([0.0, 1.0])) if isinstance(adapter, TemporalAdapter) else {}
     if not gates:
         return {}
@@ -286,7 +286,7 @@ def adapter_loss(
     random: torch.Generator,  # of the step, on the model's device
     progress: float = 0.0,  # share of the training that is over
 ) -> dict:  # `loss` and its parts, mean gates at motion 0 and 1, `ids` of the clips
-    "Return the loss of a random batch of clips."
+    """Return the loss of a random batch of clips."""
     device = random.device
     num_train_timesteps = scheduler.config.num_train_timesteps
     batch = draw({k: cache[k] for k in ("latents", "text", "motion", "ids")}, recipe.batch, random, device)
@@ -326,7 +326,7 @@ def arrow_of_time(
     seed: int = 0,  # of the noise
     batch: int = 16,  # clips at a time
 ) -> dict:  # `arrow_600`, ...: relative growth of the loss
-    "Return by how much the denoising loss grows when clips run backwards."
+    """Return by how much the denoising loss grows when clips run backwards."""
     device = next(model.parameters()).device
     arrows = {}
     for t in timesteps:
@@ -350,7 +350,7 @@ def sampler(
     backbone,
     adapter=None,  # of either kind; None is the bare base
 ):  # `sample(prompts, latents, motion, num_inference_steps=..., guidance_scale=...)` to `b f 3 h w` in [0, 1]
-    "Return a function that draws clips from noise `b f c h w` of variance 1."
+    """Return a function that draws clips from noise `b f c h w` of variance 1."""
     is_ours = not isinstance(adapter, MotionAdapter)
     if is_ours:
         pipe: Any = MotionAdaptivePipeline.from_pretrained(backbone, adapter)
@@ -373,7 +373,7 @@ def sampler(
 
 # %% ../../nbs/training/63_adapter.ipynb #fec63cc5
 def _draw_samples(folder, backbone, adapter, recipe, cache, step):
-    "Write clips of the cache's first captions as a picture: a row for each clip, its frames side by side."
+    """Write clips of the cache's first captions as a picture: a row for each clip, frames side by side."""
     rho = 0.6 if recipe.rho == "spread" else recipe.rho
     shape = cache["latents"][:4].shape
     noise = correlated_noise(shape, rho, generator=generator(0, "picture"), device=backbone.device)
@@ -400,7 +400,7 @@ def train_adapter(
     progress: bool = True,  # show the bar
     held_out: dict = None,  # clips for the arrow of time, as `clip_cache` returns them; None measures none
 ) -> tuple:  # (adapter, dictionary with `log`, `samples` and `seconds`)
-    "Train an adapter; the base keeps its weights."
+    """Train an adapter; the base keeps its weights."""
     if (clip := cache["latents"].shape[1]) != recipe.num_frames:
         raise UserError(f"the cache has clips of {clip} frames, the recipe num_frames={recipe.num_frames}")
     torch.manual_seed(seed)
@@ -445,7 +445,7 @@ def save_adapter(
     training: dict,  # settings and length
     scores: dict,  # measured on test captions
 ):
-    "Write an adapter in half precision, with its card."
+    """Write an adapter in half precision, with its card."""
     save_half(adapter, folder)
     name = f"{Path(folder).parent.name} {Path(folder).name}"
     write_card(folder, name, about, dict(adapter=training), scores)
@@ -454,7 +454,7 @@ def save_adapter(
 def load_saved(
     folder,  # as `save_adapter` wrote it
 ) -> nn.Module:  # `TemporalAdapter` or `MotionAdapter`, in single precision
-    "Return an adapter of either kind."
+    """Return an adapter of either kind."""
     kinds = {k.__name__: k for k in (TemporalAdapter, MotionAdapter)}
     kind = kinds[read_json(Path(folder) / "config.json")["_class_name"]]
     return kind.from_pretrained(folder, torch_dtype=torch.float32, local_files_only=True).eval()
@@ -464,7 +464,7 @@ _KINDS = dict(int="a whole number", float="a number", bool="true or false")
 
 
 def _setting(change, default, value):
-    "Return a setting's text as a value of its default's kind."
+    """Return a setting's text as a value of its default's kind."""
     kind = float if default is None else type(default)
     if kind is bool:
         words = dict(true=True, false=False)
@@ -479,7 +479,7 @@ def changed_recipe(
     recipe: AdapterRecipe,
     changes=(),  # "name=value" each, of numbers, words and switches
 ) -> AdapterRecipe:
-    "Return a recipe with other settings."
+    """Return a recipe with other settings."""
     network = TemporalAdapter if recipe.method == "ours" else MotionAdapter
     options = inspect.signature(network.__init__).parameters
     names = [f.name for f in fields(recipe) if f.name != "adapter"]
@@ -501,7 +501,7 @@ def changed_recipe(
 
 # %% ../../nbs/training/63_adapter.ipynb #6267a762
 def _check_fits(recipe, base):
-    "Refuse sizes that the base or the adapter cannot take."
+    """Refuse sizes that the base or the adapter cannot take."""
     longest = getattr(make_adapter(recipe, base.unet).config, "max_frames", 32)
     check_range("size", recipe.size, base.downsample)
     check_range("num_frames", recipe.num_frames, 2, longest)
@@ -520,7 +520,7 @@ def own_adapter_command(
     device: str = None,  # default: cuda where there is one
     progress: bool = True,  # show progress
 ):
-    "Train an adapter on a folder of videos."
+    """Train an adapter on a folder of videos."""
     recipe = changed_recipe(RECIPES.get(backbone, RECIPES["paper"]), changes)
     check_range("seed", seed, 0)
     if pool_length is not None:

@@ -29,7 +29,7 @@ def image_pools(
     seed: int = 0,
     world=shapes_world,  # module of the world
 ) -> list:  # uint8 images, `n 3 h w` each
-    "Return training images in pools that are drawn from equally: frames at two sizes, and studies."
+    """Return training images in pools that are drawn from equally: frames at two sizes, and studies."""
     part = max(length // 3, 1)
     large = world.WorldFrames(size=128, length=part, seed=seed)
     small = world.WorldFrames(size=64, length=part, seed=seed + 1)
@@ -43,7 +43,7 @@ def draw_crops(
     random: torch.Generator,
     size: int = 64,  # pixels
 ) -> torch.Tensor:  # `n 3 size size` in [-1, 1]
-    "Return a batch of crops at one random place, mirrored in every other batch."
+    """Return a batch of crops at one random place, mirrored in every other batch."""
     images = pools[int(torch.randint(len(pools), (), generator=random))]
     images = images[torch.randint(len(images), (n,), generator=random)]
     top, left = (int(torch.randint(side - size + 1, (), generator=random)) for side in images.shape[-2:])
@@ -55,7 +55,7 @@ def draw_crops(
 def silence_branches(
     vae,  # `AutoencoderKL`
 ):
-    "Let residual branches add nothing, so that a chain of convolutions is left."
+    """Let residual branches add nothing, so that a chain of convolutions is left."""
     for name, parameter in vae.named_parameters():
         if ".conv2." in name or ".to_out.0." in name:
             parameter.zero_()
@@ -65,7 +65,7 @@ def pass_channels(
     conv: nn.Conv2d,
     n: int,  # channels
 ):
-    "Let the first n channels pass a convolution as they are."
+    """Let the first n channels pass a convolution as they are."""
     middle = conv.kernel_size[0] // 2
     conv.weight[:n] = 0
     conv.bias[:n] = 0
@@ -76,7 +76,7 @@ def principal_axes(
     features: torch.Tensor,  # `n c h w`
     n: int,  # axes
 ) -> tuple:  # mean `c`, axes `c n`, variances `n`, largest first
-    "Return the principal axes of features, over images and positions."
+    """Return the principal axes of features, over images and positions."""
     rows = features.movedim(1, -1).flatten(0, -2).double()
     variances, axes = torch.linalg.eigh(torch.cov(rows.T))
     return rows.mean(0).float(), axes.flip(1)[:, :n].float(), variances.flip(0)[:n].float()
@@ -86,7 +86,7 @@ def code_patches(
     conv: nn.Conv2d,  # of stride 2, reads `2i`, `2i + 1` and `2i + 2` on each side
     features: torch.Tensor,  # `n c h w`, in the first channels of its input
 ) -> int:  # axes that are kept
-    "Let a strided convolution give the principal components of 2 x 2 patches, in its first channels."
+    """Let a strided convolution give the principal components of 2 x 2 patches, in its first channels."""
     channels = features.shape[1]
     kept = min(4 * channels, conv.out_channels)
     mean, axes, _ = principal_axes(F.pixel_unshuffle(features, 2), kept)
@@ -100,7 +100,7 @@ def start_down_path(
     encoder,  # of an `AutoencoderKL`
     images: torch.Tensor,  # `n 3 h w` in [-1, 1]
 ) -> tuple:  # features `f_0` ... `f_3`, and the input of the last block, `n c h/8 w/8`
-    "Make the encoder's halvings a chain of principal components."
+    """Make the encoder's halvings a chain of principal components."""
     features = [images]
     pass_channels(encoder.conv_in, 3)
     x = encoder.conv_in(images)
@@ -120,7 +120,7 @@ def pair_channels(
     constant: float,  # large beside the signals
     groups: int,  # of the norm
 ) -> torch.Tensor:  # `n out`, 1 and -1 where a signal stands
-    "Write signals and constants with both signs, the signals spread over the groups."
+    """Write signals and constants with both signs, the signals spread over the groups."""
     signs = torch.zeros(len(rows), conv.out_channels)
     each = -(-len(rows) // groups)
     for i, row in enumerate(rows):
@@ -140,7 +140,7 @@ def read_pairs(
     signs: torch.Tensor,  # of `pair_channels`
     target: torch.Tensor,  # `n k h w`, the signals
 ):
-    "Let a convolution give the signals, each with the scale that fits best; other channels give 0."
+    """Let a convolution give the signals, each with the scale that fits best; other channels give 0."""
     halves = torch.einsum("nchw,kc->nkhw", hidden, signs)
     scale = (halves * target).sum((0, 2, 3)) / halves.square().sum((0, 2, 3))
     conv.weight.zero_()
@@ -156,7 +156,7 @@ def start_latents(
     features: torch.Tensor,  # `f_3`, `n c h w`
     x: torch.Tensor,  # input of the encoder's last block
 ):
-    "Make the encoder's last layers give the first principal components, scaled."
+    """Make the encoder's last layers give the first principal components, scaled."""
     encoder = vae.encoder
     latents = vae.config.latent_channels
     variances = features[:, :latents].var((0, 2, 3))
@@ -180,7 +180,7 @@ def fit_convolution(
     seed: int = 0,  # of the positions that are used
     positions: int = 2048,  # of each 16 images
 ):
-    "Let the first k channels give the target as well as a linear function can."
+    """Let the first k channels give the target as well as a linear function can."""
     size = 9 * conv.in_channels + 1
     gram = torch.zeros(size, size, dtype=torch.double)
     moment = torch.zeros(size, target.shape[1], dtype=torch.double)
@@ -202,7 +202,7 @@ def start_decoder(
     latents: torch.Tensor,  # `n c h/8 w/8`
     features: list,  # `f_0` ... `f_3`
 ):
-    "Make the decoder the best chain of linear convolutions from latents back to images."
+    """Make the decoder the best chain of linear convolutions from latents back to images."""
     fit_convolution(decoder.conv_in, latents, features[-1])
     x = decoder.mid_block(decoder.conv_in(latents))
     for block, finer in zip(decoder.up_blocks, reversed(features[:-1])):
@@ -225,7 +225,7 @@ def linear_start(
     vae,  # `AutoencoderKL`, with one residual block a level in the encoder
     images: torch.Tensor,  # `n 3 h w` in [-1, 1]
 ):
-    "Turn an autoencoder into a linear one: principal components, and the least squares way back."
+    """Turn an autoencoder into a linear one: principal components, and the least squares way back."""
     groups = vae.encoder.conv_norm_out.num_groups
     if vae.config.latent_channels % groups:
         raise UserError(f"latent_channels={vae.config.latent_channels} must be divisible by {groups} groups")
@@ -239,7 +239,7 @@ def psnr(
     a,
     b,  # images or videos in [0, 1], first dimension the batch
 ) -> torch.Tensor:  # decibels for each item
-    "Return the peak signal-to-noise ratio of each item."
+    """Return the peak signal-to-noise ratio of each item."""
     return -10 * (a - b).square().flatten(1).mean(1).clamp(min=1e-10).log10()
 
 # %% ../../nbs/training/61a_autoencoder.ipynb #86f2d3b7
@@ -249,7 +249,7 @@ def vae_loss(
     random,  # generator of the posterior's noise
     kl_weight: float = 1e-4,
 ) -> dict:
-    "Return reconstruction error and KL divergence to the standard normal, each a mean over elements."
+    """Return reconstruction error and KL divergence to the standard normal, each a mean over elements."""
     posterior = model.encode(image).latent_dist
     noise = torch.randn(posterior.mean.shape, generator=random, device=posterior.mean.device)
     decoded = model.decode(posterior.mean + posterior.std * noise).sample.float()
@@ -274,7 +274,7 @@ def train_vae(
     pool_length: int = 12_500,  # images
     world=shapes_world,  # module of the world
 ):
-    "Train the embedded world's autoencoder from its linear start; returns the model and the log."
+    """Train the embedded world's autoencoder from its linear start; returns the model and the log."""
     torch.manual_seed(seed)
     model = backbones.tiny_vae(**VAE_SIZES)
     device = usable_device(device)
@@ -298,7 +298,7 @@ def train_vae(
 # %% ../../nbs/training/61a_autoencoder.ipynb #8ab6f5b6
 @torch.no_grad()
 def latent_scale(vae, seed: int = 0, n: int = 512, world=shapes_world) -> float:
-    "Return the factor that gives latents of training frames unit variance; diffusers' `scaling_factor`."
+    """Return the factor that gives latents of training frames unit variance; diffusers' `scaling_factor`."""
     images = load_all(world.WorldFrames(length=n, seed=seed + 3))["image"].to(vae.device) / 127.5 - 1
     return 1 / torch.cat([vae.encode(x).latent_dist.mean for x in images.split(64)]).std().item()
 
@@ -309,7 +309,7 @@ GROUPS = dict(PLAIN="plain", GRADIENTS="gradient", TEXTURES="texture", PHOTOS="p
 def background_groups(
     world,  # module of the world
 ) -> dict:  # names of backgrounds by the name of their group
-    "Return the kinds of backgrounds that a world has."
+    """Return the kinds of backgrounds that a world has."""
     return {group: tuple(getattr(world, names)) for names, group in GROUPS.items() if hasattr(world, names)}
 
 
@@ -318,7 +318,7 @@ def mean_psnr(
     backbone,
     images,  # uint8, `n 3 h w`
 ) -> float:  # decibels
-    "Return the mean PSNR of images that went through the autoencoder."
+    """Return the mean PSNR of images that went through the autoencoder."""
     parts = []
     for part in images.split(32):
         pixels = part.to(backbone.device) / 255
@@ -332,7 +332,7 @@ def score_vae(
     seed: int = 0,
     world=shapes_world,  # module of the world
 ) -> dict:  # `psnr_<group>_<size>`, decibels
-    "Return the autoencoder's PSNR on test images at both sizes: by background, and on held-out photographs."
+    """Return the autoencoder's PSNR on test images at both sizes, by background and held-out photograph."""
     scores = {}
     for size in (64, 128):
         for group, names in background_groups(world).items():

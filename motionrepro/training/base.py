@@ -65,18 +65,18 @@ SCENES = {
 
 # %% ../../nbs/training/62_base.ipynb #e5869283
 def _run(model, loss, config, folder, description, device, progress, data: dict, code: tuple, start=None):
-    "Train a model in a folder that is its own; returns the model and the log."
+    """Train a model in a folder that is its own; returns the model and the log."""
     claim_folder(folder, training_stamp(config, config.seed, data, code, start=start))
     return model, train(model, loss, config, folder, description, device, progress=progress)
 
 
 def _scenes(world, length, seed) -> dict:
-    "Say which scenes a training draws from."
+    """Say which scenes a training draws from."""
     return dict(world=world.__name__.rpartition(".")[2], length=length, seed=seed)
 
 # %% ../../nbs/training/62_base.ipynb #c9e4cf56
 class _ByteClips(torch.utils.data.Dataset):
-    "Hold clips as bytes, without flow."
+    """Hold clips as bytes, without flow."""
 
     def __init__(self, world, split, length, seed):
         self.clips = world.World(split, length=length, seed=seed, with_flow=False)
@@ -90,7 +90,7 @@ class _ByteClips(torch.utils.data.Dataset):
 
 # %% ../../nbs/training/62_base.ipynb #0a041bfc
 def clip_pool(length: int, seed: int = 0, world=shapes_world) -> dict:
-    "Return training clips of 64 pixels in memory."
+    """Return training clips of 64 pixels in memory."""
     return load_all(_ByteClips(world, "train", length, seed))
 
 
@@ -99,14 +99,14 @@ def contrastive_loss(
     text,  # embeddings `n d` of length 1, row by row of the same scene
     scale,  # inverse temperature
 ) -> torch.Tensor:
-    "Return the symmetric cross-entropy of every row's match."
+    """Return the symmetric cross-entropy of every row's match."""
     logits = scale * visual @ text.T
     target = torch.arange(len(logits), device=logits.device)
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 
 # %% ../../nbs/training/62_base.ipynb #bec296e4
 class _TextTower(torch.nn.Module):
-    "Text encoder, projection, and the two visual networks it is trained with."
+    """Text encoder, projection, and the two visual networks it is trained with."""
 
     def __init__(self, tokenizer):
         super().__init__()
@@ -125,7 +125,7 @@ class _TextTower(torch.nn.Module):
 
 # %% ../../nbs/training/62_base.ipynb #0af2fa28
 def _alike(pool) -> list:
-    "Return indices of clips that share colour and background, for every such group of at least two."
+    """Return indices of clips that share colour and background, for every such group of at least two."""
     colour = torch.tensor(pool["colour"])
     background = torch.tensor(pool["background"])
     kind = colour * (1 + background.max()) + background
@@ -143,7 +143,7 @@ def train_text(
     pool_length: int = SCENES["text"],
     world=shapes_world,
 ):
-    "Train the text encoder against clips; returns it and the log."
+    """Train the text encoder against clips; returns it and the log."""
     torch.manual_seed(seed)
     model = _TextTower(tokenizer)
     device = usable_device(device)
@@ -185,7 +185,7 @@ def diffusion_loss(
     text,  # `n s d`
     random: torch.Generator,
 ) -> dict:
-    "Return the mean squared error of the predicted noise, and the same for each quarter of the schedule."
+    """Return the mean squared error of the predicted noise, and the same for each quarter of the schedule."""
     steps = scheduler.config.num_train_timesteps
     t = torch.randint(steps, (len(latents),), generator=random, device=latents.device)
     noise = torch.randn(latents.shape, generator=random, device=latents.device)
@@ -208,7 +208,7 @@ def train_unet(
     pool_length: int = None,  # frames; default: those of `SCENES`
     world=shapes_world,
 ):
-    "Train the UNet on latents of `size` pixels; returns it and the log."
+    """Train the UNet on latents of `size` pixels; returns it and the log."""
     pool_length = pool_length or SCENES["unet" if size <= 64 else "unet-128"]
     torch.manual_seed(seed)
     device = usable_device(device)
@@ -243,7 +243,7 @@ def train_unet(
 
 # %% ../../nbs/training/62_base.ipynb #2ee9f040
 def _classify(logits, batch):
-    "Return the summed cross-entropy of all heads, and the share of right answers of each."
+    """Return the summed cross-entropy of all heads, and the share of right answers of each."""
     loss = 0
     right = {}
     for name, values in logits.items():
@@ -254,7 +254,7 @@ def _classify(logits, batch):
 
 # %% ../../nbs/training/62_base.ipynb #8f1af03a
 def _judge_config(steps, lr, warmup, seed):
-    "Return the settings of an evaluation model's training."
+    """Return the settings of an evaluation model's training."""
     return TrainConfig(steps, lr, min(warmup, steps), weight_decay=0.05, seed=seed)
 
 # %% ../../nbs/training/62_base.ipynb #fb627f7e
@@ -267,7 +267,7 @@ def train_classifier(
     pool_length: int = SCENES["classifier"],
     world=shapes_world,
 ):
-    "Train the frame classifier; returns it and the log."
+    """Train the frame classifier; returns it and the log."""
     torch.manual_seed(seed)
     model = FrameClassifier(classes=world.FRAME_LABELS)
     device = usable_device(device)
@@ -292,7 +292,7 @@ def train_video(
     pool_length: int = SCENES["video"],
     world=shapes_world,
 ):
-    "Train the video encoder; returns it and the log."
+    """Train the video encoder; returns it and the log."""
     torch.manual_seed(seed)
     model = VideoEncoder(classes=world.CLIP_LABELS)
     device = usable_device(device)
@@ -318,7 +318,7 @@ def train_clip(
     pool_length: int = SCENES["clip"],
     world=shapes_world,
 ):
-    "Train the open_clip model on frames and captions; returns it and the log."
+    """Train the open_clip model on frames and captions; returns it and the log."""
     torch.manual_seed(seed)
     model = WorldClip(tokenizer)
     device = usable_device(device)
@@ -342,7 +342,7 @@ def _recognised(
     batches,  # of images, `n 3 h w` in [0, 1]
     labels,  # by name of the head, of all images
 ) -> dict:  # by name of the head, true where the classifier is right
-    "Say for each image which of its labels the classifier finds."
+    """Say for each image which of its labels the classifier finds."""
     logits = [model(batch) for batch in batches]
     found = {name: torch.cat([part[name].argmax(1).cpu() for part in logits]) for name in model.classes}
     return {name: values == torch.as_tensor(labels[name]) for name, values in found.items()}
@@ -353,7 +353,7 @@ def _worst_subject(
     subjects,  # `(n,)`, its label
     world,
 ) -> tuple:  # name, and the share that was found
-    "Return the subject that is found least often."
+    """Return the subject that is found least often."""
     labels = torch.as_tensor(subjects)
     shares = {int(s): right[labels == s].float().mean().item() for s in labels.unique()}
     worst = min(shares, key=shares.__getitem__)
@@ -361,7 +361,7 @@ def _worst_subject(
 
 # %% ../../nbs/training/62_base.ipynb #5ac8492f
 def _score_video(model, n, seed, world, device):
-    "Return the share of right answers of the video encoder."
+    """Return the share of right answers of the video encoder."""
     right = {k: [] for k in model.classes}
     for start in range(0, n, 200):
         clips = _ByteClips(world, "test", n, seed)
@@ -372,7 +372,7 @@ def _score_video(model, n, seed, world, device):
 
 # %% ../../nbs/training/62_base.ipynb #82466924
 def _score_classifier(model, frames, images, world):
-    "Return the share of right answers of the frame classifier, and for the subject that it knows worst."
+    """Return the share of right answers of the frame classifier, and for the subject that it knows worst."""
     right = _recognised(model, images, frames)
     shares = {f"accuracy_{name}": hits.float().mean().item() for name, hits in right.items()}
     worst, share = _worst_subject(right["subject"], frames["subject"], world)
@@ -396,7 +396,7 @@ def _score_clip(model, frames, images):
 # %% ../../nbs/training/62_base.ipynb #dec282f0
 @torch.no_grad()
 def score_evaluator(name: str, model, n: int = 1000, seed: int = 0, world=shapes_world) -> dict:
-    "Return how often an evaluation model is right on test scenes."
+    """Return how often an evaluation model is right on test scenes."""
     model = model.eval()
     device = next(model.parameters()).device
     if name == "video":
@@ -410,7 +410,7 @@ def score_evaluator(name: str, model, n: int = 1000, seed: int = 0, world=shapes
 # %% ../../nbs/training/62_base.ipynb #1a9b2bbe
 @torch.no_grad()
 def _sampled(backbone, captions, seed, **options):
-    "Return an image for each caption, drawn 50 at a time."
+    """Return an image for each caption, drawn 50 at a time."""
     parts = []
     for start in range(0, len(captions), 50):
         random = generator(seed, "sample", start)
@@ -430,7 +430,7 @@ def score_samples(
     seed: int = 0,
     world=shapes_world,
 ) -> dict:
-    "Sample images for captions; returns how often what was asked for is found, and FID[world] beside rivals."
+    """Sample images for captions; return how often what was asked for is found, and FID[world]."""
     asked = load_all(world.WorldFrames(split, backbone.resolution, n, seed))
     options = dict(guidance_scale=guidance_scale, num_inference_steps=num_inference_steps)
     images = _sampled(backbone, asked["caption"], seed, **options)
@@ -458,7 +458,7 @@ def score_samples(
 
 # %% ../../nbs/training/62_base.ipynb #b848a8c9
 def _variance(share, n):
-    "Return the variance of a share of n, by Laplace's rule."
+    """Return the variance of a share of n, by Laplace's rule."""
     p = (n * share + 1) / (n + 2)
     return p * (1 - p) / (n + 2)
 
@@ -466,7 +466,7 @@ def _variance(share, n):
 def choose_guidance(
     tried: dict,  # scale -> what `score_samples` returns
 ) -> float:
-    "Return the scale with the smallest FID[world] among those whose success is as good as the best."
+    """Return the scale with the smallest FID[world] among those whose success is as good as the best."""
     success = {g: t["found_subject"] + t["found_colour"] for g, t in tried.items()}
     best = max(success, key=success.__getitem__)
     top = tried[best]
@@ -482,7 +482,7 @@ def tune_guidance(
     n: int = 100,  # images for each
     world=shapes_world,
 ) -> tuple:
-    "Return the guidance scale that is best on validation captions, and what was found for each."
+    """Return the guidance scale that is best on validation captions, and what was found for each."""
     tried = {g: score_samples(backbone, classifier, n, g, 25, "validation", world=world) for g in scales}
     distance = ("FID[world]", "FID[world]_real_halves", "FID[world]_dimensions")
     kept = ("n", "found_subject", "found_colour", *distance)
@@ -540,7 +540,7 @@ MEANING = {
 
 # %% ../../nbs/training/62_base.ipynb #63cfe2bc
 def _rows(values: dict) -> str:
-    "Return a table of two columns; dictionaries are left out."
+    """Return a table of two columns; dictionaries are left out."""
     lines = ["| | |", "|---|---|"]
     for name, value in values.items():
         if not isinstance(value, dict):
@@ -552,7 +552,7 @@ def _rows(values: dict) -> str:
 def card_text(
     card: dict,  # as `write_card` stores it
 ) -> str:  # a README for model hubs
-    "Return a card in words and tables."
+    """Return a card in words and tables."""
     scores = card["scores"]
     explained = {k: what for k, what in MEANING.items() if any(name.startswith(k) for name in scores)}
     text = f"---\nlicense: {card['license']}\nlibrary_name: diffusers\n---\n\n"
@@ -574,7 +574,7 @@ def write_card(
     training: dict,  # steps, seconds, seed, data of each part
     scores: dict,  # measured on test scenes
 ):
-    "Write `card.json`, and the same as a readable `README.md`."
+    """Write `card.json`, and the same as a readable `README.md`."""
     file = Path(folder) / "card.json"
     card = dict(name=name, about=about, license="apache-2.0", training=training, scores=scores)
     write_json(file, card | dict(provenance=provenance()))
@@ -589,7 +589,7 @@ def evaluate(
     seed: int = 0,  # of the test scenes
     assets=None,  # folder of the models; default: the package's
 ) -> dict:
-    "Compute a shipped model's scores anew, from its files."
+    """Compute a shipped model's scores anew, from its files."""
     if name not in CARDS:
         raise UserError(f"name={name!r} is not one of {', '.join(CARDS)}")
     check_range("n", n, 20)
@@ -604,14 +604,14 @@ def evaluate(
 
 # %% ../../nbs/training/62_base.ipynb #a58932d9
 def _need(path, target):
-    "Return the path of a part that another target must have written."
+    """Return the path of a part that another target must have written."""
     if not Path(path).exists():
         raise UserError(f"{path} is not there yet", hint=f"train it first: motionrepro train {target}")
     return path
 
 
 def _tokenizer(out, world=shapes_world):
-    "Return the tiny backbone's tokenizer, written if it is not there."
+    """Return the tiny backbone's tokenizer, written if it is not there."""
     from transformers import CLIPTokenizer
 
     folder = out / "tiny" / "tokenizer"
@@ -642,7 +642,7 @@ def _train_unet_target(target, out, folder, seed, device, **common):
 
 # %% ../../nbs/training/62_base.ipynb #b4fc62a4
 def _train_target(target, out, folder, seed, device, **common):
-    "Train one target and write its files; judges have seeds of their own."
+    """Train one target and write its files; judges have seeds of their own."""
     if target in ("unet", "unet-128"):
         _train_unet_target(target, out, folder, seed, device, **common)
         return
@@ -683,7 +683,7 @@ PARTS = {
 
 # %% ../../nbs/training/62_base.ipynb #e5d537f9
 def _how_trained(log, before):
-    "Return a part's entry in the card: from its log, or as it was where the part was trained elsewhere."
+    """Return a part's entry in the card: from its log, or as it was where the part was trained elsewhere."""
     if not log.exists() and before:
         return before
     log = read_json(_need(log, log.parent.name))
@@ -692,7 +692,7 @@ def _how_trained(log, before):
 
 
 def _measure(name, out, n, device):
-    "Return the scores of a finished model."
+    """Return the scores of a finished model."""
     if name in ("classifier", "video", "clip"):
         model = load_evaluator(name, device, out / CARDS[name])
         return score_evaluator(name, model, 2 * n) | dict(n=2 * n)
@@ -704,7 +704,7 @@ def _measure(name, out, n, device):
 
 # %% ../../nbs/training/62_base.ipynb #29f49e72
 def _score(name, out, checkpoints, n, device):
-    "Measure a finished model and write its card, unless the card tells of this very training."
+    """Measure a finished model and write its card, unless the card tells of this very training."""
     card = out / CARDS[name] / "card.json"
     before = read_json(card)["training"] if card.exists() else {}
     training = {part: _how_trained(checkpoints / part / "log.json", before.get(part)) for part in PARTS[name]}
@@ -726,7 +726,7 @@ def train_command(
     pool_length: int = None,  # training scenes held in memory; default: the recipe's
     progress: bool = True,  # show progress bars
 ):
-    "Train the embedded models and write them with their cards, as far as that has not been done."
+    """Train the embedded models and write them with their cards, as far as that has not been done."""
     if target not in ("all", *TARGETS):
         raise UserError(f"target={target!r} is not one of all, {', '.join(TARGETS)}")
     check_range("seed", seed, 0)

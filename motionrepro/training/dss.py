@@ -62,7 +62,7 @@ ERRORS = ("step", "step_relative", "surrogate", "surrogate_relative")
 
 @dataclass(frozen=True)
 class SelectorRecipe:
-    "All that a trained selector depends on, besides network, clips and seed; *assumed* but masks and loss."
+    """Hold what a selector depends on besides network, clips and seed; *assumed* but masks and loss."""
 
     network: dict = field(default_factory=lambda: dict(hidden=32))  # options of `DenoisingStepSelector`
     schedule: int = 20  # steps, whose statistics it sees: of DDPM for known clips, of DDIM for made ones
@@ -92,12 +92,12 @@ class SelectorRecipe:
         self.loop(0)  # bad settings of the loop fail here
 
     def loop(self, seed: int, **options) -> TrainConfig:
-        "Return the settings of the training loop."
+        """Return the settings of the training loop."""
         same = ("steps", "lr", "warmup", "weight_decay", "clip", "ema", "precision")
         return TrainConfig(**{k: getattr(self, k) for k in same}, seed=seed, log_every=10, **options)
 
     def frames_of(self, motion: MotionRecipe) -> list:  # numbers of frames
-        "Return the frames of a clip that are looked at, if they can be."
+        """Return the frames of a clip that are looked at, if they can be."""
         frames = list(self.frames)
         references = motion.references
         begins_right = frames[:references] == list(range(references)) and len(frames) > references
@@ -117,7 +117,7 @@ def captions_of(
     seed: int = 0,  # of the scenes
     world=shapes_world,  # module of the world
 ) -> list:
-    "Return captions of scenes, without rendering them."
+    """Return captions of scenes, without rendering them."""
     return [world.sample_scene(i, split, num_frames, seed).caption for i in range(n)]
 
 # %% ../../nbs/training/65_dss.ipynb #75eb0a0a
@@ -132,7 +132,7 @@ def made_steps(
     frames=None,  # numbers of the frames that are looked at; default: all
     guidance: float = None,  # guidance scale; default: what suits the backbone
 ) -> Iterator:  # (timestep, features, residuals) for all steps, as `reuse_steps` yields them
-    "Yield features and residuals of clips while they are made; features are those of the prompt."
+    """Yield features and residuals of clips while they are made; features are those of the prompt."""
     guidance = backbone.guidance_scale if guidance is None else guidance
     scheduler: Any = DDIMScheduler.from_config(backbone.scheduler.config, timestep_spacing="trailing")
     scheduler.set_timesteps(steps)
@@ -154,7 +154,7 @@ def made_steps(
 
 # %% ../../nbs/training/65_dss.ipynb #81223ea4
 class _ReferenceStatistics:
-    "Collect the selector's statistics of the references: means over their pairs, step by step."
+    """Collect the selector's statistics of the references: means over their pairs, step by step."""
 
     def __init__(self, network, references, clips, pairs):
         self.network, self.references, self.shape = network, references, (clips, pairs)
@@ -162,7 +162,7 @@ class _ReferenceStatistics:
         self.previous = None
 
     def __call__(self, _, cosines):
-        "Called by `error_curves` after each step."
+        """Called by `error_curves` after each step."""
         values = cosines.values.unflatten(0, self.shape)[:, : self.references - 1].flatten(0, 1)
         now = replace(cosines, values=values)
         found = statistics_of(now, self.previous, temperature=self.network.temperature)
@@ -171,7 +171,7 @@ class _ReferenceStatistics:
 
 # %% ../../nbs/training/65_dss.ipynb #0aa84d96
 def _steps_of_known(network, backbone, clips, motion, recipe, part, random):
-    "Return the steps of known clips in the forward process."
+    """Return the steps of known clips in the forward process."""
     frames = recipe.frames_of(motion)
     latents, text = (clips[k][part].to(backbone.device).float() for k in ("latents", "text"))
     origins = clips["origins"][part][:, frames] if motion.tie == "flow" else None
@@ -181,7 +181,7 @@ def _steps_of_known(network, backbone, clips, motion, recipe, part, random):
 
 # %% ../../nbs/training/65_dss.ipynb #46d4de26
 def _steps_of_made(network, backbone, clips, motion, recipe, part, random):
-    "Return the steps of clips that are made."
+    """Return the steps of clips that are made."""
     prompts = clips["captions"][part]
     config = backbone.unet.config
     shape = (len(prompts), motion.num_frames, config.in_channels, config.sample_size, config.sample_size)
@@ -193,7 +193,7 @@ def _steps_of_made(network, backbone, clips, motion, recipe, part, random):
 
 # %% ../../nbs/training/65_dss.ipynb #73938189
 def _source(backbone, clips, motion, recipe) -> dict:
-    "Return what the clips depend on."
+    """Return what the clips depend on."""
     if recipe.source == "known":
         return dict(clips=fingerprint(clips["latents"], clips["text"]), tie=motion.tie, rho=motion.rho)
     adapter = clips["adapter"]
@@ -218,7 +218,7 @@ def selector_data(
     batch: int = 4,  # clips at a time
     progress: bool = True,  # show the bar
 ) -> dict:  # `statistics` `n s 7`, `errors`: name -> `n s k` of k later frames, `timesteps` (list), `about`
-    "Return what the selector learns from."
+    """Return what the selector learns from."""
     frames = recipe.frames_of(motion)
     about = dict(
         network=fingerprint(network),
@@ -282,7 +282,7 @@ def train_dss(
     checkpoint_seconds: float = 120.0,  # between two checkpoints
     progress: bool = True,  # show the bar
 ) -> tuple:  # (selector, dictionary with `log` and `seconds`)
-    "Train a selector on random parts of the steps."
+    """Train a selector on random parts of the steps."""
     best, candidates, _ = targets(data, recipe)
     torch.manual_seed(seed)
     selector = DenoisingStepSelector(candidates, **recipe.network).fit(data["statistics"])
@@ -307,7 +307,7 @@ def selector_choices(
     shares=(0.1, 0.25, 0.5, 1.0),  # of the steps that are seen
     seed: int = 0,  # of what is seen
 ) -> dict:  # steps `n` by name: "10%", ... of the steps seen; "most_frequent" of those of the training clips
-    "Return what a selector says of each clip when it sees a part of the steps."
+    """Return what a selector says of each clip when it sees a part of the steps."""
     shape = data["statistics"].shape[:2]
     statistics = data["statistics"].to(selector.device)
     found = dict(most_frequent=trained_on.mode().values.expand(shape[0]))
@@ -323,13 +323,13 @@ def cost_at(
     candidates: list,
     cost: torch.Tensor,  # as `targets` returns them
 ) -> torch.Tensor:  # `n`
-    "Return eq. 12's weighted errors at these steps."
+    """Return eq. 12's weighted errors at these steps."""
     index = (steps[:, None] == torch.tensor(candidates)).int().argmax(1)
     return cost.gather(1, index[:, None])[:, 0]
 
 # %% ../../nbs/training/65_dss.ipynb #b0d3b301
 def _counts(steps) -> str:
-    "Return how often each step occurs."
+    """Return how often each step occurs."""
     values, numbers = steps.unique(return_counts=True)
     return ", ".join(f"{t}: {k}" for t, k in zip(values.tolist(), numbers.tolist()))
 
@@ -360,7 +360,7 @@ def evaluate_dss(
 
 # %% ../../nbs/training/65_dss.ipynb #c8e40900
 def _selector_clips(base, backbone, out, checkpoints, motion, recipe, n, pool_length, progress, world):
-    "Return clips to train on, and clips to judge by."
+    """Return clips to train on, and clips to judge by."""
     if recipe.source == "made":
         folder = out / base / "adapter"
         adapter = load_saved(folder).to(backbone.device) if folder.is_dir() else None
@@ -387,7 +387,7 @@ def dss_command(
     progress: bool = True,
     world=shapes_world,  # module of the world
 ):
-    "Train, score and write the step selector of a base, as far as that has not been done."
+    """Train, score and write the step selector of a base, as far as that has not been done."""
     network = load_mtn(base, device=backbone.device, assets=out)
     clips, others = _selector_clips(
         base, backbone, out, checkpoints, motion, recipe, n, pool_length, progress, world
@@ -429,7 +429,7 @@ def reuse_command(
     selector=None,  # `SelectorRecipe`; default: everything at its default
     progress: bool = True,  # show progress
 ):
-    "Train what reuse needs for a base, as far as that has not been done."
+    """Train what reuse needs for a base, as far as that has not been done."""
     if target not in REUSE_TARGETS:
         raise UserError(f"target={target!r} is not one of {', '.join(REUSE_TARGETS)}")
     if base not in EMBEDDED:

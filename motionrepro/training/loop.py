@@ -36,7 +36,7 @@ PRECISIONS = dict(fp32="no", bf16="bf16", fp16="fp16")  # ours -> accelerate's
 
 @dataclass(frozen=True)
 class TrainConfig:
-    "Say what a training run needs to know besides its model and its loss."
+    """Say what a training run needs to know besides its model and its loss."""
 
     steps: int  # optimiser steps
     lr: float = 1e-3  # peak learning rate of AdamW
@@ -65,13 +65,13 @@ class TrainConfig:
 
 # %% ../../nbs/training/61_loop.ipynb #8a0792b5
 def learning_rate_factor(step: int, config: TrainConfig) -> float:
-    "Return what the peak learning rate is multiplied with at `step`."
+    """Return what the peak learning rate is multiplied with at `step`."""
     warm = min(1, (step + 1) / max(config.warmup, 1))
     return warm * 0.5 * (1 + math.cos(math.pi * step / config.steps))
 
 # %% ../../nbs/training/61_loop.ipynb #4ae6efed
 def mixed_precision(precision: str, device: str) -> str:
-    "Return accelerate's name for `precision` on `device`."
+    """Return accelerate's name for `precision` on `device`."""
     if precision != "auto":
         return PRECISIONS[precision]
     if device == "cuda":
@@ -82,7 +82,7 @@ def mixed_precision(precision: str, device: str) -> str:
 
 
 def _autocast(precision, device):
-    "Compute in half precision inside a block, if `precision` says so."
+    """Compute in half precision inside a block, if `precision` says so."""
     dtype = torch.float16 if precision == "fp16" else torch.bfloat16
     return torch.autocast(device.type, dtype, enabled=precision != "no")
 
@@ -90,13 +90,13 @@ def _autocast(precision, device):
 def checkpoints_path(
     folder=None,  # wins over the variable
 ) -> Path:
-    "Return where trainings keep their state: `folder`, `$MOTIONREPRO_CHECKPOINTS`, or `checkpoints` here."
+    """Return where trainings keep their state: `folder`, `$MOTIONREPRO_CHECKPOINTS` or `checkpoints`."""
     return Path(folder or os.environ.get("MOTIONREPRO_CHECKPOINTS") or "checkpoints")
 
 # %% ../../nbs/training/61_loop.ipynb #97aeb569
 @dataclass
 class TrainState:
-    "Hold what changes while a model is trained: all that a checkpoint stores."
+    """Hold what changes while a model is trained: all that a checkpoint stores."""
 
     parameters: list  # those that are trained
     optimizer: torch.optim.Optimizer
@@ -109,7 +109,7 @@ class TrainState:
 
     @classmethod
     def begin(cls, model, config: TrainConfig, device: torch.device) -> "TrainState":
-        "Return the state before the first step."
+        """Return the state before the first step."""
         parameters = [p for p in model.to(device).parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(
             parameters, lr=config.lr, weight_decay=config.weight_decay, betas=(0.9, 0.99), fused=True
@@ -119,7 +119,7 @@ class TrainState:
         return cls(parameters, optimizer, average, torch.amp.GradScaler(device.type, enabled=scaled))
 
     def save(self, folder: Path, config: TrainConfig):
-        "Write the checkpoint, and the log as JSON."
+        """Write the checkpoint, and the log as JSON."""
         plain = dict(seconds=self.seconds, log=self.log, samples=self.samples)
         tensors = dict(
             parameters=[p.detach() for p in self.parameters],
@@ -133,7 +133,7 @@ class TrainState:
 
     @torch.no_grad()
     def load(self, folder: Path, config: TrainConfig, device: torch.device):
-        "Go on from the checkpoint in a folder, if there is one."
+        """Go on from the checkpoint in a folder, if there is one."""
         file = folder / "checkpoint.pt"
         if not file.exists():
             return
@@ -153,7 +153,7 @@ class TrainState:
 
 # %% ../../nbs/training/61_loop.ipynb #74ebb427
 def _check_same(file, there: dict, config: TrainConfig):
-    "Refuse a checkpoint of another configuration; a field younger than the file had its default."
+    """Refuse a checkpoint of another configuration; a field younger than the file had its default."""
     there = {f.name: f.default for f in fields(config)} | there
     here = asdict(config)
     differs = [k for k in here if k != "checkpoint_seconds" and there[k] != here[k]]
@@ -166,11 +166,11 @@ def _check_same(file, there: dict, config: TrainConfig):
 
 # %% ../../nbs/training/61_loop.ipynb #499f2c1e
 class TrainingError(RuntimeError):
-    "Training met a number that is not finite."
+    """Training met a number that is not finite."""
 
 
 class _BatchLoss(torch.nn.Module):
-    "Compute the loss of a batch as a forward pass."
+    """Compute the loss of a batch as a forward pass."""
 
     def __init__(self, model, loss):
         super().__init__()
@@ -181,7 +181,7 @@ class _BatchLoss(torch.nn.Module):
 
 # %% ../../nbs/training/61_loop.ipynb #da68aff6
 def _check_finite(what, value, description, step, ids):
-    "Stop with the step and the items of the batch, if they are known."
+    """Stop with the step and the items of the batch, if they are known."""
     if torch.isfinite(value):
         return
     if isinstance(ids, torch.Tensor):
@@ -191,7 +191,7 @@ def _check_finite(what, value, description, step, ids):
 
 # %% ../../nbs/training/61_loop.ipynb #1135e4d6
 def _numbers(*results, **more) -> dict:
-    "Average the values of all processes' batches as plain numbers; None for what is not finite."
+    """Average the values of all processes' batches as plain numbers; None for what is not finite."""
     rows = [{k: float(torch.as_tensor(v).detach()) for k, v in r.items() if k != "ids"} for r in results]
     rows = gather_object(rows)
     names = dict.fromkeys(k for row in rows for k in row)
@@ -201,7 +201,7 @@ def _numbers(*results, **more) -> dict:
 
 # %% ../../nbs/training/61_loop.ipynb #5945f125
 def _batches_of(accelerator, config, step):
-    "Yield a generator for each of this process's batches of a step; torch's global one is keyed alike."
+    """Yield a generator for each of this process's batches of a step; torch's global one is keyed alike."""
     for part in range(config.accumulation):
         batch = part * accelerator.num_processes + accelerator.process_index
         keys = (config.seed, "step", step, batch) if batch else (config.seed, "step", step)
@@ -211,7 +211,7 @@ def _batches_of(accelerator, config, step):
 
 # %% ../../nbs/training/61_loop.ipynb #76760a94
 def _update(accelerator, batch_loss, optimizer, state, config, description):
-    "Take one step of the optimiser; return the values of its batches and the norm of the gradient."
+    """Take one step of the optimiser; return the values of its batches and the norm of the gradient."""
     step = state.step
     scaled = state.scaler.is_enabled()
     precision = mixed_precision(config.precision, accelerator.device.type)
@@ -251,7 +251,7 @@ def train(
     sample=None,  # `sample(step)`: called with the averaged weights in the model; None, or numbers to log
     sample_every: int = 500,  # steps between two of these
 ) -> dict:  # lists `log` and `samples` of dictionaries, `seconds` of training, `steps` taken
-    "Train `model`, resuming exactly where an earlier call left off."
+    """Train `model`, resuming exactly where an earlier call left off."""
     device = device or default_device()
     folder = Path(folder)
     accelerator = Accelerator(
@@ -294,13 +294,13 @@ def train(
 
 # %% ../../nbs/training/61_loop.ipynb #fd05a60e
 def _progress_bar(first, last, total, description, shown):
-    "Return a bar over the steps that are left."
+    """Return a bar over the steps that are left."""
     options: dict[str, Any] = dict(initial=first, total=total, desc=description, disable=not shown)
     return tqdm(range(first, last), mininterval=1, maxinterval=30, **options)
 
 
 def _take_sample(model, state, sample):
-    "Call `sample` with the averaged weights in the model, and log what it measured."
+    """Call `sample` with the averaged weights in the model, and log what it measured."""
     state.average.store(state.parameters)
     state.average.copy_to(state.parameters)
     model.eval()

@@ -51,7 +51,7 @@ from .prepare import claim_folder, clip_cache, draw, training_stamp
 # %% ../../nbs/training/64_mtn.ipynb #0c9abd75
 @dataclass(frozen=True)
 class MotionRecipe:
-    "All that a trained motion network depends on, besides base, clips and seed; the defaults are paper B's."
+    """Hold what a motion network depends on besides base, clips and seed; defaults are paper B's."""
 
     network: dict = field(default_factory=dict)  # options of `MotionTransformationNetwork.for_unet`
     num_frames: int = 16  # *stated*
@@ -84,7 +84,7 @@ class MotionRecipe:
         self.loop(0)  # bad settings of the loop fail here
 
     def loop(self, seed: int, **options) -> TrainConfig:
-        "Return the settings of the training loop."
+        """Return the settings of the training loop."""
         same = ("steps", "lr", "warmup", "weight_decay", "clip", "ema", "precision")
         return TrainConfig(**{k: getattr(self, k) for k in same}, seed=seed, log_every=10, **options)
 
@@ -117,7 +117,7 @@ def flow_origins(
     progress: bool = True,  # show the bar
     world=shapes_world,  # module of the world
 ) -> torch.Tensor:  # `n f H W`, int16: pixel of the first frame that each pixel shows, -1 for unknown
-    "Return where the pixels of cached clips come from."
+    """Return where the pixels of cached clips come from."""
     if about["data"] != "world":
         raise UserError(
             f"tie='flow' needs the true flow, and that of {about['data']} is not known",
@@ -144,7 +144,7 @@ def flow_origins(
 
 # %% ../../nbs/training/64_mtn.ipynb #341d2066
 class _Enough(Exception):
-    "Ends a UNet's call when all features are there."
+    """Ends a UNet's call when all features are there."""
 
 # %% ../../nbs/training/64_mtn.ipynb #06f3eba4
 @torch.no_grad()
@@ -155,7 +155,7 @@ def block_features(
     text: torch.Tensor,  # `n s d`
     blocks=(6, 8),  # indices into `decoder_blocks`
 ) -> dict:  # block -> `n c h w`
-    "Return decoder features, without the rest of the UNet's work."
+    """Return decoder features, without the rest of the UNet's work."""
 
     def stop(*_):
         raise _Enough
@@ -183,7 +183,7 @@ def reuse_steps(
     frames=None,  # numbers of the frames, if they are not 0, 1, 2, ...
     origins: torch.Tensor = None,  # for tie="flow": `b f H W`, as `flow_origins` returns it
 ) -> Iterator:  # (timestep, features, residuals) of all timesteps but the last, for `motion_losses`
-    "Yield features and residuals of clips along a schedule, one step at a time."
+    """Yield features and residuals of clips along a schedule, one step at a time."""
     tie = recipe.tie
     if tie == "flow" and origins is None:
         raise UserError(
@@ -213,7 +213,7 @@ def random_schedule(
     num_train_timesteps: int,  # of the base's schedule
     random: torch.Generator,
 ) -> list:  # `steps + 1` falling timesteps; the first is the noisiest, the last the switch step
-    "Return a schedule from pure noise to a random switch step."
+    """Return a schedule from pure noise to a random switch step."""
     check_range("steps", steps, 1, num_train_timesteps - 1)
     rest = torch.randperm(num_train_timesteps - 1, generator=random, device=random.device)[:steps]
     return [num_train_timesteps - 1, *rest.sort(descending=True).values.tolist()]
@@ -226,7 +226,7 @@ def mtn_loss(
     cache: dict,  # as `clip_cache` returns it; for tie="flow" with `origins`
     random: torch.Generator,  # of the step, on the network's device
 ) -> dict:  # "loss" (eq. 11), "loss_step", "loss_surrogate", "loss_prediction", relative errors, `ids`
-    "Return the three losses of a random batch of clips, on a random schedule."
+    """Return the three losses of a random batch of clips, on a random schedule."""
     needed = {k: cache[k] for k in ("latents", "text", "ids", "origins") if k in cache}
     batch = draw(needed, recipe.batch, random, random.device)
     timesteps = random_schedule(recipe.schedule_steps, backbone.scheduler.config.num_train_timesteps, random)
@@ -249,7 +249,7 @@ def mtn_loss(
 
 # %% ../../nbs/training/64_mtn.ipynb #c5bfc6ce
 def new_network(recipe: MotionRecipe, backbone, seed: int = 0) -> MotionTransformationNetwork:
-    "Return an untrained network of this recipe for this base: the raw features' matrices."
+    """Return an untrained network of this recipe for this base: the raw features' matrices."""
     torch.manual_seed(seed)
     return MotionTransformationNetwork.for_unet(backbone.unet, **recipe.network).to(backbone.device)
 
@@ -265,7 +265,7 @@ def train_mtn(
     checkpoint_seconds: float = 120.0,  # between two checkpoints
     progress: bool = True,  # show the bar
 ) -> tuple:  # (network, dictionary with `log` and `seconds`)
-    "Train a motion network; the base keeps its weights."
+    """Train a motion network; the base keeps its weights."""
     if (clip := cache["latents"].shape[1]) != recipe.num_frames:
         raise UserError(f"the cache has clips of {clip} frames, the recipe num_frames={recipe.num_frames}")
     if recipe.tie == "flow" and "origins" not in cache:
@@ -293,7 +293,7 @@ def validation_clips(
     seed: int = 0,  # of the scenes
     world=shapes_world,  # module of the world
 ) -> dict:  # `latents` `n f 4 h w`, `text` `n s d`, `flow` and `valid` as in `World`, `origins` `n f H W`
-    "Return encoded validation scenes with their true flow."
+    """Return encoded validation scenes with their true flow."""
     clips = load_all(world.World("validation", recipe.size, recipe.num_frames, n, seed))
     frames = list(range(recipe.num_frames))
     return dict(
@@ -306,7 +306,7 @@ def validation_clips(
 
 # %% ../../nbs/training/64_mtn.ipynb #163c3d7f
 def _still(like):
-    "Return the matrix of a frame that does not move, in the storage of another."
+    """Return the matrix of a frame that does not move, in the storage of another."""
     positions = like.size[0] * like.size[1]
     identity = torch.eye(positions, device=like.values.device)[None].expand(len(like.values), -1, -1)
     matrix = MotionMatrix(identity, like.size)
@@ -334,7 +334,7 @@ def motion_scores(
     references: int,  # reference frames
     truth: tuple = None,  # (flow, valid) of the clips, as `World` gives them, and pixels per position
 ) -> dict:  # "step", "surrogate" `(b,)`; "rows_", "carried_", "endpoint_" with a rival's name, `b horizon`
-    "Return the errors of a network on clips."
+    """Return the errors of a network on clips."""
     by_step = []
     for walked in walk_steps(network, steps, references):
         _, relative = walked[2]
@@ -375,7 +375,7 @@ def evaluate_mtn(
     seed: int = 0,  # of the noise
     batch: int = 4,  # clips at a time
 ) -> dict:  # tensors, as `motion_scores` returns them
-    "Return the errors of a network on all clips."
+    """Return the errors of a network on all clips."""
     check_range("switch_step", switch_step, 0, 998)
     timesteps = [t for t in spaced_timesteps(backbone, schedule) if t > switch_step] + [switch_step]
     parts = []
@@ -397,7 +397,7 @@ def evaluate_mtn(
 
 # %% ../../nbs/training/64_mtn.ipynb #0852c995
 def _mean(values):
-    "Return the mean of what is finite; None if nothing is, because nothing moved."
+    """Return the mean of what is finite; None if nothing is, because nothing moved."""
     finite = [v for v in values if math.isfinite(v)]
     return sum(finite) / len(finite) if finite else None
 
@@ -406,7 +406,7 @@ def summary(
     before: dict,  # of the untrained network, as `evaluate_mtn` returns it
     after: dict,  # of the trained one
 ) -> dict:  # plain numbers for a card
-    "Return scores before and after training; means over the horizon, and at its ends."
+    """Return scores before and after training; means over the horizon, and at its ends."""
     untrained = {k: np.atleast_1d(v.nanmean(0).tolist()) for k, v in before.items()}
     trained = {k: np.atleast_1d(v.nanmean(0).tolist()) for k, v in after.items()}
     rivals = ("observed", "predicted", "composed", "copy")
@@ -430,7 +430,7 @@ def ship(
     training: dict,  # settings and length
     scores: dict,
 ):
-    "Write a model in half precision, with its card."
+    """Write a model in half precision, with its card."""
     folder = Path(out) / base / part
     save_half(model, folder)
     write_card(folder, f"{base} {part}", about, {part: training}, scores)
@@ -443,13 +443,13 @@ def is_shipped(
     part: str,
     training: dict,
 ) -> bool:
-    "Tell whether the card of a shipped model tells of this very training."
+    """Tell whether the card of a shipped model tells of this very training."""
     card = Path(out) / base / part / "card.json"
     return card.exists() and read_json(card)["training"] == json.loads(json.dumps({part: training}))
 
 # %% ../../nbs/training/64_mtn.ipynb #d22b3cb6
 def with_origins(cache: dict, recipe: MotionRecipe, file, progress: bool = True, world=shapes_world) -> dict:
-    "Return a cache with what the recipe's noise needs."
+    """Return a cache with what the recipe's noise needs."""
     if recipe.tie != "flow":
         return cache
     return cache | dict(origins=flow_origins(cache["about"], file, progress, world))
@@ -467,7 +467,7 @@ def mtn_command(
     progress: bool = True,
     world=shapes_world,  # module of the world
 ):
-    "Train, score and write the motion network of a base, as far as that has not been done."
+    """Train, score and write the motion network of a base, as far as that has not been done."""
     shape: dict[str, Any] = dict(size=recipe.size, num_frames=recipe.num_frames, interval=recipe.interval)
     file = checkpoints / f"clips-{base}.pt"
     cache = clip_cache(backbone, file, length=pool_length, progress=progress, world=world, **shape)

@@ -32,7 +32,7 @@ from ..temporal.motion import MotionNormalizer, frame_difference, world_normaliz
 def read_caption(
     file,  # a text file in UTF-8 or, with a byte order mark, UTF-16
 ) -> str:
-    "Return the text of a file without blanks around it."
+    """Return the text of a file without blanks around it."""
     raw = Path(file).read_bytes()
     marked = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
@@ -44,7 +44,7 @@ def read_caption(
 def caption_of(
     path,  # of a video
 ) -> str:
-    "Return what a text file of the same name says, or the words of the name."
+    """Return what a text file of the same name says, or the words of the name."""
     text = Path(path).with_suffix(".txt")
     if text.is_file():
         return read_caption(text)
@@ -60,7 +60,7 @@ def world_clips(
     length: int,  # clips
     seed: int,  # of the scenes
 ) -> Iterator:  # (`n f c h w` in [0, 1], captions, names)
-    "Yield the clips of a world, 256 at a time."
+    """Yield the clips of a world, 256 at a time."""
     clips = world.World(split, size, (num_frames - 1) * interval + 1, length, seed, with_flow=False)
     where = "world" if split == "train" else f"world/{split}"
     for start in range(0, length, 256):
@@ -77,7 +77,7 @@ def folder_clips(
     length: int | None,  # None: one clip of each file
     seed: int,  # of the clips' first frames
 ) -> Iterator:  # (`1 f c h w` in [0, 1], caption, name), for ever unless `length` is None
-    "Yield clips of videos one by one: each file once in an epoch, from a random frame on."
+    """Yield clips of videos one by one: each file once in an epoch, from a random frame on."""
     folder = VideoFolder(source, num_frames, interval, size, seed=seed)
     for epoch in itertools.count():
         folder.set_epoch(epoch)
@@ -91,7 +91,7 @@ _PIECE = 1 << 20  # bytes
 
 
 def _glimpse(file):
-    "Return a file's size, and a hash of its beginning, middle and end."
+    """Return a file's size, and a hash of its beginning, middle and end."""
     size = file.stat().st_size
     digest = hashlib.sha256()
     with open(file, "rb") as f:
@@ -104,7 +104,7 @@ def _glimpse(file):
 def folder_contents(
     data,  # a folder of videos, or what else `list_videos` takes
 ) -> str:  # 12 hex digits
-    "Fingerprint the videos of a folder: names, captions, sizes, and pieces of each file."
+    """Fingerprint the videos of a folder: names, captions, sizes, and pieces of each file."""
     return fingerprint(
         [[name, caption_of(path), *_glimpse(path)] for name, path in list_videos(data).items()]
     )
@@ -114,7 +114,7 @@ def fitted_normalizer(
     raw: torch.Tensor,  # raw scores, `(n,)`
     source: str,  # what they come from
 ) -> MotionNormalizer:
-    "Fit a normaliser on these scores; where all are the same, that score becomes .5."
+    """Fit a normaliser on these scores; where all are the same, that score becomes .5."""
     if raw.min() < raw.max():
         return MotionNormalizer.fit(raw, source=source)
     score = float(raw[0])
@@ -122,7 +122,7 @@ def fitted_normalizer(
 
 # %% ../../nbs/training/60_prepare.ipynb #05257e59
 def _encoded(backbone, source, length, progress):
-    "Encode clips from a source; returns latents, text, raw motion scores, captions and names."
+    """Encode clips from a source; returns latents, text, raw motion scores, captions and names."""
     parts = []
     captions = []
     ids = []
@@ -153,7 +153,7 @@ def clip_cache(
     world=shapes_world,  # module of the world, for data="world"
     split: str = "train",  # of the world
 ) -> dict:  # `latents` `n f c h w`, `text`, `empty`, `motion`, `captions`, `ids`, `normalizer`, `about`
-    "Return encoded clips, from the file if it holds these very clips."
+    """Return encoded clips, from the file if it holds these very clips."""
     file = Path(file)
     is_world = data == "world"
     if is_world and length is None:
@@ -196,7 +196,7 @@ def caption_tokens(
     tokenizer,
     captions: list,
 ) -> torch.Tensor:  # `n s`, int64
-    "Return the tokens of captions, padded and cut to the context of the embedded text encoder."
+    """Return the tokens of captions, padded and cut to the context of the embedded text encoder."""
     options = dict(padding="max_length", max_length=CONTEXT, truncation=True, return_tensors="pt")
     return tokenizer(captions, **options).input_ids
 
@@ -212,7 +212,7 @@ def latent_pool(
     world=shapes_world,  # module of the frames
     progress: bool = True,  # show the bar
 ) -> dict:  # `latents` `n c h w` of unit variance, `tokens` `n s`
-    "Return encoded training frames with their captions' tokens, from the file if it holds these very frames."
+    """Return encoded training frames and their captions' tokens, from the file if it holds these."""
     file = Path(file)
     about = dict(
         vae=fingerprint(vae), world=code_hash(world.WorldFrames), size=size, length=length, seed=seed
@@ -243,7 +243,7 @@ def draw(
     device,  # where tensors go
     among: torch.Tensor = None,  # indices to draw from, each at most once; None draws from all
 ) -> dict:  # the items: tensors `n ...`, uint8 images as floats in [-1, 1]
-    "Return a random batch from a pool in memory."
+    """Return a random batch from a pool in memory."""
     if among is None:
         size = len(next(iter(pool.values())))
         index = torch.randint(size, (n,), generator=random, device=random.device).cpu()
@@ -263,7 +263,7 @@ def draw(
 def join(
     *pools: dict,  # of the same keys
 ) -> dict:
-    "Return pools one after the other."
+    """Return pools one after the other."""
     joined = {}
     for name, first in pools[0].items():
         parts = [p[name] for p in pools]
@@ -279,7 +279,7 @@ def training_stamp(
     base=None,  # frozen network
     start=None,  # network whose weights are the first ones
 ) -> dict:  # JSON values
-    "Return what the weights of a training depend on."
+    """Return what the weights of a training depend on."""
     settings = dict(recipe) if isinstance(recipe, dict) else asdict(recipe)
     settings.pop("checkpoint_seconds", None)  # how often it is kept changes nothing
     stamp = dict(
@@ -294,7 +294,7 @@ def training_stamp(
 
 # %% ../../nbs/training/60_prepare.ipynb #f223b190
 def _flat(stamp):
-    "Return the values of a stamp, those of its dictionaries one level up."
+    """Return the values of a stamp, those of its dictionaries one level up."""
     flat = {}
     for name, value in stamp.items():
         flat |= value if isinstance(value, dict) else {name: value}
@@ -305,7 +305,7 @@ def claim_folder(
     folder,
     stamp: dict,  # of `training_stamp`
 ):
-    "Reserve a folder for one training; a `UserError` if it holds another."
+    """Reserve a folder for one training; a `UserError` if it holds another."""
     file = Path(folder) / "run.json"
     there = read_json(file) if file.exists() else stamp
     if there != stamp:
