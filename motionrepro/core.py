@@ -74,7 +74,7 @@ def check_texts(
     name: str,  # argument's name, for the message
     value,  # a string, or a list of strings
 ) -> list:  # of strings
-    """Return the texts of `value`; raise a `UserError` if there is none, or one that a tokenizer cannot read."""
+    """Return the texts of `value`; raise a `UserError` if there is none, or one that no tokenizer can read."""
     texts = [value] if isinstance(value, str) else list(value) if isinstance(value, (list, tuple)) else []
     if not texts or not all(isinstance(t, str) for t in texts):
         raise UserError(f"{name}={value!r} must be a string or a list of strings, at least one")
@@ -82,10 +82,8 @@ def check_texts(
         try:
             text.encode("utf-8")
         except UnicodeEncodeError as e:
-            raise UserError(
-                f"{name}={text!r} is no text: character {e.start + 1} of it, {text[e.start]!r}, stands for no letter",
-                "write it in UTF-8",
-            ) from None
+            wrong = f"character {e.start + 1} of it, {text[e.start]!r}, stands for no letter"
+            raise UserError(f"{name}={text!r} is no text: {wrong}", "write it in UTF-8") from None
     return texts
 
 # %% ../nbs/00_core.ipynb #e9ce0207

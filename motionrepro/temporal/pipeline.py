@@ -70,7 +70,7 @@ def check_finite(
             f"{name} became NaN or infinite, computed in {dtype}",
             "half precision overflows easily: load with dtype=torch.float32 or torch.bfloat16"
             if dtype == torch.float16
-            else "numbers so large come from too much guidance, or from weights or latents that are too large",
+            else "numbers so large come from too much guidance, or from large weights or latents",
         )
     return values
 
