@@ -74,7 +74,7 @@ def check_texts(
     name: str,  # argument's name, for the message
     value,  # a string, or a list of strings
 ) -> list:  # of strings
-    """Return the texts of `value`; raise a `UserError` if there is none, or one that no tokenizer can read."""
+    """Return the texts of `value`; raise a `UserError` if there is none or one that no tokenizer reads."""
     texts = [value] if isinstance(value, str) else list(value) if isinstance(value, (list, tuple)) else []
     if not texts or not all(isinstance(t, str) for t in texts):
         raise UserError(f"{name}={value!r} must be a string or a list of strings, at least one")

@@ -11,9 +11,9 @@ __all__ = ['FIRST_LOGVAR', 'VAE_SIZES', 'START_IMAGES', 'BATCH', 'GROUPS', 'imag
 # %% ../../nbs/training/61a_autoencoder.ipynb #fe16939d
 import functools
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
 from torch.nn import functional as F
 
 from .. import backbones
@@ -62,7 +62,7 @@ def silence_branches(
 
 
 def pass_channels(
-    conv: nn.Conv2d,
+    conv,  # `Conv2d`
     n: int,  # channels
 ):
     """Let the first n channels pass a convolution as they are."""
@@ -83,7 +83,7 @@ def principal_axes(
 
 
 def code_patches(
-    conv: nn.Conv2d,  # of stride 2, reads `2i`, `2i + 1` and `2i + 2` on each side
+    conv,  # `Conv2d` of stride 2, reads `2i`, `2i + 1` and `2i + 2` on each side
     features: torch.Tensor,  # `n c h w`, in the first channels of its input
 ) -> int:  # axes that are kept
     """Let a strided convolution give the principal components of 2 x 2 patches, in its first channels."""
@@ -115,7 +115,7 @@ def start_down_path(
 
 # %% ../../nbs/training/61a_autoencoder.ipynb #27f51089
 def pair_channels(
-    conv: nn.Conv2d,  # 1 x 1, writes what the group norm reads
+    conv,  # `Conv2d` of 1 x 1, writes what the group norm reads
     rows: torch.Tensor,  # `n c`, what shall be read of its input; one signal each
     constant: float,  # large beside the signals
     groups: int,  # of the norm
@@ -135,7 +135,7 @@ def pair_channels(
 
 
 def read_pairs(
-    conv: nn.Conv2d,  # 3 x 3, reads what norm and nonlinearity leave
+    conv,  # `Conv2d` of 3 x 3, reads what norm and nonlinearity leave
     hidden: torch.Tensor,  # its input, `n c h w`
     signs: torch.Tensor,  # of `pair_channels`
     target: torch.Tensor,  # `n k h w`, the signals
@@ -174,7 +174,7 @@ def start_latents(
 
 # %% ../../nbs/training/61a_autoencoder.ipynb #0584627d
 def fit_convolution(
-    conv: nn.Conv2d,  # 3 x 3, padding 1
+    conv,  # `Conv2d` of 3 x 3, padding 1
     inputs: torch.Tensor,  # `n c h w`
     target: torch.Tensor,  # `n k h w`
     seed: int = 0,  # of the positions that are used
@@ -260,7 +260,7 @@ def vae_loss(
     return dict(loss=mse + kl_weight * kl, mse=mse, kl=kl)
 
 # %% ../../nbs/training/61a_autoencoder.ipynb #aa42273c
-VAE_SIZES = dict(latent_channels=8, widths=(16, 32, 96, 128), groups=4)
+VAE_SIZES: dict[str, Any] = dict(latent_channels=8, widths=(16, 32, 96, 128), groups=4)
 START_IMAGES = 800  # that the linear start is fitted to
 BATCH = 8
 
@@ -273,7 +273,7 @@ def train_vae(
     progress: bool = True,
     pool_length: int = 12_500,  # images
     world=shapes_world,  # module of the world
-):
+) -> tuple:  # the model and its log
     """Train the embedded world's autoencoder from its linear start; returns the model and the log."""
     torch.manual_seed(seed)
     model = backbones.tiny_vae(**VAE_SIZES)
@@ -289,7 +289,7 @@ def train_vae(
         return vae_loss(model, draw_crops(pools(), BATCH, random).to(device), random)
 
     config = TrainConfig(steps=steps, lr=6e-4, warmup=400, seed=seed, weight_decay=0.0)
-    data = dict(world=world.__name__.rpartition(".")[2], length=pool_length, seed=seed)
+    data = dict(world=world.__name__.rpartition(".")[2], length=pool_length, seed=seed) | VAE_SIZES
     code = (backbones.tiny_vae, linear_start, image_pools, draw_crops, vae_loss)
     claim_folder(folder, training_stamp(config, seed, data, code))
     history = train(model, loss, config, folder, "vae", device, progress=progress)
