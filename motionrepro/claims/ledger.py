@@ -296,7 +296,10 @@ def tell(
     lines["verdict"] = row["verdict"] + (f" ({row['note']})" if row["note"] else "")
     if check:
         judge = check.judge
-        lines |= {"criterion": check.criterion, "judged by": f"{judge.__module__}.{judge.__name__}"}
+        lines["criterion"] = check.criterion
+        if row["evidence"] and row["evidence"]["criterion"] != check.criterion:
+            lines["decided by"] = row["evidence"]["criterion"]  # what the verdict still rests on
+        lines["judged by"] = f"{judge.__module__}.{judge.__name__}"
         lines |= _origin(row["evidence"])
         lines["decide again"] = f"motionrepro claims {row['id']} --again"
     start = max(map(len, lines)) + 2
