@@ -56,7 +56,7 @@ class FrameClassifier(ModelMixin, ConfigMixin):
         classes: dict | None = None,  # words of each head; default: those of the first world
     ):
         super().__init__()
-        self.classes = classes or FRAME_LABELS
+        self.classes = classes or self.classes
         self.body = nn.Sequential(
             _conv(3, width, 2),
             _conv(width, 2 * width),
@@ -99,7 +99,7 @@ class VideoEncoder(ModelMixin, ConfigMixin):
         classes: dict | None = None,  # words of each head; default: those of the first world
     ):
         super().__init__()
-        self.classes = classes or CLIP_LABELS
+        self.classes = classes or self.classes
         self.frame = nn.Sequential(_conv(3, width, 2), _conv(width, width))
         self.pair = nn.Sequential(
             _conv(2 * width, 3 * width, 2), _conv(3 * width, 3 * width, 2), _conv(3 * width, features)

@@ -33,19 +33,20 @@ from ..metrics.results import fid
 from ..metrics.world import FrameClassifier, VideoEncoder, WorldClip, load_evaluator
 from ..provenance import provenance
 from ..temporal.losses import denoising_loss, quarter_means
-from .autoencoder import latent_scale, score_vae, train_vae
+from .autoencoder import VAE_STEPS, latent_scale, score_vae, train_vae
 from .loop import TrainConfig, checkpoints_path, train
 from motionrepro.training.prepare import (
     caption_tokens,
     claim_folder,
     draw,
+    drawn_scenes,
     latent_pool,
     training_stamp,
 )
 
 # %% ../../nbs/training/62_base.ipynb #a8620793
 STEPS = {
-    "vae": 5000,
+    "vae": VAE_STEPS,
     "text": 1200,
     "classifier": 4000,
     "unet": 10_000,
@@ -54,7 +55,6 @@ STEPS = {
     "unet-128": 6000,
 }
 SCENES = {
-    "vae": 12_500,
     "text": 12_000,
     "classifier": 24_000,
     "unet": 30_000,
@@ -68,11 +68,6 @@ def _run(model, loss, config, folder, description, device, progress, data: dict,
     """Train a model in a folder that is its own; returns the model and the log."""
     claim_folder(folder, training_stamp(config, config.seed, data, code, start=start))
     return model, train(model, loss, config, folder, description, device, progress=progress)
-
-
-def _scenes(world, length, seed) -> dict:
-    """Say which scenes a training draws from."""
-    return dict(world=world.__name__.rpartition(".")[2], length=length, seed=seed)
 
 # %% ../../nbs/training/62_base.ipynb #c9e4cf56
 class _ByteClips(torch.utils.data.Dataset):
@@ -169,7 +164,7 @@ def train_text(
         return dict(loss=value, matched=matched.float().mean())
 
     config = TrainConfig(steps=steps, lr=1.5e-3, warmup=min(100, steps), seed=seed)
-    data = _scenes(world, pool_length, seed)
+    data = drawn_scenes(world, pool_length, seed)
     code = (_TextTower, backbones.tiny_text_encoder, contrastive_loss)
     model, history = _run(model, loss, config, folder, "text encoder", device, progress, data, code)
     return model.encoder, history
@@ -235,7 +230,7 @@ def train_unet(
     # on a processor, casting these small activations costs more than half precision saves
     precision = "fp32" if device == "cpu" else "auto"
     config = TrainConfig(steps, lr, min(200, steps), ema=0.999, seed=seed, precision=precision)
-    data = _scenes(world, pool_length, seed) | dict(size=size)
+    data = drawn_scenes(world, pool_length, seed) | dict(size=size, widths=UNET_WIDTHS)
     code = (backbones.tiny_unet, diffusion_loss)
     name = f"unet at {size} pixels"
     model, history = _run(model, loss, config, folder, name, device, progress, data, code, start)
@@ -278,7 +273,7 @@ def train_classifier(
         return _classify(model(batch["image"] / 2 + 0.5), batch)
 
     config = _judge_config(steps, 2e-3, 100, seed)
-    data = _scenes(world, pool_length, seed)
+    data = drawn_scenes(world, pool_length, seed)
     code = (FrameClassifier, _classify)
     return _run(model, loss, config, folder, "frame classifier", device, progress, data, code)
 
@@ -303,7 +298,7 @@ def train_video(
         return _classify(model(batch["video"] / 2 + 0.5), batch)
 
     config = _judge_config(steps, 2e-3, 100, seed)
-    data = _scenes(world, pool_length, seed)
+    data = drawn_scenes(world, pool_length, seed)
     code = (VideoEncoder, _classify)
     return _run(model, loss, config, folder, "video encoder", device, progress, data, code)
 
@@ -332,7 +327,7 @@ def train_clip(
         return dict(loss=contrastive_loss(image.float(), text.float(), scale))
 
     config = _judge_config(steps, 1e-3, 200, seed)
-    data = _scenes(world, pool_length, seed)
+    data = drawn_scenes(world, pool_length, seed)
     code = (WorldClip, contrastive_loss)
     return _run(model, loss, config, folder, "open_clip model", device, progress, data, code)
 

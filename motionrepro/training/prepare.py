@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['read_caption', 'caption_of', 'world_clips', 'folder_clips', 'folder_contents', 'fitted_normalizer', 'clip_cache',
-           'caption_tokens', 'latent_pool', 'draw', 'join', 'training_stamp', 'claim_folder']
+           'caption_tokens', 'latent_pool', 'draw', 'training_stamp', 'drawn_scenes', 'claim_folder']
 
 # %% ../../nbs/training/60_prepare.ipynb #55a754fc
 import codecs
@@ -259,17 +259,6 @@ def draw(
             batch[name] = values[index].to(device)
     return batch
 
-# %% ../../nbs/training/60_prepare.ipynb #3045ebf0
-def join(
-    *pools: dict,  # of the same keys
-) -> dict:
-    """Return pools one after the other."""
-    joined = {}
-    for name, first in pools[0].items():
-        parts = [p[name] for p in pools]
-        joined[name] = torch.cat(parts) if isinstance(first, torch.Tensor) else sum(parts, [])
-    return joined
-
 # %% ../../nbs/training/60_prepare.ipynb #4406a1ad
 def training_stamp(
     recipe,  # dataclass, or JSON values
@@ -291,6 +280,15 @@ def training_stamp(
         code=code_hash(*code),
     )
     return json.loads(json.dumps(stamp))
+
+
+def drawn_scenes(
+    world,  # module of the world
+    length: int,  # scenes
+    seed: int,
+) -> dict:
+    """Say which scenes a training draws from, for its stamp."""
+    return dict(world=world.__name__.rpartition(".")[2], length=length, seed=seed)
 
 # %% ../../nbs/training/60_prepare.ipynb #f223b190
 def _flat(stamp):
