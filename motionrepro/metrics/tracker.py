@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['SIZE', 'RADII', 'COLOUR_WEIGHT', 'THRESHOLD', 'MIN_TRAVEL', 'KINDS', 'Named', 'read_caption', 'Track', 'track',
-           'velocity', 'direction', 'speed', 'jitter', 'direction_score', 'damaged', 'measure_tracker', 'card_text',
-           'write_card']
+           'velocity', 'direction', 'speed', 'jitter', 'direction_score', 'damaged', 'measure_tracker',
+           'rank_correlation', 'movement_results', 'card_text', 'write_card']
 
 # %% ../../nbs/metrics/56_tracker.ipynb #adda2e0b
 import functools
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ from motionrepro.data.world2 import (
     render,
     sample_scene,
 )
+from .results import MetricResult, mean_result, wilson_interval
 
 # %% ../../nbs/metrics/56_tracker.ipynb #8a64b679
 @dataclass(frozen=True)
@@ -40,14 +42,16 @@ class Named:
     colour: str  # one of `COLOURS`
     direction: str | None  # where the subject moves: one of `DIRECTIONS`; None if it is not said to move
     speed: str | None  # one of `SPEEDS`, likewise
+    motion: str  # one of `MOTIONS`: what moves, subject or camera
 
 # %% ../../nbs/metrics/56_tracker.ipynb #f418396c
 def read_caption(
     caption: str,  # of this world
 ) -> Named:
-    """Return subject and colour, and direction and speed of a subject that moves."""
+    """Return subject, colour and kind of motion, and direction and speed of a subject that moves."""
     words = re.findall(r"\w+", caption.lower())
-    found = {}
+    kinds = dict(moving="moves", pans="pans", zooms="zooms")
+    found = dict(motion=next((kinds[word] for word in words if word in kinds), "still"))
     for name, allowed in dict(subject=SUBJECTS, colour=COLOURS).items():
         found[name] = next((word for word in words if word in allowed), None)
         if found[name] is None:
@@ -389,6 +393,71 @@ def measure_tracker(
         found = track(video, [scene.caption for scene in scenes]).found
         result[name] = dict(found=float(found.double().mean()))
     return result
+
+# %% ../../nbs/metrics/56_tracker.ipynb #69c2a2a8
+def rank_correlation(
+    first,  # one number for each item
+    second,  # the same
+    confidence: float = 0.95,  # of the interval, in (0, 1)
+) -> tuple:  # (correlation, (low, high)); NaN where one of them is constant
+    """Return Spearman's correlation with its interval, by Fisher's transform (Fieller et al. 1957)."""
+    from scipy.stats import norm, spearmanr
+
+    n = len(first)
+    if n < 4:
+        raise UserError(f"n={n} items: a rank correlation with its interval needs at least 4")
+    if np.ptp(first) == 0 or np.ptp(second) == 0:
+        return math.nan, (math.nan, math.nan)
+    value = float(spearmanr(first, second).statistic)
+    half = float(norm.ppf((1 + confidence) / 2)) * (1.06 / (n - 3)) ** 0.5
+    middle = np.arctanh(np.clip(value, -1 + 1e-9, 1 - 1e-9))
+    return value, (float(np.tanh(middle - half)), float(np.tanh(middle + half)))
+
+# %% ../../nbs/metrics/56_tracker.ipynb #67f8a5b4
+def _share(name, hits, confidence, **record):
+    """Return a share with Wilson's interval."""
+    n = len(hits)
+    interval = wilson_interval(int(hits.sum()), n, confidence)
+    value = hits.double().mean().item()
+    return MetricResult(name, value, n, interval=interval, confidence=confidence, **record)
+
+
+def _order(asked, speeds, confidence, **record):
+    """Return how well speeds follow the words that asked for them."""
+    value, interval = rank_correlation(asked.tolist(), speeds.tolist(), confidence)
+    return MetricResult("speed_order", value, len(asked), interval=interval, confidence=confidence, **record)
+
+# %% ../../nbs/metrics/56_tracker.ipynb #868362dd
+def movement_results(
+    video: torch.Tensor,  # `b f 3 h w` in [0, 1], h = w, at least 3 frames
+    captions: list,  # one a clip
+    confidence: float = 0.95,  # of the intervals, in (0, 1)
+) -> dict:  # `MetricResult`s by the names above; without those that no caption asks for
+    """Measure whether subjects go where their captions say, how fast, and how smoothly."""
+    named = [caption if isinstance(caption, Named) else read_caption(caption) for caption in captions]
+    tracked = track(video, named)
+    record = dict(frames=video.shape[1], extractor="tracker")
+    moves = torch.tensor([name.direction is not None for name in named])
+    stands = torch.tensor([name.motion == "still" for name in named])
+    faces = torch.tensor([name.subject in FACING for name in named])
+    asked = [FACING_LABELS.index(name.direction) for name in named]
+    right = direction(tracked) == torch.tensor(asked)
+    results = dict(found=_share("found", tracked.found.flatten(), confidence, **record))
+    for name, group in dict(direction=moves & faces, direction_rolling=moves & ~faces).items():
+        if group.any():
+            results[name] = _share(name, right[group], confidence, **record)
+    speeds = speed(tracked)
+    seen = moves & speeds.isfinite()
+    if seen.sum() > 3:
+        words = torch.tensor([tuple(SPEEDS).index(name.speed) if name.speed else -1 for name in named])
+        results["speed_order"] = _order(words[seen], speeds[seen], confidence, **record)
+    pixels = 64 * (video.shape[1] - 1)
+    parts = dict(drift=pixels * speeds[stands], jitter=64 / tracked.size * jitter(tracked))
+    for name, values in parts.items():
+        values = values[values.isfinite()]
+        if len(values):
+            results[name] = mean_result(name, values, confidence, **record)
+    return results
 
 # %% ../../nbs/metrics/56_tracker.ipynb #1fb8556e
 def card_text(
