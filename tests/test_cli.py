@@ -733,6 +733,8 @@ def test_train_hands_adapters_to_their_own_command(monkeypatch):
         ("vae --out /dev/null/x", "/dev/null/x: cannot be made, /dev/null is a file"),
         ("dss --checkpoints /dev/null", "/dev/null is a file"),
         ("adapter --set lr=1", "add --data"),
+        ("adapter --captions x.csv", "add --data"),
+        ("adapter --caption-from-name", "add --data"),
         ("vae --data .", "not for train vae"),
         ("adapter --data .", "--out is missing"),
         ("adapter --data . --out a --set x=1", "set='x=1'"),
@@ -766,6 +768,7 @@ def test_training_on_own_clips_passes_on_what_was_given(monkeypatch):
     )
     assert cli("train adapter --data clips --out mine") == 0
     options = "--backbone sd15 --steps 7 --set lr=1 batch=2 --seed 3 --samples 9 --device cpu --checkpoints x"
+    options += " --captions results.csv --caption-from-name"
     assert cli("train adapter --data clips --out mine", options) == 0
     options = dict(
         changes=["steps=7", "lr=1", "batch=2"],
@@ -774,6 +777,8 @@ def test_training_on_own_clips_passes_on_what_was_given(monkeypatch):
         pool_length=9,
         device="cpu",
         checkpoints="x",
+        captions="results.csv",
+        caption_from_name=True,
     )
     assert asked == [(("clips", "mine"), dict(changes=[])), (("clips", "mine"), options)]
 

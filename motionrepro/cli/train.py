@@ -81,9 +81,26 @@ def train(
         str | None,
         typer.Option(
             metavar="DIR",
-            help="Train adapter on the videos of this folder; captions are text files of the same names.",
+            help="Train adapter on the videos of this folder: with text files of the same names, or as WebVid, "
+            "UCF-101 or MSR-VTT come.",
         ),
     ] = None,
+    captions: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="With --data: WebVid's .csv, MSR-VTT's .json, a split list .txt of UCF-101; or the layout by "
+            "name: txt, webvid, ucf101 or msrvtt.",
+            show_default="what is recognised",
+        ),
+    ] = None,
+    caption_from_name: Annotated[
+        bool,
+        typer.Option(
+            "--caption-from-name",
+            help="With --data: a video without a caption gets the words of its name, and is not left out.",
+        ),
+    ] = False,
     backbone: Annotated[
         str | None,
         typer.Option(metavar="NAME", help=f"With --data: {BACKBONES}.", show_default="tiny"),
@@ -102,6 +119,7 @@ def train(
 
     A run that was interrupted goes on where it stopped when the same command is given again. With the same
     base, ablations and adapter share their runs. What is finished and up to date is not computed again.
+    A run on clips of your own is refused if their videos or captions have changed since it began.
 
     Targets:
 
@@ -128,9 +146,12 @@ def train(
     if only and target != "ablations":
         raise UserError("--only names ablations", "motionrepro train ablations --only ours-0")
     if data:
-        return _train_own(target, data, out, checkpoints, backbone, steps, set, seed, samples, device)
+        more = given(captions=captions, caption_from_name=caption_from_name or None)
+        return _train_own(target, data, out, checkpoints, backbone, steps, set, seed, samples, device, more)
     if backbone or set:
         raise UserError("--backbone and --set are for training on clips of your own", "add --data FOLDER")
+    if captions or caption_from_name:
+        raise UserError("--captions and --caption-from-name are for clips of your own", "add --data FOLDER")
     if target == "ablations" and seed is not None:
         raise UserError(f"seed={seed}: the ablations have seeds of their own", "leave --seed out")
     check_folders(out, checkpoints)
@@ -156,7 +177,7 @@ def train(
         reuse_command(name, **options)
 
 
-def _train_own(target, data, out, checkpoints, backbone, steps, changes, seed, samples, device):
+def _train_own(target, data, out, checkpoints, backbone, steps, changes, seed, samples, device, more):
     """Train an adapter on a folder of videos."""
     from motionrepro.core import UserError, check_folders
     from motionrepro.training.adapter import own_adapter_command
@@ -170,4 +191,4 @@ def _train_own(target, data, out, checkpoints, backbone, steps, changes, seed, s
     if steps is not None:
         changes.insert(0, f"steps={steps}")
     options = given(backbone=backbone, checkpoints=checkpoints, seed=seed, pool_length=samples, device=device)
-    own_adapter_command(data, out, changes=changes, **options)
+    own_adapter_command(data, out, changes=changes, **options, **more)

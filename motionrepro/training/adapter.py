@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['TIMESTEPS', 'WEIGHTINGS', 'SPREAD', 'RECIPES', 'ARROW_TIMESTEPS', 'draw_timesteps', 'snr_weight', 'rising_gamma',
            'spread_noise', 'training_noise', 'AdapterRecipe', 'AnimateDiffUNet', 'make_adapter', 'attach', 'mean_gates',
-           'adapter_loss', 'arrow_of_time', 'sampler', 'train_adapter', 'save_adapter', 'load_saved', 'changed_recipe',
-           'own_adapter_command']
+           'adapter_loss', 'arrow_of_time', 'sampler', 'adapter_stamp', 'train_adapter', 'save_adapter', 'load_saved',
+           'changed_recipe', 'own_adapter_command']
 
 # %% ../../nbs/training/63_adapter.ipynb #1ed677c7
 import hashlib
@@ -23,14 +23,15 @@ from torch import nn
 
 from ..backbones import load_backbone, save_half
 from ..core import UserError, check_folders, check_range, check_whole, generator, read_json
-from ..data.video import list_videos, write_video
+from ..data.layouts import find_captions
+from ..data.video import write_video
 from ..temporal.adapter import MotionAdaptiveUNet, TemporalAdapter
 from ..temporal.losses import denoising_loss, denoising_target, training_loss
 from ..temporal.noise import correlated_noise
 from ..temporal.pipeline import MotionAdaptivePipeline
 from .base import write_card
 from .loop import TrainConfig, checkpoints_path, train
-from .prepare import caption_of, claim_folder, clip_cache, draw, training_stamp
+from .prepare import check_claim, claim_folder, clip_cache, draw, training_stamp
 
 # %% ../../nbs/training/63_adapter.ipynb #6918a9c8
 TIMESTEPS = ("power", "late")
@@ -387,6 +388,18 @@ def _draw_samples(folder, backbone, adapter, recipe, cache, step):
     write_video(folder / f"samples-{step:06d}.png", torch.cat(list(clips), 2))
 
 # %% ../../nbs/training/63_adapter.ipynb #304b931d
+def adapter_stamp(
+    recipe: AdapterRecipe,
+    seed: int,
+    about: dict,  # of the cache of clips
+    backbone,  # the frozen base
+    start=None,  # adapter to start from
+) -> dict:  # JSON values
+    """Return what the weights of an adapter depend on."""
+    code = (TemporalAdapter if recipe.method == "ours" else AnimateDiffUNet, make_adapter, adapter_loss)
+    return training_stamp(recipe, seed, about, code, backbone.unet, start)
+
+
 def train_adapter(
     recipe: AdapterRecipe,
     folder,  # of the run; continued where it stopped
@@ -408,8 +421,7 @@ def train_adapter(
     adapter = make_adapter(recipe, backbone.unet)
     if start is not None:
         adapter.load_state_dict(start.state_dict())
-    code = (TemporalAdapter if recipe.method == "ours" else AnimateDiffUNet, make_adapter, adapter_loss)
-    claim_folder(folder, training_stamp(recipe, seed, cache["about"], code, backbone.unet, start))
+    claim_folder(folder, adapter_stamp(recipe, seed, cache["about"], backbone, start))
 
     def loss(model, step, random):
         return adapter_loss(model, recipe, backbone.scheduler, cache, random, step / recipe.steps)
@@ -510,7 +522,7 @@ def _check_fits(recipe, base):
 
 # %% ../../nbs/training/63_adapter.ipynb #c43229ef
 def own_adapter_command(
-    data,  # folder of videos; a text file of the same name beside each is its caption
+    data,  # folder of videos with captions, in one of the layouts that `find_captions` knows
     out,  # folder of the finished adapter
     backbone: str = "tiny",  # name or folder, as for `load_backbone`
     changes=(),  # of the recipe, "name=value" each
@@ -519,14 +531,17 @@ def own_adapter_command(
     pool_length: int = None,  # clips to train on; default: one of every video
     device: str = None,  # default: cuda where there is one
     progress: bool = True,  # show progress
+    captions=None,  # file of captions, or name of a layout; default: what is recognised
+    caption_from_name: bool = False,  # a video without a caption gets the words of its name
 ):
     """Train an adapter on a folder of videos."""
     recipe = changed_recipe(RECIPES.get(backbone, RECIPES["paper"]), changes)
     check_range("seed", seed, 0)
     if pool_length is not None:
         check_range("pool_length", pool_length, 1)
-    for video in list_videos(data).values():
-        caption_of(video)
+    videos = find_captions(data, captions, caption_from_name)
+    if progress:
+        print(*videos.lines(), sep="\n")
     out = Path(out).resolve()
     name = f"{out.name}-{hashlib.sha256(str(out).encode()).hexdigest()[:8]}"
     state = checkpoints_path(checkpoints) / "own" / name
@@ -534,7 +549,12 @@ def own_adapter_command(
     base = load_backbone(backbone, device=device)
     _check_fits(recipe, base)
     shape = (recipe.size, recipe.num_frames, recipe.interval)
-    cache = clip_cache(base, state / "clips.pt", data, *shape, pool_length, seed, progress)
+
+    def accept(about):  # before hours of encoding, and before another cache replaces that of the other run
+        check_claim(state / "run", adapter_stamp(recipe, seed, about, base))
+
+    options = dict(length=pool_length, seed=seed, progress=progress, accept=accept)
+    cache = clip_cache(base, state / "clips.pt", videos, *shape, **options)
     adapter, history = train_adapter(recipe, state / "run", base, cache, seed=seed, progress=progress)
     last_tenth = history["log"][-max(1, len(history["log"]) // 10) :]
     loss = sum(row["loss"] for row in last_tenth) / len(last_tenth)
