@@ -14,9 +14,11 @@ from conftest import cli, example_of, one_line_and_a_hint, parsed
 COMMANDS = (
     "draw",
     "generate",
+    "sample",
     "edit",
     "analyse",
     "score",
+    "evaluate",
     "train",
     "card",
     "measure",
@@ -72,7 +74,6 @@ def test_the_help_lists_every_command(capsys):
     assert cli("--help") == 0
     text = capsys.readouterr().out
     assert "usage" in text.lower() and all(command in text for command in COMMANDS)
-    assert "evaluate" not in text  # an old spelling
 
 
 def test_main_is_short(root):
@@ -295,6 +296,8 @@ def test_old_spellings_work_with_a_notice(monkeypatch, capsys):
     assert cli("evaluate tiny --seed 3") == 0
     old = capsys.readouterr()
     assert asked[0] == asked[1] and old.out == new.out and not new.err
+    assert cli("evaluate tiny nowhere") == 2  # folders, of which one is called tiny
+    assert "tiny: no such file or folder" in capsys.readouterr().err and len(asked) == 2
     assert old.err.startswith("motionrepro: notice: ") and "hint: motionrepro card tiny" in old.err
     assert cli("train ablations --samples 20") == 0
     assert not capsys.readouterr().err

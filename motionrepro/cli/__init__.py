@@ -20,23 +20,24 @@ import typer
 
 from . import messages
 from .analyse import analyse
-from .card import card, evaluate
+from .card import card, renamed
 from .claims import claims
 from .draw import draw
 from .edit import edit
+from .evaluate import evaluate
 from .figures import figures
 from .generate import generate
 from .measure import measure
 from .options import Command, Debug, Version, spread_lists
+from .sample import sample
 from .score import score
 from .train import train
 
-COMMANDS = (draw, generate, edit, analyse, score, train, card, measure, figures, claims)
+COMMANDS = (draw, generate, sample, edit, analyse, score, evaluate, train, card, measure, figures, claims)
 
 app = typer.Typer(rich_markup_mode="markdown", pretty_exceptions_enable=False)
 for command in COMMANDS:
     app.command(cls=Command)(command)
-app.command("evaluate", cls=Command, hidden=True)(evaluate)
 
 
 @app.callback(epilog="motionrepro COMMAND --help tells more about each.")
@@ -64,7 +65,7 @@ def main(
         return app(prog_name="motionrepro")
     arguments = [str(a) for a in (sys.argv[1:] if argv is None else argv)]
     messages.debug = "--debug" in arguments
-    arguments = spread_lists([a for a in arguments if a != "--debug"])
+    arguments = spread_lists(renamed([a for a in arguments if a != "--debug"]))
     try:
         status = run(arguments)
         sys.stdout.flush()

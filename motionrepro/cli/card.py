@@ -1,8 +1,7 @@
 """`motionrepro card`: the scores of a shipped model, measured again."""
 
-import functools
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import typer
 
@@ -10,9 +9,12 @@ from .messages import print_or_write, print_table, say
 from .options import Json, check_targets
 
 
+Model = Literal["tiny", "tiny-128", "classifier", "video", "clip"]
+
+
 def card(
     model: Annotated[
-        Literal["tiny", "tiny-128", "classifier", "video", "clip"],
+        Model,
         typer.Argument(metavar="MODEL", help="tiny, tiny-128, classifier, video or clip."),
     ],
     samples: Annotated[int, typer.Option(metavar="N", help="Images or clips, at least 20.")] = 500,
@@ -53,11 +55,16 @@ def card(
         print_table(["score", "here", "card"], rows)
 
 
-@functools.wraps(card)
-def evaluate(*args, **options):
-    """The old name of `card`."""
-    say("notice", "evaluate MODEL is called card MODEL now", f"motionrepro card {options['model']}")
-    return card(*args, **options)
+def renamed(
+    arguments: list,  # as typed
+) -> list:  # as they are spelt now
+    """`evaluate MODEL` is `card MODEL` now; the old spelling works, with a notice."""
+    command, *rest = arguments or [""]
+    is_old = command == "evaluate" and rest[:1] and rest[0] in get_args(Model)
+    if not is_old or (rest[1:2] and not rest[1].startswith("-")):  # or a folder of this name, and another one
+        return arguments
+    say("notice", "evaluate MODEL is called card MODEL now", f"motionrepro card {rest[0]}")
+    return ["card", *rest]
 
 
 def _number(value) -> str:

@@ -7,48 +7,34 @@ import typer
 from .draw import draw
 from .messages import say
 from .models import describe_reuse, load_pipeline, on_schedule, parse_motion, parse_switch_step
-from .options import Adapter, Backbone, Device, Fps, Guidance, Offline, Prompt, Seed, Steps
+from .options import (
+    Adapter,
+    Backbone,
+    ClipFrames,
+    Device,
+    Fps,
+    Guidance,
+    Motion,
+    Offline,
+    Prompt,
+    References,
+    Reuse,
+    Rho,
+    Seed,
+    Steps,
+    SwitchStep,
+)
 
 
 def generate(
     prompt: Prompt,
     backbone: Backbone = "tiny",
-    num_frames: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Frames, at least 2.", show_default="8; 16 with --reuse"),
-    ] = None,
-    rho: Annotated[
-        float, typer.Option(metavar="RHO", help="Correlation of neighbouring frames' noise, in [0, 1).")
-    ] = 0.6,
-    motion: Annotated[
-        str,
-        typer.Option(
-            metavar="SCORE", help="How much the clip shall move, 0 to 1; auto reads it from the prompt."
-        ),
-    ] = "auto",
-    reuse: Annotated[
-        bool,
-        typer.Option(
-            "--reuse",
-            help="Denoise only the first frames in full, and begin the others where these lead (paper B).",
-        ),
-    ] = False,
-    references: Annotated[
-        int | None,
-        typer.Option(
-            metavar="R",
-            help="With --reuse: frames that are denoised in full, at least 2.",
-            show_default="4, or all but one",
-        ),
-    ] = None,
-    switch_step: Annotated[
-        str | None,
-        typer.Option(
-            metavar="N",
-            help="With --reuse: timestep where the others begin, or the nearest one there is; or auto.",
-            show_default="200, paper B's best",
-        ),
-    ] = None,
+    num_frames: ClipFrames = None,
+    rho: Rho = 0.6,
+    motion: Motion = "auto",
+    reuse: Reuse = False,
+    references: References = None,
+    switch_step: SwitchStep = None,
     adapter: Adapter = None,
     no_adapter: Annotated[bool, typer.Option("--no-adapter", help="The same as --adapter none.")] = False,
     steps: Steps = 50,
@@ -90,7 +76,7 @@ def generate(
     check_range("guidance", guidance or 0, 0)
     check_range("seed", seed, 0)
     score = parse_motion(motion)
-    reused = _reuse_options(reuse, references, switch_step, num_frames)
+    reused = reuse_options(reuse, references, switch_step, num_frames)
     if num_frames == 1:
         if adapter not in (None, "none") or score != "auto":
             raise UserError(
@@ -132,7 +118,7 @@ def generate(
         print(describe_reuse(pipe, made, asked))
 
 
-def _reuse_options(reuse, references, switch_step, num_frames) -> dict:  # empty without reuse
+def reuse_options(reuse, references, switch_step, num_frames) -> dict:  # empty without reuse
     """Check what belongs to --reuse, and fill in what was not given."""
     from motionrepro.core import UserError, check_range
 

@@ -64,6 +64,42 @@ Guidance = Annotated[
     ),
 ]
 Seed = Annotated[int, typer.Option(metavar="N", help="Of the noise, at least 0.")]
+ClipFrames = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Frames, at least 2.", show_default="8; 16 with --reuse"),
+]
+Rho = Annotated[
+    float, typer.Option(metavar="RHO", help="Correlation of neighbouring frames' noise, in [0, 1).")
+]
+Motion = Annotated[
+    str,
+    typer.Option(
+        metavar="SCORE", help="How much the clip shall move, 0 to 1; auto reads it from the prompt."
+    ),
+]
+Reuse = Annotated[
+    bool,
+    typer.Option(
+        "--reuse",
+        help="Denoise only the first frames in full, and begin the others where these lead (paper B).",
+    ),
+]
+References = Annotated[
+    int | None,
+    typer.Option(
+        metavar="R",
+        help="With --reuse: frames that are denoised in full, at least 2.",
+        show_default="4, or all but one",
+    ),
+]
+SwitchStep = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N",
+        help="With --reuse: timestep where the others begin, or the nearest one there is; or auto.",
+        show_default="200, paper B's best",
+    ),
+]
 Fps = Annotated[
     float, typer.Option(metavar="RATE", help="Frames per second of the file, at most 50 in a GIF.")
 ]
@@ -105,7 +141,7 @@ Json = Annotated[
 ]
 Profile = Literal["smoke", "tiny", "paper"]
 
-LISTS = ("--only", "--set")  # options that take several values
+LISTS = ("--only", "--set", "--extractor")  # options that take several values
 
 
 def spread_lists(

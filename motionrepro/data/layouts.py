@@ -530,7 +530,8 @@ def words_of_name(
     path,  # of a video
 ) -> str:
     """Return the words of a file's name."""
-    return re.sub(r"[\W_]+", " ", Path(path).stem).strip()
+    stem = Path(path).stem.encode("utf-8", "ignore").decode()  # a name may have bytes that are no text
+    return re.sub(r"[\W_]+", " ", stem).strip()
 
 
 def find_captions(

@@ -1,0 +1,135 @@
+"""`motionrepro sample`: a clip for each line of a file of prompts."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from .generate import reuse_options
+from .messages import track
+from .models import load_pipeline, on_schedule, parse_motion
+from .options import (
+    Adapter,
+    Backbone,
+    ClipFrames,
+    Device,
+    Fps,
+    Guidance,
+    Motion,
+    Offline,
+    References,
+    Reuse,
+    Rho,
+    Steps,
+    SwitchStep,
+)
+
+
+def sample(
+    prompts: Annotated[
+        str, typer.Argument(metavar="PROMPTS", help="Text file in UTF-8 with a prompt on each line.")
+    ],
+    out: Annotated[str, typer.Option(metavar="DIR", help="Folder for the clips, new or one of theirs.")],
+    backbone: Backbone = "tiny",
+    num_frames: ClipFrames = None,
+    rho: Rho = 0.6,
+    motion: Motion = "auto",
+    reuse: Reuse = False,
+    references: References = None,
+    switch_step: SwitchStep = None,
+    adapter: Adapter = None,
+    steps: Steps = 50,
+    guidance: Guidance = None,
+    seed: Annotated[
+        int,
+        typer.Option(metavar="N", help="Of all clips, at least 0; each has noise of its own from it."),
+    ] = 0,
+    format: Annotated[
+        Literal["mp4", "gif", "png"],
+        typer.Option(help="Of the clips; png has the frames side by side, and evaluate reads no png."),
+    ] = "mp4",
+    fps: Fps = 8.0,
+    device: Device = None,
+    offline: Offline = False,
+):
+    """
+    Make a clip for each line of a file of prompts.
+
+    The clips are numbered like the lines, 00001.mp4 and so on (lines without text do not count), with the
+    prompt beside each. The same command goes on where it was interrupted, draws what was deleted, and draws
+    what lines were added; DIR/sample.json knows the settings, and a folder of other settings is refused.
+
+    Example: motionrepro sample prompts.txt --out samples --steps 20
+    """
+    from motionrepro.core import UserError, check_folders, check_range
+    from motionrepro.data.drawn import draw_clips
+    from motionrepro.data.layouts import read_prompts
+    from motionrepro.data.video import check_target
+
+    if num_frames is None:
+        num_frames = 16 if reuse else 8
+    suffix = f".{format}"
+    check_target(f"clip{suffix}", fps)
+    check_range("num_frames", num_frames, 2)
+    check_range("rho", rho, 0, 1, include_high=False)
+    check_range("steps", steps, 1, 1000)
+    check_range("guidance", guidance or 0, 0)
+    check_range("seed", seed, 0)
+    score = parse_motion(motion)
+    reused = reuse_options(reuse, references, switch_step, num_frames)
+    texts = read_prompts(prompts)
+    if Path(out).exists() and not Path(out).is_dir():
+        raise UserError(f"{out}: is a file, not a folder", "name a folder for the clips")
+    check_folders(out)
+    from motionrepro.backbones import default_guidance
+
+    if reuse:
+        from motionrepro.reuse.pipeline import DenoisingReusePipeline as Pipeline
+    else:
+        from motionrepro.temporal.pipeline import MotionAdaptivePipeline as Pipeline
+    pipe, which = load_pipeline(Pipeline, backbone, adapter, " ".join(texts), device, offline)
+    pipe.set_progress_bar_config(disable=True)
+    if reuse:
+        reused["switch_step"] = on_schedule(pipe, reused["switch_step"], steps)
+    guidance = default_guidance(backbone) if guidance is None else guidance
+    settings = dict(num_frames=num_frames, motion=score, rho=rho, steps=steps, guidance=guidance)
+
+    def draw(prompt, random):
+        made = pipe(
+            prompt,
+            num_frames,
+            score,
+            rho,
+            num_inference_steps=steps,
+            guidance_scale=guidance,
+            generator=random,
+            output_type="pt",
+            **reused,
+        )
+        return made.frames[0]
+
+    done = draw_clips(
+        out,
+        texts,
+        draw,
+        settings | reused | _weights(pipe),
+        seed,
+        suffix,
+        fps,
+        progress=lambda missing: track(missing, "drawing"),
+    )
+    print(
+        f"{out}: {done['drawn']} clips drawn, {done['kept']} were there; {num_frames} frames, "
+        f"backbone {backbone}, {which}, rho {rho:g}, seed {seed}"
+    )
+
+
+def _weights(pipe) -> dict:
+    """What the clips depend on besides the options: all networks' weights, and this version."""
+    from motionrepro import __version__
+    from motionrepro.provenance import fingerprint
+
+    parts = ("unet", "vae", "text_encoder", "adapter", "mtn", "dss")
+    networks = {part: getattr(pipe, part, None) for part in parts}
+    weights = {part: network and fingerprint(network) for part, network in networks.items()}
+    return weights | dict(scheduler=type(pipe.scheduler).__name__, version=__version__)
