@@ -298,7 +298,6 @@ def _gather_scores(gathered, video, prompts, networks, settings):
 def _gather(gathered, files, interval, networks, settings, prompts=None, batch=16, tell=None):
     """Add clips of files to what was gathered, from its position on; yield after each batch."""
     names = list(files)
-    with_scores = prompts is not None
     while gathered.position < len(names):
         clips = []
         read = []
@@ -316,7 +315,7 @@ def _gather(gathered, files, interval, networks, settings, prompts=None, batch=1
         if clips:
             video = torch.stack(clips)
             _gather_features(gathered, video, networks, settings)
-            if with_scores:
+            if prompts is not None:  # clips that have been generated
                 asked = [prompts.get(name, "") for name in read]
                 _gather_scores(gathered, video, asked, networks, settings)
         gathered.position = position

@@ -553,7 +553,7 @@ def own_adapter_command(
     def accept(about):  # before hours of encoding, and before another cache replaces that of the other run
         check_claim(state / "run", adapter_stamp(recipe, seed, about, base))
 
-    options = dict(length=pool_length, seed=seed, progress=progress, accept=accept)
+    options: dict[str, Any] = dict(length=pool_length, seed=seed, progress=progress, accept=accept)
     cache = clip_cache(base, state / "clips.pt", videos, *shape, **options)
     adapter, history = train_adapter(recipe, state / "run", base, cache, seed=seed, progress=progress)
     last_tenth = history["log"][-max(1, len(history["log"]) // 10) :]
