@@ -196,7 +196,9 @@ def _json_lists(file):
         raise UserError(f"{file}, line {e.lineno}: broken JSON ({e.msg})", "download it again") from None
     except RecursionError:
         raise UserError(f"{file}, line 1: broken JSON (nested too deeply)", "download it again") from None
-    lists = [value.get(key) if isinstance(value, dict) else None for key in ("videos", "sentences")]
+    lists: list[Any] = [
+        value.get(key) if isinstance(value, dict) else None for key in ("videos", "sentences")
+    ]
     if not all(isinstance(entries, list) for entries in lists):
         found = f"it has {', '.join(value) or 'nothing'}" if isinstance(value, dict) else "it has no keys"
         if value is None:
