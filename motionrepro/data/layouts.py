@@ -346,7 +346,7 @@ def camel_words(
 
 # %% ../../nbs/data/12_layouts.ipynb #7da293b8
 _UCF101_NAME = re.compile(r"v_(?P<name>\w+)_g\d\d_c\d\d")
-_UCF101_CLASSES = {name.lower(): name for name in UCF101}
+_UCF101_CLASSES = {title.lower(): title for title in UCF101}
 
 
 def ucf101_class(

@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 from ..backbones import CONTEXT
 from ..core import UserError, atomic_path, generator, read_json, write_json
 from ..data import world as shapes_world
-from ..data.layouts import CaptionedVideos, find_captions, videos_fingerprint
+from ..data.layouts import CaptionedVideos, videos_fingerprint
 from ..data.video import VideoFolder
 from ..data.world import load_all
 from ..provenance import code_hash, fingerprint
@@ -138,7 +138,7 @@ def _differences(there, here):
 def clip_cache(
     backbone,  # encodes
     file,  # where it is kept
-    data: Any = "world",  # or a folder of videos with captions, or what `find_captions` made of it
+    data: str | CaptionedVideos = "world",  # or what `find_captions` made of a folder of videos
     size: int = 256,  # pixels
     num_frames: int = 8,  # of a clip
     interval: int = 2,  # every how many frames of a video
@@ -162,10 +162,11 @@ def clip_cache(
         contents = dict(world=code_hash(world.World), split=split)
         source = world_clips(world, split, **options)
     else:
-        videos = data if isinstance(data, CaptionedVideos) else find_captions(data)
-        contents = folder_contents(videos)
-        source = folder_clips(videos, **options)
-        data = videos.data
+        if not isinstance(data, CaptionedVideos):  # found beforehand: no clip of a world depends on layouts
+            raise UserError(f"data={data!r} must be 'world', or what `find_captions` made of a folder")
+        contents = folder_contents(data)
+        source = folder_clips(data, **options)
+        data = data.data
     about = dict(data="world" if is_world else "videos") | networks | options | contents
     if accept is not None:
         accept(about)
