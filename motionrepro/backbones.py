@@ -317,7 +317,9 @@ class Backbone:
             return self.text_encoder(tokens)[0].to(self.dtype)
         check_whole("clip_skip", clip_skip, 0, self.text_encoder.config.num_hidden_layers)
         states = self.text_encoder(tokens, output_hidden_states=True).hidden_states
-        inner = getattr(self.text_encoder, "text_model", self.text_encoder)  # transformers 5 has no inner model
+        inner = getattr(
+            self.text_encoder, "text_model", self.text_encoder
+        )  # transformers 5 has no inner model
         return inner.final_layer_norm(states[-1 - clip_skip]).to(self.dtype)
 
     @torch.no_grad()
@@ -592,9 +594,7 @@ def _load_from_hub(name, device, dtype, revision, local_files_only, use_safetens
     repository, pinned = HUB.get(name, (name, None))
     where = dict(revision=revision or pinned, local_files_only=local_files_only)
     try:
-        parts = {
-            part: load_part(repository, part, device, dtype, use_safetensors, **where) for part in PARTS
-        }
+        parts = {part: load_part(repository, part, device, dtype, use_safetensors, **where) for part in PARTS}
     except (OSError, ValueError) as e:
         mirror = ""
         if name == "sd21":
@@ -602,7 +602,8 @@ def _load_from_hub(name, device, dtype, revision, local_files_only, use_safetens
         raise UserError(
             f"backbone={name!r}: {repository}{mirror} cannot be loaded: there is no such folder, and it is not in "
             "the local cache, or has no safetensors, or the hub cannot be reached",
-            "download it where there is a network and pass the folder, or use --backbone tiny; " + PICKLES_HINT,
+            "download it where there is a network and pass the folder, or use --backbone tiny; "
+            + PICKLES_HINT,
         ) from e
     return Backbone(str(name), **parts)
 
