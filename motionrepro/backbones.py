@@ -478,7 +478,7 @@ def sd_unet(
         return UNet2DConditionModel(
             sample_size=64,
             cross_attention_dim=1024,
-            attention_head_dim=(5, 10, 20, 20),  # pyright: ignore[reportArgumentType]  # annotated as a tuple of one
+            attention_head_dim=(5, 10, 20, 20),  # pyright: ignore[reportArgumentType]  # its annotation is wrong
             use_linear_projection=True,
         )
     raise UserError(f"name={name!r} is neither 'sd15' nor 'sd21'")

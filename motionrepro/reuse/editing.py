@@ -293,6 +293,7 @@ def edit_clip(
     output_type: str = "pil",  # or "pt", "np", "latent"
     return_dict: bool = True,  # False returns `(frames,)`
     timed: bool = False,  # measure the seconds of the parts
+    **inputs,  # as for a call: `clip_skip`, `ip_adapter_image`, its embeddings, `cross_attention_kwargs`
 ) -> Any:  # a `DenoisingReuseOutput`, or a tuple
     """Make a clip that moves like the given one and looks like its new first frame."""
     # 1. Check what is asked for
@@ -322,9 +323,10 @@ def edit_clip(
         callback_on_step_end=callback_on_step_end,
         callback_on_step_end_tensor_inputs=callback_on_step_end_tensor_inputs,
         timed=timed,
+        **inputs,
     )
     run.candidates = switch_candidates(config, run.scheduler, pipe.dss)
-    source_text = pipe.backbone.encode_text(source_texts).to(run.text.device)
+    source_text = pipe.encode_texts(source_texts, inputs.get("clip_skip")).to(run.text.device)
     later = slice(1, len(video))
     try:
         with run.stopwatch.measure("all"):

@@ -183,6 +183,7 @@ class Handover:
 
     latents: torch.Tensor  # `b k c h w`
     generators: list  # what the scheduler's noise comes from, in their states before that step
+    inputs: tuple = ()  # text, motion and what else the UNet takes, as they are before that step
 
 # %% ../../nbs/reuse/45_handover.ipynb #648279f0
 @dataclass

@@ -14,7 +14,13 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.schedulers import KarrasDiffusionSchedulers
-from transformers import CLIPTextModel, CLIPTokenizer
+from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
+from transformers import (
+    CLIPImageProcessor,
+    CLIPTextModel,
+    CLIPTokenizer,
+    CLIPVisionModelWithProjection,
+)
 
 from ..core import UserError, check_whole, default_device
 from ..diffusion import begin_at
@@ -47,9 +53,9 @@ from ..temporal.noise import check_generator, tied_noise
 from motionrepro.temporal.pipeline import (
     OUTPUT_TYPES,
     MotionAdaptivePipeline,
+    check_embeds,
     check_loading,
     check_names,
-    check_prompts,
     check_scheduler,
     folder_of_base,
     is_saved_pipeline,
@@ -64,8 +70,8 @@ _all_ = ["DenoisingReuseConfig", "DenoisingReuseOutput", "nearest_timestep"]
 class DenoisingReusePipeline(MotionAdaptivePipeline):
     """Text to video where most frames skip the first steps (paper B); `edit` gives a clip another look."""
 
-    _exclude_from_cpu_offload = ["adapter", "mtn", "dss"]
-    _optional_components = ["adapter", "mtn", "dss"]
+    _exclude_from_cpu_offload = [*MotionAdaptivePipeline._exclude_from_cpu_offload, "mtn", "dss"]
+    _optional_components = [*MotionAdaptivePipeline._optional_components, "mtn", "dss"]
 
     def __init__(
         self,
@@ -77,8 +83,12 @@ class DenoisingReusePipeline(MotionAdaptivePipeline):
         adapter: TemporalAdapter = None,  # made for this UNet; None denoises each frame for itself
         mtn: MotionTransformationNetwork = None,  # made for this UNet; None takes the raw features' motion
         dss: DenoisingStepSelector = None,  # None chooses by eq. 12 on observed errors
+        safety_checker: StableDiffusionSafetyChecker = None,  # blackens frames; None lets all pass
+        feature_extractor: CLIPImageProcessor = None,  # for the safety checker and IP-Adapters
+        image_encoder: CLIPVisionModelWithProjection = None,  # for IP-Adapters
     ):
-        super().__init__(vae, text_encoder, tokenizer, unet, scheduler, adapter)
+        pictures = (safety_checker, feature_extractor, image_encoder)
+        super().__init__(vae, text_encoder, tokenizer, unet, scheduler, adapter, *pictures)
         if mtn is not None:
             check_network(mtn, unet)
         self.register_modules(mtn=mtn, dss=dss)
@@ -100,7 +110,7 @@ class DenoisingReusePipeline(MotionAdaptivePipeline):
         device=None,  # default: cuda where there is one; a `Backbone` stays where it is
         dtype: torch.dtype = None,  # of weights that are loaded; float32 if not given
         torch_dtype: torch.dtype = None,  # diffusers' older name for it
-        **options,  # of `load_backbone`: `local_files_only`, `revision`, `assets`
+        **options,  # of `load_backbone`, see `LOADING_OPTIONS`
     ) -> "DenoisingReusePipeline":
         """Make a pipeline from a base and its networks, or as it was saved."""
         dtype = weights_dtype(dtype, torch_dtype)
@@ -109,10 +119,11 @@ class DenoisingReusePipeline(MotionAdaptivePipeline):
         check_card("mtn", mtn, base)
         check_card("dss", dss, base)
         folder = folder_of_base(base, options.get("assets"))
-        mtn = resolve_network(MotionTransformationNetwork, "mtn", mtn, folder, dtype)
-        dss = resolve_network(DenoisingStepSelector, "dss", dss, folder, dtype)
+        offline = options.get("local_files_only", False)
+        mtn = resolve_network(MotionTransformationNetwork, "mtn", mtn, folder, dtype, offline)
+        dss = resolve_network(DenoisingStepSelector, "dss", dss, folder, dtype, offline)
         if folder is not None and is_saved_pipeline(folder, cls):
-            adapter = resolve_network(TemporalAdapter, "adapter", adapter, folder, dtype)
+            adapter = resolve_network(TemporalAdapter, "adapter", adapter, folder, dtype, offline)
             parts = dict(adapter=adapter, mtn=mtn, dss=dss, torch_dtype=dtype, local_files_only=True)
             if scheduler is not None:
                 parts["scheduler"] = scheduler
@@ -203,10 +214,10 @@ class DenoisingReusePipeline(MotionAdaptivePipeline):
             latents = tied_noise(shape, noise, rho, generator, self._execution_device)
         return latents.to(self._execution_device, torch.float32)
 
-    def without_reuse(self, prompts: list, latents: torch.Tensor, **options):
+    def without_reuse(self, prompt, latents: torch.Tensor, **options):
         """Make clips by paper A's pipeline from given noise, and count what that took."""
         b, f = latents.shape[:2]
-        made = super().__call__(prompts, f, rho=0.0, latents=latents, **options)
+        made = super().__call__(prompt, f, rho=0.0, latents=latents, **options)
         if not options["return_dict"]:
             return made
         timesteps = self.timesteps(options["num_inference_steps"])
@@ -229,9 +240,9 @@ class DenoisingReusePipeline(MotionAdaptivePipeline):
         """Denoise the later frames of each clip from its switch step on."""
         with injected(self.unet, self.adapter if run.config.together else None) as model:
             for k in sorted(set(switch_index.tolist())):
-                run.restore_inputs()
                 clips = (switch_index == k).nonzero()[:, 0]
                 handover = run.state.handovers[k]
+                run.restore_inputs(handover.inputs)
                 latents[clips, frames] = handover.latents[clips]
                 run.generators = handover.generators
                 scheduler = begin_at(run.scheduler, k)
@@ -249,7 +260,7 @@ class DenoisingReusePipeline(MotionAdaptivePipeline):
     @torch.no_grad()
     def __call__(
         self,
-        prompt,  # a string, or a list with one for each clip
+        prompt=None,  # a string, or a list with one for each clip
         num_frames: int = 16,  # frames of a clip, *stated*
         motion="auto",  # "auto" reads it from each prompt; or scores `(b,)` in [0, 1]; or a number for all
         rho: float = None,  # for noise="ar": correlation of neighbouring frames, in [0, 1), 0.6 if not given
@@ -269,10 +280,16 @@ class DenoisingReusePipeline(MotionAdaptivePipeline):
         switch_step=None,  # timestep t*, one of `timesteps()`, or "auto"; default: the configuration's
         noise: str = "ar",  # how the frames' noise is tied, one of `SAMPLER_TIES`
         timed: bool = False,  # measure the seconds of the parts, where denoising is reused
+        prompt_embeds: torch.Tensor = None,  # `b s d` instead of prompts; then "auto" motion is 0.5
+        negative_prompt_embeds: torch.Tensor = None,  # `b s d` instead of negative prompts
+        clip_skip: int = None,  # layers of the text encoder that are left out at its end
+        ip_adapter_image=None,  # for all clips: a picture, or a list with one for each IP-Adapter
+        ip_adapter_image_embeds: list = None,  # the same, encoded
+        cross_attention_kwargs: dict = None,  # for the attention processors, such as LoRA's `scale`
     ) -> Any:  # a `DenoisingReuseOutput`, or a tuple
         """Make clips for prompts."""
         # 1. Check what is asked for
-        prompts = check_prompts(prompt)
+        prompts = check_embeds(prompt, negative_prompt, prompt_embeds, negative_prompt_embeds)
         check_whole("num_frames", num_frames, 1)
         check_names("output_type", [output_type], OUTPUT_TYPES)
         check_tie(noise, rho)
@@ -288,6 +305,12 @@ class DenoisingReusePipeline(MotionAdaptivePipeline):
             num_inference_steps=num_inference_steps,
             guidance_scale=guidance_scale,
             negative_prompt=negative_prompt,
+            prompt_embeds=prompt_embeds,
+            negative_prompt_embeds=negative_prompt_embeds,
+            clip_skip=clip_skip,
+            ip_adapter_image=ip_adapter_image,
+            ip_adapter_image_embeds=ip_adapter_image_embeds,
+            cross_attention_kwargs=cross_attention_kwargs,
             callback_on_step_end=callback_on_step_end,
             callback_on_step_end_tensor_inputs=callback_on_step_end_tensor_inputs,
         )
@@ -295,7 +318,7 @@ class DenoisingReusePipeline(MotionAdaptivePipeline):
         if config is None:
             latents = self.prepare_latents(shape, noise, rho, generator, latents)
             options |= dict(generator=generator, output_type=output_type, return_dict=return_dict)
-            return self.without_reuse(prompts, latents, **options)
+            return self.without_reuse(prompt, latents, **options)
 
         # 2. Text, motion scores, schedule, and the steps that may become t*
         run = begin_run(self, config, prompts, timed=timed, **options)

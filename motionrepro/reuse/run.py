@@ -31,15 +31,16 @@ from motionrepro.reuse.handover import (
 )
 from .matrices import decoder_blocks
 from .mtn import MotionTransformationNetwork
+from ..temporal.adapter import map_tensors
 from ..temporal.motion import resolve_motion
 from ..temporal.noise import SAMPLER_TIES, check_generator, tied_noise
 from motionrepro.temporal.pipeline import (
     MotionAdaptivePipelineOutput,
-    as_output,
-    as_texts,
+    callback_inputs,
     check_finite,
     check_names,
     check_returned,
+    last_rows,
 )
 
 # %% ../../nbs/reuse/45a_run.ipynb #77491d6f
@@ -150,6 +151,7 @@ class ReuseRun:
     scores: torch.Tensor  # `(b,)`: the motion that was asked for
     guidance_scale: float
     stopwatch: Stopwatch
+    conditions: dict = field(default_factory=dict)  # what else the UNet takes, tensors of `copies b` rows
     callback: Callable | None = None  # called after each step
     callback_inputs: tuple = ()  # names of what it gets
     calls: int = 0  # frame evaluations, guidance not counted twice
@@ -158,12 +160,14 @@ class ReuseRun:
     fresh: list | None = None  # for start="restored": a generator for each clip
     scales: dict = field(default_factory=dict)  # of latents, by place in the schedule
 
-    def __post_init__(self):
-        self.asked = self.text, self.motion
+    @property
+    def inputs(self) -> tuple:
+        """What the UNet gets besides latents: text, motion and conditions, which a callback may change."""
+        return self.text, self.motion, self.conditions
 
-    def restore_inputs(self):
-        """Go back to the text and motion asked for: what a callback changes holds for one phase."""
-        self.text, self.motion = self.asked
+    def restore_inputs(self, inputs: tuple):
+        """Go back to the inputs of another step."""
+        self.text, self.motion, self.conditions = inputs
 
     def draw_from(self, noise, shape, generator):
         """Set up where noise after the first comes from."""
@@ -193,18 +197,21 @@ class ReuseRun:
         then = before / self.scale(k)
         return now - then, now - first / self.scale(0)
 
-    def evaluate(self, model, seen, t, text, motion, copies=1):
+    def evaluate(self, model, seen, t, text, motion, copies=1, conditions=None):
         """Call the UNet, `b f c h w`, and count its frames once for all copies."""
         self.calls += seen.shape[0] * seen.shape[1] // copies
+        if conditions is None:
+            conditions = last_rows(self.conditions, len(text))
         with self.stopwatch.measure("unet"):
-            return model(seen.to(model.dtype), t, text, motion).sample.float()
+            return model(seen.to(model.dtype), t, text, motion, **conditions).sample.float()
 
     def predict(self, model, seen, t, clips):
         """Call the UNet for some frames of some clips, `b f c h w`, with guidance if there is any."""
         copies = len(self.text) // self.clips
         rows = torch.cat([clips + c * self.clips for c in range(copies)])
         seen = seen.repeat(copies, 1, 1, 1, 1)
-        output = self.evaluate(model, seen, t, self.text[rows], self.motion[rows], copies)
+        text, motion, conditions = map_tensors(self.inputs, lambda tensor: tensor[rows])
+        output = self.evaluate(model, seen, t, text, motion, copies, conditions)
         if copies == 1:
             return output
         unprompted, prompted = output.chunk(2)
@@ -236,8 +243,8 @@ class ReuseRun:
         tensors = dict(latents=latents, prompt_embeds=self.text, motion=self.motion)
         returned = self.callback(pipe, k, t, {name: tensors[name] for name in self.callback_inputs})
         tensors |= check_returned(returned, tensors)
-        self.text = tensors["prompt_embeds"]
-        self.motion = tensors["motion"]
+        changed = [tensors["prompt_embeds"], tensors["motion"], self.conditions]
+        self.restore_inputs(last_rows(changed, len(tensors["prompt_embeds"])))
         return tensors["latents"]
 
     def observe_references(self, features, k, pairs, first, before, after):
@@ -270,7 +277,8 @@ class ReuseRun:
         if self.config.switch_step == "auto" and self.selector is None:
             best = self.best_so_far()
             handovers = {place: handover for place, handover in handovers.items() if place in best}
-        self.state.handovers = handovers | {k: Handover(latents, copy_generators(self.generators))}
+        handover = Handover(latents, copy_generators(self.generators), self.inputs)
+        self.state.handovers = handovers | {k: handover}
 
     def start_latents(
         self,
@@ -312,14 +320,16 @@ def begin_run(
     motion,  # "auto" reads scores from the prompts
     guidance_scale: float,
     num_inference_steps: int,
-    negative_prompt=None,
     callback_on_step_end=None,
     callback_on_step_end_tensor_inputs=(),
     timed: bool = False,
+    **inputs,  # of `encode_inputs`
 ) -> ReuseRun:
     """Check and prepare what the phases of a run share; no noise is drawn yet."""
-    inputs = callback_on_step_end_tensor_inputs
-    check_names("callback_on_step_end_tensor_inputs", inputs, pipe._callback_tensor_inputs)
+    names = callback_inputs(
+        callback_on_step_end, callback_on_step_end_tensor_inputs, pipe._callback_tensor_inputs
+    )
+    pipe.check_images(inputs.get("ip_adapter_image"), inputs.get("ip_adapter_image_embeds"))
     if not (callback_on_step_end is None or callable(callback_on_step_end)):
         raise UserError(f"callback_on_step_end={callback_on_step_end!r} is no function")
     check_range("guidance_scale", guidance_scale, 0)
@@ -329,23 +339,21 @@ def begin_run(
     pipe._num_timesteps = len(scheduler.timesteps)
     pipe._interrupt = False
     scores = resolve_motion(motion, prompts)
-    copies = 1 if guidance_scale == 1 else 2
-    texts = prompts
-    if copies == 2:
-        texts = as_texts("negative_prompt", negative_prompt or "", len(prompts)) + prompts
+    text, conditions = pipe.encode_inputs(prompts, guidance_scale, **inputs)
     return ReuseRun(
         config,
         pipe.network(config),
         pipe.dss,
         pipe.state,
         scheduler,
-        text=pipe.backbone.encode_text(texts).to(device),
-        motion=scores.to(device, torch.float32).repeat(copies),
+        text=text,
+        motion=scores.to(device, torch.float32).repeat(len(text) // len(prompts)),
         scores=scores,
         guidance_scale=guidance_scale,
         stopwatch=Stopwatch(device, timed),
+        conditions=conditions,
         callback=callback_on_step_end,
-        callback_inputs=inputs,
+        callback_inputs=names,
     )
 
 # %% ../../nbs/reuse/45a_run.ipynb #02097505
@@ -386,10 +394,8 @@ def finish_run(
 ) -> DenoisingReuseOutput | tuple:
     """Decode latents if that is wanted, and say what the run took."""
     check_finite("latents", latents, pipe.unet.dtype)
-    frames = latents
-    if output_type != "latent":
-        with run.stopwatch.measure("decode"):
-            frames = as_output(pipe.backbone.decode(latents), output_type)
+    with run.stopwatch.measure("decode"):
+        frames = pipe.decode_clips(latents, output_type)
     if not return_dict:
         return (frames,)
     timesteps = run.scheduler.timesteps.cpu()

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PARTS', 'CARD', 'uncompiled', 'find_sites', 'adapter_card', 'TemporalAdapter', 'SpatialTemporalWrapper',
            'is_compiled', 'as_written', 'map_tensors', 'per_frame', 'MotionAdaptiveUNet', 'injected',
-           'attention_by_site']
+           'attention_by_site', 'sd_unet']
 
 # %% ../../nbs/temporal/33_adapter.ipynb #b7ba7517
 import tempfile
@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from diffusers import ConfigMixin, ModelMixin, Transformer2DModel, UNet2DConditionModel
+from diffusers import ConfigMixin, ModelMixin, Transformer2DModel
 from diffusers.configuration_utils import register_to_config
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionOutput
 from huggingface_hub import ModelCard, create_repo, upload_folder
@@ -25,6 +25,8 @@ from ..backbones import HUB, sd_unet
 from ..core import UserError, check_whole
 from .attention import AdaptiveTemporalBlock, GlobalTemporalBlock, attention_weights
 from .motion import check_motion
+
+_all_ = ["sd_unet"]
 
 # %% ../../nbs/temporal/33_adapter.ipynb #2819c324
 PARTS = ("down", "mid", "up")
@@ -375,8 +377,8 @@ class MotionAdaptiveUNet(nn.Module):
             return
         self.warned = True
         warnings.warn(
-            "this UNet carries temporal blocks, but is called by itself: each image is denoised without them; "
-            "call the MotionAdaptiveUNet, or use the UNet within its as_clips(num_frames)",
+            "this UNet carries temporal blocks, but is called by itself: each image is denoised without "
+            "them; call the MotionAdaptiveUNet, or use the UNet within its as_clips(num_frames)",
             stacklevel=3,
         )
 

@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['OUTPUT_TYPES', 'LOADING_OPTIONS', 'clip_pixels', 'check_finite', 'as_output', 'MotionAdaptivePipelineOutput',
-           'check_names', 'as_texts', 'check_prompts', 'check_returned', 'latent_shape', 'initial_latents',
-           'load_trained', 'resolve_network', 'check_loading', 'check_scheduler', 'weights_dtype', 'folder_of_base',
-           'is_saved_pipeline', 'MotionAdaptivePipeline']
+           'check_names', 'as_texts', 'check_prompts', 'check_embeds', 'callback_inputs', 'check_returned',
+           'latent_shape', 'initial_latents', 'load_trained', 'load_from_hub', 'saved_on_hub', 'resolve_network',
+           'check_loading', 'check_scheduler', 'weights_dtype', 'folder_of_base', 'is_saved_pipeline', 'last_rows',
+           'MotionAdaptivePipeline']
 
 # %% ../../nbs/temporal/36_pipeline.ipynb #af81db24
 from dataclasses import dataclass
@@ -15,16 +16,31 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, DiffusionPipeline, UNet2DConditionModel
+from diffusers import AutoencoderKL, DiffusionPipeline, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
+from diffusers.loaders import (
+    FromSingleFileMixin,
+    IPAdapterMixin,
+    StableDiffusionLoraLoaderMixin,
+    TextualInversionLoaderMixin,
+)
+from diffusers.pipelines.pipeline_utils import StableDiffusionMixin
+from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from diffusers.schedulers import KarrasDiffusionSchedulers
-from diffusers.utils import BaseOutput
+from diffusers.utils import USE_PEFT_BACKEND, BaseOutput, scale_lora_layers, unscale_lora_layers
 from tqdm.auto import tqdm
-from transformers import CLIPTextModel, CLIPTokenizer
+from transformers import (
+    CLIPImageProcessor,
+    CLIPTextModel,
+    CLIPTokenizer,
+    CLIPVisionModelWithProjection,
+)
 
 from motionrepro.backbones import (
     EMBEDDED,
     PARTS,
     Backbone,
+    is_hub_id,
     load_backbone,
     read_network,
     saved_kind,
@@ -40,7 +56,7 @@ from motionrepro.core import (
 )
 from ..data.video import write_video
 from ..diffusion import guided, scheduler_step, set_timesteps
-from .adapter import TemporalAdapter, injected
+from .adapter import TemporalAdapter, injected, map_tensors
 from .motion import resolve_motion
 from .noise import correlated_noise
 
@@ -144,6 +160,44 @@ def check_prompts(
         )
     return prompts
 
+# %% ../../nbs/temporal/36_pipeline.ipynb #bfdc9e37
+def check_embeds(
+    prompt,  # as a call gets it
+    negative_prompt,
+    prompt_embeds: torch.Tensor = None,  # `b s d`
+    negative_prompt_embeds: torch.Tensor = None,  # `b s d`
+) -> list:  # a text for each clip, "" where its embedding is given
+    """Make a list of prompts; ready embeddings take the place of texts, and do not come with them."""
+    given = dict(prompt=(prompt, prompt_embeds), negative_prompt=(negative_prompt, negative_prompt_embeds))
+    for name, (texts, embeds) in given.items():
+        if embeds is None:
+            continue
+        if texts is not None:
+            raise UserError(f"{name}={texts!r} and {name}_embeds say the same thing", "give one of them")
+        if not isinstance(embeds, torch.Tensor) or embeds.ndim != 3:
+            shown = tuple(embeds.shape) if isinstance(embeds, torch.Tensor) else type(embeds).__name__
+            raise UserError(f"{name}_embeds must be a tensor `b s d`, not {shown}")
+    prompts = check_prompts(prompt) if prompt_embeds is None else [""] * len(prompt_embeds)
+    if negative_prompt_embeds is not None and len(negative_prompt_embeds) != len(prompts):
+        raise UserError(
+            f"negative_prompt_embeds are for {len(negative_prompt_embeds)} clips, "
+            f"and there are {len(prompts)}"
+        )
+    return prompts
+
+# %% ../../nbs/temporal/36_pipeline.ipynb #83186806
+def callback_inputs(
+    callback,  # a function, one of diffusers' callbacks, or None
+    names,  # of what a function gets; None for the latents
+    allowed,  # names
+) -> tuple:
+    """Return the names of what a callback gets."""
+    if isinstance(callback, (PipelineCallback, MultiPipelineCallbacks)):
+        names = callback.tensor_inputs
+    names = ("latents",) if names is None else names
+    check_names("callback_on_step_end_tensor_inputs", names, allowed)
+    return tuple(names)
+
 # %% ../../nbs/temporal/36_pipeline.ipynb #7c1f40ab
 def check_returned(
     returned,  # by a callback
@@ -164,6 +218,14 @@ def check_returned(
         raise UserError(
             f"callback_on_step_end returned latents of shape {tuple(latents.shape)}; "
             f"needed is {tuple(tensors['latents'].shape)}"
+        )
+    clips = len(latents)
+    rows = len(returned.get("prompt_embeds", tensors["prompt_embeds"]))
+    if rows not in (clips, 2 * clips):
+        raise UserError(
+            f"callback_on_step_end returned prompt_embeds of {rows} rows; needed are {clips}, "
+            f"or {2 * clips} with guidance",
+            "SDCFGCutoffCallback keeps the text of one clip: make clips one at a time with it",
         )
     return returned
 
@@ -221,20 +283,60 @@ def initial_latents(
 def load_trained(
     cls,  # `TemporalAdapter`, or another `ModelMixin`
     name: str,  # argument's name, for the message
-    folder,  # as `save_pretrained` wrote it
+    source,  # a folder as `save_pretrained` wrote it, or a repository of the hub
     dtype: torch.dtype = torch.float32,  # of the weights in memory
+    local_files_only: bool = False,  # never ask the hub
 ):  # the network, in evaluation mode
-    """Load a network from a folder."""
-    if not isinstance(folder, (str, Path)):
-        raise UserError(f"{name} must be a {cls.__name__} or its folder, not {type(folder).__name__}")
-    kind = saved_kind(folder)
+    """Load a network from a folder or the hub."""
+    if not isinstance(source, (str, Path)):
+        raise UserError(f"{name} must be a {cls.__name__} or its folder, not {type(source).__name__}")
+    if is_hub_id(source):
+        return load_from_hub(cls, name, source, dtype, local_files_only)
+    kind = saved_kind(source)
     if kind != cls.__name__:
         found = f"; it holds a {kind}" if kind else ""
         raise UserError(
-            f"{name}={str(folder)!r} is not a folder with a saved {cls.__name__}{found}",
+            f"{name}={str(source)!r} is not a folder with a saved {cls.__name__}{found}",
             f"write one with {name}.save_pretrained(folder)",
         )
-    return read_network(cls, folder, dtype, shown=f"{name}={str(folder)!r}")
+    return read_network(cls, source, dtype, shown=f"{name}={str(source)!r}")
+
+
+def load_from_hub(
+    cls,  # a `ModelMixin`
+    name: str,  # argument's name, for the message
+    repository: str,  # owner/name
+    dtype: torch.dtype,  # of the weights in memory
+    local_files_only: bool = False,  # never ask the hub
+):  # the network, in evaluation mode
+    """Load a network from the hub."""
+    try:
+        kind = cls.load_config(repository, local_files_only=local_files_only).get("_class_name", "model")
+        if kind != cls.__name__:
+            raise UserError(f"{name}={repository!r} is not a saved {cls.__name__}; it holds a {kind}")
+        options = dict(torch_dtype=dtype, local_files_only=local_files_only, use_safetensors=True)
+        return cls.from_pretrained(repository, **options).eval()
+    except OSError as e:
+        raise UserError(
+            f"{name}={repository!r} is not a folder with a saved {cls.__name__}, "
+            "and cannot be loaded from the hub",
+            "it is not in the local cache, or has no safetensors, or the hub cannot be reached",
+        ) from e
+
+# %% ../../nbs/temporal/36_pipeline.ipynb #f83e5baf
+def saved_on_hub(
+    cls,  # of the network
+    name: str,  # of its folder within the base's repository
+    repository,  # of the base
+    dtype: torch.dtype,  # of the weights in memory
+    local_files_only: bool = False,  # never ask the hub
+):  # the network, in evaluation mode, or None
+    """Load the network that lies in a base's repository of the hub, if there is one."""
+    where = dict(subfolder=name, local_files_only=local_files_only, use_safetensors=True)
+    try:
+        return cls.from_pretrained(str(repository), torch_dtype=dtype, **where).eval()
+    except OSError:
+        return None
 
 # %% ../../nbs/temporal/36_pipeline.ipynb #9ec208d8
 def resolve_network(
@@ -243,17 +345,21 @@ def resolve_network(
     value,  # a network or its folder; None for none; "saved": the one in the base's folder, if there is one
     base_folder: Path = None,  # of the base; None if it has none
     dtype: torch.dtype = torch.float32,  # of weights that are loaded
+    local_files_only: bool = False,  # never ask the hub
 ) -> Any:  # the network, or None
     """Return a network that is given, lies in a folder, or was saved beside its base."""
+    if isinstance(value, str) and value == "saved" and base_folder and is_hub_id(base_folder):
+        return saved_on_hub(cls, name, base_folder, dtype, local_files_only)
     if isinstance(value, str) and value == "saved":
         beside = base_folder and base_folder / name
         value = beside if beside and beside.is_dir() else None
     if value is None or isinstance(value, cls):
         return value
-    return load_trained(cls, name, value, dtype)
+    return load_trained(cls, name, value, dtype, local_files_only)
 
 # %% ../../nbs/temporal/36_pipeline.ipynb #5a6b7c81
-LOADING_OPTIONS = ("local_files_only", "revision", "assets")  # of `load_backbone`
+# of `load_backbone`
+LOADING_OPTIONS = ("local_files_only", "revision", "assets", "config", "use_safetensors")
 
 
 def check_loading(
@@ -315,17 +421,36 @@ def is_saved_pipeline(
     file = folder and folder / cls.config_name
     return bool(file) and file.is_file() and read_json(file)["_class_name"] == cls.__name__
 
+# %% ../../nbs/temporal/36_pipeline.ipynb #a4cd8bba
+def last_rows(
+    value,  # tensors of a row for each copy of a clip, in lists and dictionaries
+    rows: int,  # how many are left
+):
+    """Keep the last rows of all tensors; without guidance, those of the prompts are left."""
+    return map_tensors(value, lambda tensor: tensor[-rows:])
+
 # %% ../../nbs/temporal/36_pipeline.ipynb #5a6b7c82
 _Pipeline = TypeVar("_Pipeline", bound="MotionAdaptivePipeline")
 
 
-class MotionAdaptivePipeline(DiffusionPipeline):
+class MotionAdaptivePipeline(
+    DiffusionPipeline,
+    StableDiffusionMixin,
+    TextualInversionLoaderMixin,
+    StableDiffusionLoraLoaderMixin,
+    IPAdapterMixin,
+    FromSingleFileMixin,
+):
     """Text to video with a frozen text-to-image base and temporal blocks that adapt to motion (paper A)."""
 
-    model_cpu_offload_seq = "text_encoder->unet->vae"
-    _exclude_from_cpu_offload = ["adapter"]  # its blocks are called one by one
-    _optional_components = ["adapter"]
+    model_cpu_offload_seq = "text_encoder->image_encoder->unet->vae"
+    _exclude_from_cpu_offload = ["adapter", "safety_checker"]  # the adapter's blocks are called one by one
+    _optional_components = ["adapter", "safety_checker", "feature_extractor", "image_encoder"]
     _callback_tensor_inputs = ["latents", "prompt_embeds", "motion"]
+
+    # what IP-Adapters need, by diffusers itself
+    encode_image: Any = StableDiffusionPipeline.encode_image
+    prepare_ip_adapter_image_embeds: Any = StableDiffusionPipeline.prepare_ip_adapter_image_embeds
 
     def __init__(
         self,
@@ -335,6 +460,9 @@ class MotionAdaptivePipeline(DiffusionPipeline):
         unet: UNet2DConditionModel,  # as in a `StableDiffusionPipeline`
         scheduler: KarrasDiffusionSchedulers,  # any of diffusers' for Stable Diffusion
         adapter: TemporalAdapter = None,  # made for this UNet; None denoises each frame for itself
+        safety_checker: StableDiffusionSafetyChecker = None,  # blackens frames; None lets all pass
+        feature_extractor: CLIPImageProcessor = None,  # for the safety checker and IP-Adapters
+        image_encoder: CLIPVisionModelWithProjection = None,  # for IP-Adapters
     ):
         super().__init__()
         if adapter is not None:
@@ -346,26 +474,31 @@ class MotionAdaptivePipeline(DiffusionPipeline):
             unet=unet,
             scheduler=scheduler,
             adapter=adapter,
+            safety_checker=safety_checker,
+            feature_extractor=feature_extractor,
+            image_encoder=image_encoder,
         )
 
     @classmethod
     def from_pretrained(
         cls: type[_Pipeline],
-        base="tiny",  # name or folder of a base, a `Backbone`, or a folder that `save_pretrained` wrote
-        adapter: Any = "saved",  # a `TemporalAdapter` or its folder; None; "saved": the base's own, if any
+        base="tiny",  # as for `load_backbone`, a `Backbone`, or a folder that `save_pretrained` wrote
+        # a `TemporalAdapter`, its folder or repository of the hub; None; "saved": the base's own, if any
+        adapter: Any = "saved",
         *,
         scheduler=None,  # default: DPM-Solver++ on Karras' noise levels, or the saved one
         device=None,  # default: cuda where there is one; a `Backbone` stays where it is
         dtype: torch.dtype = None,  # of weights that are loaded; float32 if not given
         torch_dtype: torch.dtype = None,  # diffusers' older name for it
-        **options,  # of `load_backbone`: `local_files_only`, `revision`, `assets`
+        **options,  # of `load_backbone`, see `LOADING_OPTIONS`
     ) -> _Pipeline:
         """Make a pipeline from a base and an adapter, or as it was saved."""
         dtype = weights_dtype(dtype, torch_dtype)
         check_loading(options)
         check_scheduler(scheduler)
         folder = folder_of_base(base, options.get("assets"))
-        adapter = resolve_network(TemporalAdapter, "adapter", adapter, folder, dtype)
+        offline = options.get("local_files_only", False)
+        adapter = resolve_network(TemporalAdapter, "adapter", adapter, folder, dtype, offline)
         chosen = {} if scheduler is None else dict(scheduler=scheduler)
         if folder is not None and is_saved_pipeline(folder, cls):
             whole = super().from_pretrained(
@@ -406,10 +539,110 @@ class MotionAdaptivePipeline(DiffusionPipeline):
         # a decorator of torch hides the signature of diffusers' method
         return self.progress_bar(total=steps)  # pyright: ignore[reportCallIssue]
 
+    @property
+    def clip_skip(self):
+        return self._clip_skip
+
+    @property
+    def cross_attention_kwargs(self):
+        return self._cross_attention_kwargs
+
+    def encode_texts(
+        self,
+        texts: list,  # strings
+        clip_skip: int = None,  # layers of the text encoder that are left out at its end
+        lora_scale: float = None,  # of LoRA layers in the text encoder
+    ) -> torch.Tensor:  # `n s d`
+        """Encode texts, with tokens of textual inversion and LoRA layers if there are any."""
+        texts = [self.maybe_convert_prompt(text, self.tokenizer) for text in texts]
+        scaled = lora_scale is not None and USE_PEFT_BACKEND
+        if scaled:
+            scale_lora_layers(self.text_encoder, lora_scale)
+        try:
+            return self.backbone.encode_text(texts, clip_skip)
+        finally:
+            if scaled:
+                unscale_lora_layers(self.text_encoder, lora_scale)
+
+    def encode_inputs(
+        self,
+        prompts: list,  # as `check_embeds` returns them
+        guidance_scale: float,
+        negative_prompt=None,
+        prompt_embeds: torch.Tensor = None,
+        negative_prompt_embeds: torch.Tensor = None,
+        clip_skip: int = None,
+        ip_adapter_image=None,
+        ip_adapter_image_embeds: list = None,
+        cross_attention_kwargs: dict = None,
+    ) -> tuple:  # text embeddings `(copies b) s d`, and what else the UNet takes
+        """Encode what clips shall show; with guidance, what it leads away from comes first."""
+        device = self._execution_device
+        with_guidance = guidance_scale != 1
+        self._clip_skip = clip_skip
+        self._cross_attention_kwargs = cross_attention_kwargs
+        texts = [] if prompt_embeds is not None else prompts
+        if with_guidance and negative_prompt_embeds is None:
+            texts = as_texts("negative_prompt", negative_prompt or "", len(prompts)) + texts
+        parts = []
+        if with_guidance and negative_prompt_embeds is not None:
+            parts.append(negative_prompt_embeds)
+        if texts:
+            parts.append(self.encode_texts(texts, clip_skip, (cross_attention_kwargs or {}).get("scale")))
+        if prompt_embeds is not None:
+            parts.append(prompt_embeds)
+        embeds = torch.cat([part.to(device, self.unet.dtype) for part in parts])
+
+        conditions: dict[str, Any] = {}
+        if cross_attention_kwargs is not None:
+            conditions["cross_attention_kwargs"] = cross_attention_kwargs
+        if ip_adapter_image is not None or ip_adapter_image_embeds is not None:
+            images = self.prepare_ip_adapter_image_embeds(
+                ip_adapter_image, ip_adapter_image_embeds, device, len(prompts), with_guidance
+            )
+            conditions["added_cond_kwargs"] = dict(image_embeds=images)
+        return embeds, conditions
+
+    def check_images(
+        self,
+        ip_adapter_image=None,  # as a call gets them
+        ip_adapter_image_embeds=None,
+    ):
+        """Refuse images without an IP-Adapter, and an IP-Adapter without an image."""
+        given = ip_adapter_image is not None or ip_adapter_image_embeds is not None
+        if given and self.unet.encoder_hid_proj is None:
+            raise UserError(
+                "ip_adapter_image is for an IP-Adapter, and none is loaded", "call load_ip_adapter first"
+            )
+        if not given and self.unet.encoder_hid_proj is not None:
+            raise UserError(
+                "an IP-Adapter is loaded, and there is no ip_adapter_image for it",
+                "give one, or call unload_ip_adapter first",
+            )
+
+    def decode_clips(
+        self,
+        latents: torch.Tensor,  # clean, `b f c h w`
+        output_type: str,  # one of `OUTPUT_TYPES`
+    ) -> Any:  # clips in that form
+        """Decode clips, and blacken frames that a safety checker refuses."""
+        if output_type == "latent":
+            return latents
+        frames = self.backbone.decode(latents)
+        if self.safety_checker is not None:
+            flat = frames.flatten(0, 1)
+            pictures = as_output(flat[None], "pil")[0]
+            seen = self.feature_extractor(pictures, return_tensors="pt").pixel_values
+            flat, _ = self.safety_checker(
+                images=flat, clip_input=seen.to(flat.device, self.safety_checker.dtype)
+            )
+            frames = flat.view_as(frames)
+        return as_output(frames, output_type)
+
     @torch.no_grad()
     def __call__(
         self,
-        prompt,  # a string, or a list with one for each clip
+        prompt=None,  # a string, or a list with one for each clip
         num_frames: int = 8,  # frames of a clip, *stated*; at most the adapter's `max_frames`
         motion="auto",  # "auto" reads it from each prompt; or scores `(b,)` or a number, in [0, 1]
         rho: float = 0.6,  # correlation of neighbouring frames' noise, in [0, 1), *stated*; unless `latents`
@@ -426,19 +659,28 @@ class MotionAdaptivePipeline(DiffusionPipeline):
         callback_on_step_end_tensor_inputs=("latents",),
         output_type: str = "pil",  # or "pt", "np", "latent"
         return_dict: bool = True,  # False returns `(frames,)`
+        *,
+        prompt_embeds: torch.Tensor = None,  # `b s d` instead of prompts; then "auto" motion is 0.5
+        negative_prompt_embeds: torch.Tensor = None,  # `b s d` instead of negative prompts
+        clip_skip: int = None,  # layers of the text encoder that are left out at its end
+        ip_adapter_image=None,  # for all clips: a picture, or a list with one for each IP-Adapter
+        ip_adapter_image_embeds: list = None,  # the same, encoded
+        cross_attention_kwargs: dict = None,  # for the attention processors, such as LoRA's `scale`
     ) -> Any:  # a `MotionAdaptivePipelineOutput`, or a tuple
         """Make clips for prompts."""
         # 1. Check inputs
-        prompts = check_prompts(prompt)
-        negative = as_texts("negative_prompt", negative_prompt or "", len(prompts))
+        prompts = check_embeds(prompt, negative_prompt, prompt_embeds, negative_prompt_embeds)
+        as_texts("negative_prompt", negative_prompt or "", len(prompts))
+        self.check_images(ip_adapter_image, ip_adapter_image_embeds)
         longest = float("inf") if self.adapter is None else self.adapter.config.max_frames
         check_whole("num_frames", num_frames, 1, longest)
         check_range("rho", rho, 0, 1, include_high=False)
         check_range("guidance_scale", guidance_scale, 0)
         scores = resolve_motion(motion, prompts)
         check_names("output_type", [output_type], OUTPUT_TYPES)
-        shown = callback_on_step_end_tensor_inputs
-        check_names("callback_on_step_end_tensor_inputs", shown, self._callback_tensor_inputs)
+        shown = callback_inputs(
+            callback_on_step_end, callback_on_step_end_tensor_inputs, self._callback_tensor_inputs
+        )
         shape = latent_shape(self.backbone, len(prompts), num_frames, height, width, latents)
 
         # 2. Prepare timesteps
@@ -449,9 +691,18 @@ class MotionAdaptivePipeline(DiffusionPipeline):
         self._interrupt = False
 
         # 3. Encode prompts; with guidance each clip is denoised twice, for the negative prompt comes first
-        copies = 2 if self.do_classifier_free_guidance else 1
-        texts = negative + prompts if self.do_classifier_free_guidance else prompts
-        prompt_embeds = self.backbone.encode_text(texts).to(device)
+        prompt_embeds, conditions = self.encode_inputs(
+            prompts,
+            guidance_scale,
+            negative_prompt,
+            prompt_embeds,
+            negative_prompt_embeds,
+            clip_skip,
+            ip_adapter_image,
+            ip_adapter_image_embeds,
+            cross_attention_kwargs,
+        )
+        copies = len(prompt_embeds) // len(prompts)
         motion = scores.to(device, torch.float32).repeat(copies)
 
         # 4. Prepare latents, which stay in single precision
@@ -468,9 +719,9 @@ class MotionAdaptivePipeline(DiffusionPipeline):
                 if self.interrupt:
                     break
                 seen = self.scheduler.scale_model_input(latents.repeat(copies, 1, 1, 1, 1), t)
-                output = model(seen.to(model.dtype), t, prompt_embeds, motion).sample.float()
-                if self.do_classifier_free_guidance:
-                    output = guided(*output.chunk(2), guidance_scale)
+                output = model(seen.to(model.dtype), t, prompt_embeds, motion, **conditions).sample.float()
+                if copies == 2:
+                    output = guided(*output.chunk(2), self.guidance_scale)
                 latents = scheduler_step(self.scheduler, output, t, latents, generator)
 
                 if callback_on_step_end is not None:
@@ -480,13 +731,15 @@ class MotionAdaptivePipeline(DiffusionPipeline):
                     given = {name: tensors[name] for name in shown}
                     tensors |= check_returned(callback_on_step_end(self, step, t, given), tensors)
                     latents, prompt_embeds, motion = (tensors[k] for k in self._callback_tensor_inputs)
+                    copies = len(prompt_embeds) // len(
+                        prompts
+                    )  # a callback ends guidance by halving the texts
+                    motion, conditions = last_rows([motion, conditions], len(prompt_embeds))
                 bar.update()
 
         # 6. Decode
         check_finite("latents", latents, self.unet.dtype)
-        frames = latents
-        if output_type != "latent":
-            frames = as_output(self.backbone.decode(latents), output_type)
+        frames = self.decode_clips(latents, output_type)
 
         # 7. Offload all models
         self.maybe_free_model_hooks()
