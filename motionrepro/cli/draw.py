@@ -7,7 +7,7 @@ import typer
 
 from .messages import loading
 from .models import note_unknown_words
-from .options import Backbone, Device, Offline, Prompt, Seed, Steps
+from .options import Backbone, Device, Dtype, NegativePrompt, Offline, Prompt, Seed, Steps
 
 
 def draw(
@@ -28,6 +28,8 @@ def draw(
     out: Annotated[
         str, typer.Option(metavar="FILE", help=".png, or .gif or .mp4 of one frame.")
     ] = "drawn.png",
+    negative_prompt: NegativePrompt = None,
+    dtype: Dtype = "float32",
 ):
     """
     Draw a picture from a prompt.
@@ -46,13 +48,16 @@ def draw(
     check_range("seed", seed, 0)
     check_writable(out)
     from motionrepro.backbones import load_backbone, sample_images
+    from motionrepro.temporal.pipeline import weights_dtype
 
+    weights = weights_dtype(dtype)
     with loading(backbone):
-        model = load_backbone(backbone, device=device, local_files_only=offline)
+        model = load_backbone(backbone, device=device, dtype=weights, local_files_only=offline)
     note_unknown_words(backbone, prompt)
     picture = sample_images(
         model,
         prompt,
+        negative_prompt=negative_prompt,
         num_inference_steps=steps,
         guidance_scale=guidance,
         generator=generator(seed, "generate"),

@@ -17,9 +17,11 @@ from .options import (
     Backbone,
     Clip,
     Device,
+    Dtype,
     Fps,
     GivenPrompt,
     Interval,
+    NegativePrompt,
     Noise,
     NumFrames,
     Offline,
@@ -75,6 +77,8 @@ def edit(
     out: Annotated[
         str, typer.Option(metavar="FILE", help=".gif, .mp4 or .png (frames side by side).")
     ] = "edited.gif",
+    negative_prompt: NegativePrompt = None,
+    dtype: Dtype = "float32",
 ):
     """
     Give a clip's motion another look.
@@ -99,6 +103,8 @@ def edit(
         raise UserError(
             f"guidance={guidance:g} has no prompt to lead to", "give --prompt, or leave --guidance out"
         )
+    if negative_prompt is not None and not prompt:
+        raise UserError("--negative-prompt is for guidance, which needs a prompt", "give --prompt as well")
     first_frame = read_picture(style)
     _check_size(style, first_frame, video)
     if late is not None:
@@ -108,13 +114,14 @@ def edit(
 
     if guidance is None:
         guidance = default_guidance(backbone) if prompt else 1.0
-    pipe, which = load_pipeline(DenoisingReusePipeline, backbone, adapter, prompt, device, offline)
+    pipe, which = load_pipeline(DenoisingReusePipeline, backbone, adapter, prompt, device, offline, dtype)
     keep_window(pipe, backbone, window)
     size = [pipe.backbone.resolution] * 2
     made = pipe.edit(
         fit(video, size),
         fit(first_frame[None], size)[0],
         prompt,
+        negative_prompt=negative_prompt,
         switch_step=on_schedule(pipe, asked, steps),
         noise=noise,
         late=late,

@@ -6,17 +6,29 @@ import typer
 
 from .draw import draw
 from .messages import say
-from .models import describe_reuse, load_pipeline, on_schedule, parse_motion, parse_switch_step
+from .models import (
+    check_new,
+    describe_reuse,
+    load_pipeline,
+    note_unknown_words,
+    numbered,
+    on_schedule,
+    parse_motion,
+    parse_switch_step,
+    read_prompts,
+)
 from .options import (
     Adapter,
     Backbone,
     ClipFrames,
     Device,
+    Dtype,
     Fps,
     Guidance,
     Motion,
+    NegativePrompt,
     Offline,
-    Prompt,
+    OptionalPrompt,
     References,
     Reuse,
     Rho,
@@ -27,7 +39,7 @@ from .options import (
 
 
 def generate(
-    prompt: Prompt,
+    prompt: OptionalPrompt = None,
     backbone: Backbone = "tiny",
     num_frames: ClipFrames = None,
     rho: Rho = 0.6,
@@ -49,9 +61,22 @@ def generate(
             metavar="FILE", help=".gif, .mp4 or .png (frames side by side).", show_default="generated.gif"
         ),
     ] = None,
+    prompts: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Instead of PROMPT: a text file with one on each line, or - for the standard input. "
+            "Files are numbered, and so are seeds, from the given one on.",
+        ),
+    ] = None,
+    negative_prompt: NegativePrompt = None,
+    dtype: Dtype = "float32",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace numbered files that are there.")
+    ] = False,
 ):
     """
-    Make a clip from a prompt.
+    Make a clip from a prompt, or several.
 
     The frames are denoised together: they see each other through an adapter of temporal blocks, which tiny
     and tiny-128 bring along, and their noise is correlated. Without an adapter, the frames share their
@@ -60,8 +85,8 @@ def generate(
     Example: motionrepro generate "a red circle moving left slowly on a plain gray background" --out
     circle.gif
     """
-    from motionrepro.core import UserError, check_range, check_writable, generator
-    from motionrepro.data.video import check_target, write_video
+    from motionrepro.core import UserError, check_range, generator
+    from motionrepro.data.video import check_target
 
     if adapter is not None and no_adapter:
         raise UserError("--adapter and --no-adapter exclude each other", "leave one of them out")
@@ -77,6 +102,8 @@ def generate(
     check_range("seed", seed, 0)
     score = parse_motion(motion)
     reused = reuse_options(reuse, references, switch_step, num_frames)
+    texts = read_prompts(prompt, prompts)
+    targets = [out] if prompts is None else numbered(out, len(texts))
     if num_frames == 1:
         if adapter not in (None, "none") or score != "auto":
             raise UserError(
@@ -84,38 +111,50 @@ def generate(
                 "give --num-frames 8, or leave --adapter and --motion out",
             )
         say("notice", "a single frame has a command of its own now", "motionrepro draw PROMPT")
-        return draw(prompt, backbone, steps, guidance, seed, device, offline, out)
-    check_writable(out)
+        check_new(targets, overwrite or prompts is None)
+        more = (negative_prompt, dtype)
+        for k, (text, target) in enumerate(zip(texts, targets)):
+            draw(text, backbone, steps, guidance, seed + k, device, offline, target, *more)
+        return None
+    check_new(targets, overwrite or prompts is None)
     from motionrepro.backbones import default_guidance
 
     if reuse:
         from motionrepro.reuse.pipeline import DenoisingReusePipeline as Pipeline
     else:
         from motionrepro.temporal.pipeline import MotionAdaptivePipeline as Pipeline
-    pipe, which = load_pipeline(Pipeline, backbone, adapter, prompt, device, offline)
+    pipe, which = load_pipeline(Pipeline, backbone, adapter, texts[0], device, offline, dtype)
+    asked = reused.get("switch_step")
     if reuse:
-        asked = reused["switch_step"]
         reused |= dict(timed=True, switch_step=on_schedule(pipe, asked, steps))
-    made = pipe(
-        prompt,
-        num_frames,
-        score,
-        rho,
-        num_inference_steps=steps,
-        guidance_scale=default_guidance(backbone) if guidance is None else guidance,
-        generator=generator(seed, "generate"),
-        output_type="pt",
-        **reused,
-    )
+    for k, (text, target) in enumerate(zip(texts, targets)):
+        if k:
+            note_unknown_words(backbone, text)
+        made = pipe(
+            text,
+            num_frames,
+            score,
+            rho,
+            num_inference_steps=steps,
+            guidance_scale=default_guidance(backbone) if guidance is None else guidance,
+            negative_prompt=negative_prompt,
+            generator=generator(seed + k, "generate"),
+            output_type="pt",
+            **reused,
+        )
+        _write(target, made, fps, f"backbone {backbone}, {which}, rho {rho:g}", seed + k)
+        if reuse:
+            print(describe_reuse(pipe, made, asked))
+
+
+def _write(target, made, fps, how, seed):
+    """Write a clip, and say what it is."""
+    from motionrepro.data.video import write_video
+
     frames = made.frames[0].float()
-    write_video(out, frames, fps=fps)
+    write_video(target, frames, fps=fps)
     f, _, h, w = frames.shape
-    print(
-        f"{out}: {f} frames of {w} x {h} pixels, backbone {backbone}, {which}, rho {rho:g}, "
-        f"motion {made.motion[0]:.3g}, seed {seed}"
-    )
-    if reuse:
-        print(describe_reuse(pipe, made, asked))
+    print(f"{target}: {f} frames of {w} x {h} pixels, {how}, motion {made.motion[0]:.3g}, seed {seed}")
 
 
 def reuse_options(reuse, references, switch_step, num_frames) -> dict:  # empty without reuse

@@ -1,6 +1,7 @@
 """What the commands that sample share: loading a pipeline, and words about what it did."""
 
 import sys
+from pathlib import Path
 
 from .messages import loading, say
 
@@ -19,6 +20,54 @@ def note_unknown_words(backbone: str, prompt: str):
         )
 
 
+def read_prompts(
+    prompt: str | None,  # the one on the command line
+    file: str | None,  # with a prompt on each line; - is the standard input
+) -> list:  # of strings
+    """Return the prompts that were given, in one of the two ways."""
+    from motionrepro.core import UserError
+
+    if file is None:
+        if prompt is None:
+            raise UserError("Missing argument 'PROMPT'", "give a prompt, or --prompts with a file of them")
+        return [prompt]
+    if prompt is not None:
+        raise UserError("PROMPT and --prompts exclude each other", "leave one of them out")
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    except UnicodeDecodeError as e:
+        raise UserError(f"{file}: is no text in UTF-8", "write one prompt a line, in UTF-8") from e
+    prompts = [line.strip() for line in text.splitlines() if line.strip()]
+    if not prompts:
+        raise UserError(f"{file}: holds no prompt", "write one prompt a line")
+    return prompts
+
+
+def numbered(
+    out: str,  # a file's name
+    count: int,  # of files
+) -> list:  # of names: x-01.gif, x-02.gif, ...
+    """Number the files of several results."""
+    path = Path(out)
+    digits = len(str(count))
+    return [str(path.with_name(f"{path.stem}-{k:0{digits}}{path.suffix}")) for k in range(1, count + 1)]
+
+
+def check_new(
+    targets: list,  # files that shall be written
+    overwrite: bool,  # whether they may be there
+):
+    """Refuse to replace files unless that was said."""
+    from motionrepro.core import UserError, check_writable
+
+    for target in targets:
+        check_writable(target)
+    there = [target for target in targets if Path(target).exists()]
+    if there and not overwrite:
+        more = f" and {len(there) - 1} more" if there[1:] else ""
+        raise UserError(f"{there[0]}{more} would be replaced", "give --overwrite, or another --out")
+
+
 def load_pipeline(
     cls,  # `MotionAdaptivePipeline` or `DenoisingReusePipeline`
     backbone: str,
@@ -26,11 +75,12 @@ def load_pipeline(
     prompt: str,  # looked through for words that the model cannot draw
     device: str | None,
     offline: bool,
+    dtype: str = "float32",
 ) -> tuple:  # the pipeline, and which adapter it has, in words
     """Load a pipeline for clips."""
     named = {None: "saved", "none": None}.get(adapter, adapter)
     with loading(backbone):
-        pipe = cls.from_pretrained(backbone, named, device=device, local_files_only=offline)
+        pipe = cls.from_pretrained(backbone, named, device=device, dtype=dtype, local_files_only=offline)
     note_unknown_words(backbone, prompt)
     pipe.set_progress_bar_config(disable=not sys.stderr.isatty())
     if pipe.adapter is None:

@@ -8,7 +8,7 @@ from typer.core import TyperCommand
 
 from motionrepro import __version__
 
-BACKBONES = "tiny, tiny-128, sd15, sd21, or a folder in diffusers' layout"
+BACKBONES = "tiny, tiny-128, sd15, sd21, a folder in diffusers' layout, a single .safetensors file, or owner/name of the hub"
 
 
 def print_version(wanted: bool):
@@ -36,12 +36,15 @@ Adapter = Annotated[
     str | None,
     typer.Option(
         metavar="DIR",
-        help="A saved adapter, or none.",
+        help="A saved adapter, its owner/name on the hub, or none.",
         show_default="the one in the backbone's folder, if there is one",
     ),
 ]
 Device = Annotated[
     str | None, typer.Option(metavar="NAME", help="cpu, cuda, ...", show_default="cuda where there is one")
+]
+Dtype = Annotated[
+    Literal["float32", "float16", "bfloat16"], typer.Option(help="Floating type of the weights in memory.")
 ]
 Offline = Annotated[
     bool, typer.Option("--offline", help="Never ask the model hub, use what was downloaded before.")
@@ -53,6 +56,16 @@ Prompt = Annotated[
     typer.Argument(
         metavar="PROMPT", help="What to draw; the tiny models know the words of the world's captions."
     ),
+]
+OptionalPrompt = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="PROMPT", help="What to show; the tiny models know the words of the world's captions."
+    ),
+]
+NegativePrompt = Annotated[
+    str | None,
+    typer.Option(metavar="TEXT", help="What guidance leads away from.", show_default="an empty text"),
 ]
 Steps = Annotated[int, typer.Option(metavar="N", help="Denoising steps, 1 to 1000.")]
 Guidance = Annotated[

@@ -516,7 +516,8 @@ class MotionAdaptivePipeline(
     @property
     def backbone(self) -> Backbone:
         """The parts of the base as a `Backbone`."""
-        return Backbone("pipeline", **{part: getattr(self, part) for part in PARTS})
+        parts = {part: getattr(self, part) for part in PARTS}
+        return Backbone("pipeline", **parts, execution_device=self._execution_device)
 
     @property
     def guidance_scale(self) -> float:
