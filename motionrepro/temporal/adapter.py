@@ -280,7 +280,7 @@ def as_written(
 def map_tensors(
     value,  # a tensor; or tensors in dictionaries, lists and tuples, among other values
     change,  # function: tensor -> tensor
-):
+) -> Any:
     """Change all tensors in a value, and nothing else."""
     if isinstance(value, torch.Tensor):
         return change(value)
