@@ -243,7 +243,7 @@ class ReuseRun:
         tensors = dict(latents=latents, prompt_embeds=self.text, motion=self.motion)
         returned = self.callback(pipe, k, t, {name: tensors[name] for name in self.callback_inputs})
         tensors |= check_returned(returned, tensors)
-        changed = [tensors["prompt_embeds"], tensors["motion"], self.conditions]
+        changed = (tensors["prompt_embeds"], tensors["motion"], self.conditions)
         self.restore_inputs(last_rows(changed, len(tensors["prompt_embeds"])))
         return tensors["latents"]
 

@@ -291,7 +291,7 @@ def load_trained(
     if not isinstance(source, (str, Path)):
         raise UserError(f"{name} must be a {cls.__name__} or its folder, not {type(source).__name__}")
     if is_hub_id(source):
-        return load_from_hub(cls, name, source, dtype, local_files_only)
+        return load_from_hub(cls, name, str(source), dtype, local_files_only)
     kind = saved_kind(source)
     if kind != cls.__name__:
         found = f"; it holds a {kind}" if kind else ""
@@ -425,7 +425,7 @@ def is_saved_pipeline(
 def last_rows(
     value,  # tensors of a row for each copy of a clip, in lists and dictionaries
     rows: int,  # how many are left
-):
+) -> Any:
     """Keep the last rows of all tensors; without guidance, those of the prompts are left."""
     return map_tensors(value, lambda tensor: tensor[-rows:])
 
@@ -467,6 +467,8 @@ class MotionAdaptivePipeline(
         super().__init__()
         if adapter is not None:
             adapter.check(unet)
+        if safety_checker is not None and feature_extractor is None:
+            raise UserError("safety_checker needs a feature_extractor", "pass both, or neither")
         self.register_modules(
             vae=vae,
             text_encoder=text_encoder,
@@ -633,7 +635,8 @@ class MotionAdaptivePipeline(
         if self.safety_checker is not None:
             flat = frames.flatten(0, 1)
             pictures = as_output(flat[None], "pil")[0]
-            seen = self.feature_extractor(pictures, return_tensors="pt").pixel_values
+            extractor: Any = self.feature_extractor
+            seen = extractor(pictures, return_tensors="pt").pixel_values
             flat, _ = self.safety_checker(
                 images=flat, clip_input=seen.to(flat.device, self.safety_checker.dtype)
             )
@@ -692,7 +695,7 @@ class MotionAdaptivePipeline(
         self._interrupt = False
 
         # 3. Encode prompts; with guidance each clip is denoised twice, for the negative prompt comes first
-        prompt_embeds, conditions = self.encode_inputs(
+        embeds, conditions = self.encode_inputs(
             prompts,
             guidance_scale,
             negative_prompt,
@@ -703,7 +706,7 @@ class MotionAdaptivePipeline(
             ip_adapter_image_embeds,
             cross_attention_kwargs,
         )
-        copies = len(prompt_embeds) // len(prompts)
+        copies = len(embeds) // len(prompts)
         motion = scores.to(device, torch.float32).repeat(copies)
 
         # 4. Prepare latents, which stay in single precision
@@ -720,22 +723,21 @@ class MotionAdaptivePipeline(
                 if self.interrupt:
                     break
                 seen = self.scheduler.scale_model_input(latents.repeat(copies, 1, 1, 1, 1), t)
-                output = model(seen.to(model.dtype), t, prompt_embeds, motion, **conditions).sample.float()
+                output = model(seen.to(model.dtype), t, embeds, motion, **conditions).sample.float()
                 if copies == 2:
                     output = guided(*output.chunk(2), self.guidance_scale)
                 latents = scheduler_step(self.scheduler, output, t, latents, generator)
 
                 if callback_on_step_end is not None:
                     tensors: dict[str, torch.Tensor] = dict(
-                        latents=latents, prompt_embeds=prompt_embeds, motion=motion
+                        latents=latents, prompt_embeds=embeds, motion=motion
                     )
                     given = {name: tensors[name] for name in shown}
                     tensors |= check_returned(callback_on_step_end(self, step, t, given), tensors)
-                    latents, prompt_embeds, motion = (tensors[k] for k in self._callback_tensor_inputs)
-                    copies = len(prompt_embeds) // len(
-                        prompts
-                    )  # a callback ends guidance by halving the texts
-                    motion, conditions = last_rows([motion, conditions], len(prompt_embeds))
+                    latents, embeds, motion = (tensors[k] for k in self._callback_tensor_inputs)
+                    # a callback ends guidance by halving the texts
+                    copies = len(embeds) // len(prompts)
+                    motion, conditions = last_rows([motion, conditions], len(embeds))
                 bar.update()
 
         # 6. Decode
