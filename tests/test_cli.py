@@ -658,7 +658,7 @@ def test_files_of_prompts_are_numbered_in_order():
 def test_prompts_come_from_the_standard_input(stand_in, tmp_path, monkeypatch):
     import io
 
-    monkeypatch.setattr("sys.stdin", io.StringIO("a red circle\n"))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"a red circle\n")))
     assert cli("generate --prompts - --num-frames 1 --out", tmp_path / "x.png", "--dtype float16") == 0
     assert [p.name for p in tmp_path.iterdir()] == ["x-1.png"]
     assert stand_in["prompt"] == "a red circle" and str(stand_in["dtype"]) == "torch.float16"
@@ -668,8 +668,8 @@ def test_prompts_come_from_the_standard_input(stand_in, tmp_path, monkeypatch):
     "line, reason",
     [
         ("generate x --prompts prompts.txt", "PROMPT and --prompts exclude each other"),
-        ("generate --prompts empty.txt", "empty.txt: holds no prompt"),
-        ("generate --prompts binary.txt", "binary.txt: is no text in UTF-8"),
+        ("generate --prompts empty.txt", "empty.txt: is empty"),
+        ("generate --prompts binary.txt", "binary.txt, line 1: is not UTF-8 text"),
         ("generate --prompts nowhere.txt", "nowhere.txt"),
         ("generate x --dtype int8", "'int8' is not one of 'float32', 'float16', 'bfloat16'"),
     ],

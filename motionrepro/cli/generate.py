@@ -7,6 +7,7 @@ import typer
 from .draw import draw
 from .messages import say
 from .models import (
+    asked_prompts,
     check_new,
     describe_reuse,
     load_pipeline,
@@ -15,7 +16,6 @@ from .models import (
     on_schedule,
     parse_motion,
     parse_switch_step,
-    read_prompts,
 )
 from .options import (
     Adapter,
@@ -102,7 +102,7 @@ def generate(
     check_range("seed", seed, 0)
     score = parse_motion(motion)
     reused = reuse_options(reuse, references, switch_step, num_frames)
-    texts = read_prompts(prompt, prompts)
+    texts = asked_prompts(prompt, prompts)
     targets = [out] if prompts is None else numbered(out, len(texts))
     if num_frames == 1:
         if adapter not in (None, "none") or score != "auto":

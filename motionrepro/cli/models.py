@@ -20,12 +20,13 @@ def note_unknown_words(backbone: str, prompt: str):
         )
 
 
-def read_prompts(
+def asked_prompts(
     prompt: str | None,  # the one on the command line
     file: str | None,  # with a prompt on each line; - is the standard input
 ) -> list:  # of strings
     """Return the prompts that were given, in one of the two ways."""
     from motionrepro.core import UserError
+    from motionrepro.data.layouts import read_prompts
 
     if file is None:
         if prompt is None:
@@ -33,14 +34,7 @@ def read_prompts(
         return [prompt]
     if prompt is not None:
         raise UserError("PROMPT and --prompts exclude each other", "leave one of them out")
-    try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-    except UnicodeDecodeError as e:
-        raise UserError(f"{file}: is no text in UTF-8", "write one prompt a line, in UTF-8") from e
-    prompts = [line.strip() for line in text.splitlines() if line.strip()]
-    if not prompts:
-        raise UserError(f"{file}: holds no prompt", "write one prompt a line")
-    return prompts
+    return read_prompts(file)
 
 
 def numbered(

@@ -9,10 +9,12 @@ __all__ = ['WEBVID_COLUMNS', 'UCF101', 'LAYOUTS', 'read_caption', 'text_lines', 
 
 # %% ../../nbs/data/12_layouts.ipynb #36d18bcf
 import codecs
+import contextlib
 import csv
 import hashlib
 import json
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,10 +38,10 @@ def read_caption(
 
 # %% ../../nbs/data/12_layouts.ipynb #4fa1ac79
 def text_lines(
-    file,  # a text file in UTF-8
+    file,  # a text file in UTF-8; "-" is the standard input
 ) -> Iterator:  # of strings, with their line ends
     """Yield the lines of a file; raise a `UserError` at the first that is no text."""
-    with open(file, "rb") as f:
+    with contextlib.nullcontext(sys.stdin.buffer) if str(file) == "-" else open(file, "rb") as f:
         for number, raw in enumerate(f, 1):
             try:
                 line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
@@ -63,10 +65,12 @@ def check_file(
 
 
 def read_prompts(
-    file,  # a prompt on each line
+    file,  # a prompt on each line; "-" is the standard input
 ) -> list:  # of strings, at least one
     """Return the lines of a file that are not empty, without blanks around them."""
-    prompts = [line.strip() for line in text_lines(check_file("prompts", file))]
+    if str(file) != "-":
+        check_file("prompts", file)
+    prompts = [line.strip() for line in text_lines(file)]
     prompts = [prompt for prompt in prompts if prompt]
     if not prompts:
         raise UserError(f"{file}: is empty", "write a prompt on each line")
