@@ -51,7 +51,7 @@ def read_caption(
     """Return subject, colour and kind of motion, and direction and speed of a subject that moves."""
     words = re.findall(r"\w+", caption.lower())
     kinds = dict(moving="moves", pans="pans", zooms="zooms")
-    found = dict(motion=next((kinds[word] for word in words if word in kinds), "still"))
+    found: dict[str, Any] = dict(motion=next((kinds[word] for word in words if word in kinds), "still"))
     for name, allowed in dict(subject=SUBJECTS, colour=COLOURS).items():
         found[name] = next((word for word in words if word in allowed), None)
         if found[name] is None:
@@ -408,7 +408,8 @@ def rank_correlation(
         raise UserError(f"n={n} items: a rank correlation with its interval needs at least 4")
     if np.ptp(first) == 0 or np.ptp(second) == 0:
         return math.nan, (math.nan, math.nan)
-    value = float(spearmanr(first, second).statistic)
+    correlation, _ = spearmanr(first, second)
+    value = float(correlation)
     half = float(norm.ppf((1 + confidence) / 2)) * (1.06 / (n - 3)) ** 0.5
     middle = np.arctanh(np.clip(value, -1 + 1e-9, 1 - 1e-9))
     return value, (float(np.tanh(middle - half)), float(np.tanh(middle + half)))
