@@ -373,7 +373,10 @@ VIDEO_SUFFIXES = frozenset(
 def list_videos(
     source,  # a folder (searched with all its subfolders), a file, or a list of both
 ) -> dict:  # name -> path; names from a folder are relative to it
-    """List the video files of a source, sorted; in folders those with one of `VIDEO_SUFFIXES`."""
+    """List the video files of a source, sorted; in folders those with one of `VIDEO_SUFFIXES`.
+
+    What is hidden in a folder is left out: remains of an interrupted copy, or macOS's "._clip.mp4".
+    """
     if isinstance(source, (list, tuple)):
         found = {}
         for one in source:
@@ -386,7 +389,9 @@ def list_videos(
         raise VideoError(f"{source}: no such file or folder", "check the path")
     if not source.is_dir():
         return {str(source): source}
-    files = sorted(p for p in source.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
+    found = (p for p in source.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
+    shown = (p for p in found if not any(part.startswith(".") for part in p.relative_to(source).parts))
+    files = sorted(shown)
     if not files:
         raise VideoError(f"{source}: holds no video files", f"looked for {' '.join(sorted(VIDEO_SUFFIXES))}")
     return {str(p.relative_to(source)): p for p in files}
