@@ -28,13 +28,12 @@ import torch
 from measuring import in_turns, peak
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from motionrepro.backbones import CONTEXT, Backbone, load_backbone
+from motionrepro.backbones import CONTEXT, Backbone, load_backbone, sd_unet
 from motionrepro.core import generator
 from motionrepro.provenance import save_result
 from motionrepro.reuse.mtn import MotionTransformationNetwork
 from motionrepro.reuse.handover import RawMotion, ReuseState, start_latents
 from motionrepro.reuse.pipeline import DenoisingReuseConfig, DenoisingReusePipeline, nearest_timestep
-from motionrepro.temporal.adapter import sd_unet
 
 TARGET_SHARE = 0.95
 TARGET_BYTES = 2 * 2**30

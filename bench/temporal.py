@@ -20,11 +20,10 @@ from pathlib import Path
 import torch
 from measuring import in_turns, peak
 
-from motionrepro.backbones import load_backbone
+from motionrepro.backbones import load_backbone, sd_unet
 from motionrepro.core import generator
 from motionrepro.provenance import save_result
 from motionrepro.studies.ablations import VARIANTS
-from motionrepro.temporal.adapter import sd_unet
 from motionrepro.training.adapter import RECIPES, attach, make_adapter
 
 TARGET_ADDED, TARGET_TOTAL = 0.25, 1.10

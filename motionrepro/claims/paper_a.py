@@ -16,6 +16,7 @@ import torch
 
 from .check import Check, Claim, combine
 from ..core import UserError, generator
+from ..metrics.results import rank_correlation
 from motionrepro.studies.blocks import (
     attention_distances,
     base_unet,
@@ -33,7 +34,7 @@ from motionrepro.studies.sizes import (
     estimated_step_bytes,
     measured_step_bytes,
 )
-from ..studies.statistics import mean_bounds, rank_correlation, state_of_all
+from ..studies.statistics import mean_bounds, state_of_all
 from motionrepro.studies.store import (
     ENOUGH_SEEDS,
     MAIN,
@@ -1223,7 +1224,7 @@ def _configure_a22(profile):
 
 def _measure_a22(config):
     """Estimate memory for each resolution, and measure it where there is a GPU."""
-    from motionrepro.temporal.adapter import sd_unet
+    from motionrepro.backbones import sd_unet
 
     estimated = {}
     peaks = {}

@@ -38,32 +38,52 @@ def draw(
 
     Example: motionrepro draw "a red circle on a plain gray background" --out circle.png
     """
-    from motionrepro.core import check_range, check_writable, generator
-    from motionrepro.data.video import check_target, write_video
+    from motionrepro.core import check_range, check_writable
+    from motionrepro.data.video import check_target
 
     check_target(out)
     check_range("steps", steps, 1, 1000)
-    if guidance is not None:
-        check_range("guidance", guidance, 1)
     check_range("seed", seed, 0)
     check_writable(out)
+    draw_pictures([prompt], [out], backbone, steps, guidance, seed, device, offline, negative_prompt, dtype)
+
+
+def draw_pictures(
+    prompts: list,
+    targets: list,  # a file for each
+    backbone: str,
+    steps: int,
+    guidance: float | None,
+    seed: int,  # of the first one; the next ones count on
+    device: str | None,
+    offline: bool,
+    negative_prompt: str | None,
+    dtype: str,
+):
+    """Draw and write a picture for each prompt, with a model that is loaded once."""
+    from motionrepro.core import check_range, generator
+
+    if guidance is not None:
+        check_range("guidance", guidance, 1)
     from motionrepro.backbones import load_backbone, sample_images
+    from motionrepro.data.video import write_video
     from motionrepro.temporal.pipeline import weights_dtype
 
     weights = weights_dtype(dtype)
     with loading(backbone):
         model = load_backbone(backbone, device=device, dtype=weights, local_files_only=offline)
-    note_unknown_words(backbone, prompt)
-    picture = sample_images(
-        model,
-        prompt,
-        negative_prompt=negative_prompt,
-        num_inference_steps=steps,
-        guidance_scale=guidance,
-        generator=generator(seed, "generate"),
-        output_type="pt",
-        progress=sys.stderr.isatty(),
-    )
-    write_video(out, picture.float())
-    h, w = picture.shape[-2:]
-    print(f"{out}: 1 frame of {w} x {h} pixels, backbone {backbone}, seed {seed}")
+    for k, (prompt, target) in enumerate(zip(prompts, targets)):
+        note_unknown_words(backbone, prompt)
+        picture = sample_images(
+            model,
+            prompt,
+            negative_prompt=negative_prompt,
+            num_inference_steps=steps,
+            guidance_scale=guidance,
+            generator=generator(seed + k, "generate"),
+            output_type="pt",
+            progress=sys.stderr.isatty(),
+        )
+        write_video(target, picture.float())
+        h, w = picture.shape[-2:]
+        print(f"{target}: 1 frame of {w} x {h} pixels, backbone {backbone}, seed {seed + k}")

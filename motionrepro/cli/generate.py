@@ -4,18 +4,20 @@ from typing import Annotated
 
 import typer
 
-from .draw import draw
+from .draw import draw_pictures
 from .messages import say
 from .models import (
     asked_prompts,
     check_new,
+    check_sampling,
     describe_reuse,
     load_pipeline,
     note_unknown_words,
     numbered,
     on_schedule,
     parse_motion,
-    parse_switch_step,
+    pipeline_class,
+    reuse_options,
 )
 from .options import (
     Adapter,
@@ -85,7 +87,7 @@ def generate(
     Example: motionrepro generate "a red circle moving left slowly on a plain gray background" --out
     circle.gif
     """
-    from motionrepro.core import UserError, check_range, generator
+    from motionrepro.core import UserError, generator
     from motionrepro.data.video import check_target
 
     if adapter is not None and no_adapter:
@@ -95,35 +97,26 @@ def generate(
         num_frames = 16 if reuse else 8
     out = out or ("generated.png" if num_frames == 1 else "generated.gif")
     check_target(out, fps)
-    check_range("num_frames", num_frames, 1)
-    check_range("rho", rho, 0, 1, include_high=False)
-    check_range("steps", steps, 1, 1000)
-    check_range("guidance", guidance or 0, 0)
-    check_range("seed", seed, 0)
+    check_sampling(num_frames, 1, rho, steps, guidance, seed)
     score = parse_motion(motion)
     reused = reuse_options(reuse, references, switch_step, num_frames)
     texts = asked_prompts(prompt, prompts)
     targets = [out] if prompts is None else numbered(out, len(texts))
-    if num_frames == 1:
-        if adapter not in (None, "none") or score != "auto":
-            raise UserError(
-                "a single frame has no motion and no use for an adapter",
-                "give --num-frames 8, or leave --adapter and --motion out",
-            )
-        say("notice", "a single frame has a command of its own now", "motionrepro draw PROMPT")
-        check_new(targets, overwrite or prompts is None)
-        more = (negative_prompt, dtype)
-        for k, (text, target) in enumerate(zip(texts, targets)):
-            draw(text, backbone, steps, guidance, seed + k, device, offline, target, *more)
-        return None
+    if num_frames == 1 and (adapter not in (None, "none") or score != "auto"):
+        raise UserError(
+            "a single frame has no motion and no use for an adapter",
+            "give --num-frames 8, or leave --adapter and --motion out",
+        )
     check_new(targets, overwrite or prompts is None)
+    if num_frames == 1:
+        say("notice", "a single frame has a command of its own now", "motionrepro draw PROMPT")
+        draw_pictures(
+            texts, targets, backbone, steps, guidance, seed, device, offline, negative_prompt, dtype
+        )
+        return
     from motionrepro.backbones import default_guidance
 
-    if reuse:
-        from motionrepro.reuse.pipeline import DenoisingReusePipeline as Pipeline
-    else:
-        from motionrepro.temporal.pipeline import MotionAdaptivePipeline as Pipeline
-    pipe, which = load_pipeline(Pipeline, backbone, adapter, texts[0], device, offline, dtype)
+    pipe, which = load_pipeline(pipeline_class(reuse), backbone, adapter, texts[0], device, offline, dtype)
     asked = reused.get("switch_step")
     if reuse:
         reused |= dict(timed=True, switch_step=on_schedule(pipe, asked, steps))
@@ -155,23 +148,3 @@ def _write(target, made, fps, how, seed):
     write_video(target, frames, fps=fps)
     f, _, h, w = frames.shape
     print(f"{target}: {f} frames of {w} x {h} pixels, {how}, motion {made.motion[0]:.3g}, seed {seed}")
-
-
-def reuse_options(reuse, references, switch_step, num_frames) -> dict:  # empty without reuse
-    """Check what belongs to --reuse, and fill in what was not given."""
-    from motionrepro.core import UserError, check_range
-
-    if not reuse:
-        if references is not None or switch_step is not None:
-            raise UserError(
-                "--references and --switch-step are for --reuse", "add --reuse, or leave them out"
-            )
-        return {}
-    if num_frames < 3:
-        raise UserError(
-            f"num_frames={num_frames} leaves nothing to reuse denoising for", "give --num-frames 16"
-        )
-    if references is None:
-        references = min(4, num_frames - 1)
-    check_range("references", references, 2, num_frames - 1)
-    return dict(references=references, switch_step=parse_switch_step(switch_step or "200"))

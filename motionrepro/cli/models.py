@@ -110,6 +110,55 @@ def parse_switch_step(text: str):  # "auto" or a number
         ) from None
 
 
+def check_sampling(
+    num_frames: int,
+    least: int,  # frames
+    rho: float,
+    steps: int,
+    guidance: float | None,
+    seed: int,
+):
+    """Refuse numbers that no clip can be drawn with."""
+    from motionrepro.core import check_range
+
+    check_range("num_frames", num_frames, least)
+    check_range("rho", rho, 0, 1, include_high=False)
+    check_range("steps", steps, 1, 1000)
+    check_range("guidance", guidance or 0, 0)
+    check_range("seed", seed, 0)
+
+
+def reuse_options(reuse, references, switch_step, num_frames) -> dict:  # empty without reuse
+    """Check what belongs to --reuse, and fill in what was not given."""
+    from motionrepro.core import UserError, check_range
+
+    if not reuse:
+        if references is not None or switch_step is not None:
+            raise UserError(
+                "--references and --switch-step are for --reuse", "add --reuse, or leave them out"
+            )
+        return {}
+    if num_frames < 3:
+        raise UserError(
+            f"num_frames={num_frames} leaves nothing to reuse denoising for", "give --num-frames 16"
+        )
+    if references is None:
+        references = min(4, num_frames - 1)
+    check_range("references", references, 2, num_frames - 1)
+    return dict(references=references, switch_step=parse_switch_step(switch_step or "200"))
+
+
+def pipeline_class(reuse: bool):
+    """The pipeline of paper B with reuse, otherwise that of paper A."""
+    if reuse:
+        from motionrepro.reuse.pipeline import DenoisingReusePipeline
+
+        return DenoisingReusePipeline
+    from motionrepro.temporal.pipeline import MotionAdaptivePipeline
+
+    return MotionAdaptivePipeline
+
+
 def on_schedule(
     pipe,
     switch_step,  # "auto" or a number

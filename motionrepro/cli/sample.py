@@ -5,9 +5,15 @@ from typing import Annotated, Literal
 
 import typer
 
-from .generate import reuse_options
 from .messages import track
-from .models import load_pipeline, on_schedule, parse_motion
+from .models import (
+    check_sampling,
+    load_pipeline,
+    on_schedule,
+    parse_motion,
+    pipeline_class,
+    reuse_options,
+)
 from .options import (
     Adapter,
     Backbone,
@@ -61,7 +67,7 @@ def sample(
 
     Example: motionrepro sample prompts.txt --out samples --steps 20
     """
-    from motionrepro.core import UserError, check_folders, check_range
+    from motionrepro.core import UserError, check_folders
     from motionrepro.data.drawn import draw_clips
     from motionrepro.data.layouts import read_prompts
     from motionrepro.data.video import check_target
@@ -70,11 +76,7 @@ def sample(
         num_frames = 16 if reuse else 8
     suffix = f".{format}"
     check_target(f"clip{suffix}", fps)
-    check_range("num_frames", num_frames, 2)
-    check_range("rho", rho, 0, 1, include_high=False)
-    check_range("steps", steps, 1, 1000)
-    check_range("guidance", guidance or 0, 0)
-    check_range("seed", seed, 0)
+    check_sampling(num_frames, 2, rho, steps, guidance, seed)
     score = parse_motion(motion)
     reused = reuse_options(reuse, references, switch_step, num_frames)
     texts = read_prompts(prompts)
@@ -83,11 +85,7 @@ def sample(
     check_folders(out)
     from motionrepro.backbones import default_guidance
 
-    if reuse:
-        from motionrepro.reuse.pipeline import DenoisingReusePipeline as Pipeline
-    else:
-        from motionrepro.temporal.pipeline import MotionAdaptivePipeline as Pipeline
-    pipe, which = load_pipeline(Pipeline, backbone, adapter, " ".join(texts), device, offline)
+    pipe, which = load_pipeline(pipeline_class(reuse), backbone, adapter, " ".join(texts), device, offline)
     pipe.set_progress_bar_config(disable=True)
     if reuse:
         reused["switch_step"] = on_schedule(pipe, reused["switch_step"], steps)

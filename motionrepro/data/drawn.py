@@ -17,6 +17,7 @@ from motionrepro.core import (
     atomic_path,
     check_texts,
     check_whole,
+    differences,
     generator,
     read_json,
     write_json,
@@ -67,11 +68,9 @@ def _read_manifest(folder):
 def _check_same(folder, before, settings, clips):
     """Refuse a folder whose clips belong to other settings or prompts."""
     again = f"give another folder, or delete {folder} to draw all anew"
-    old = before["settings"]
-    names = [name for name in old | settings if old.get(name) != settings.get(name)]
-    if names:
-        differs = ", ".join(f"{name}={old.get(name)!r} there, {settings.get(name)!r} here" for name in names)
-        raise UserError(f"{folder} holds clips of other settings: {differs}", again)
+    differs = differences(before["settings"], settings)
+    if differs:
+        raise UserError(f"{folder} holds clips of other settings: {', '.join(differs.values())}", again)
     there = sorted(p.name for p in folder.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES | set(WRITERS))
     for name in there:
         if name.startswith("."):

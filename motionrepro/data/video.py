@@ -371,12 +371,14 @@ VIDEO_SUFFIXES = frozenset(
 
 
 def list_videos(
-    source,  # a folder (searched with all its subfolders), a file, or a list of both
+    source,  # a folder (searched with all its subfolders), a file, a list of both, or what this returns
 ) -> dict:  # name -> path; names from a folder are relative to it
     """List the video files of a source, sorted; in folders those with one of `VIDEO_SUFFIXES`.
 
     What is hidden in a folder is left out: remains of an interrupted copy, or macOS's "._clip.mp4".
     """
+    if isinstance(source, dict):
+        return source
     if isinstance(source, (list, tuple)):
         found = {}
         for one in source:
@@ -428,7 +430,7 @@ class VideoFolder(torch.utils.data.IterableDataset):
 
     def __init__(
         self,
-        source,  # a folder (with its subfolders), a file, or a list of both
+        source,  # of videos, as for `list_videos`
         num_frames: int = 8,  # frames of a clip
         interval: int = 2,  # distance of its frames, 1 = consecutive
         size=256,  # pixels: side of a square or (height, width)

@@ -30,7 +30,7 @@ from motionrepro.metrics.extractors import (
     world_model,
 )
 from .frechet import FeatureStatistics
-from .results import MetricResult, fid, fvd
+from .results import MetricResult, fid, fvd, result_of_moments
 from .scores import clip_sim, embed_frames, frame_consistency, motion_magnitude
 from ..provenance import code_hash, fingerprint, provenance
 
@@ -82,16 +82,9 @@ def mean_of_statistics(
     **record,  # further fields of `MetricResult`
 ) -> MetricResult:
     """Return a mean with its confidence interval; a single number has none."""
-    from scipy.stats import t
-
     n = statistics.n
-    mean = statistics.mean.item()
-    if n < 2:
-        return MetricResult(name, mean, n, **record)
-    std = (statistics.scatter.item() / (n - 1)) ** 0.5
-    half = float(t.ppf((1 + confidence) / 2, n - 1)) * std / n**0.5
-    interval = (mean - half, mean + half)
-    return MetricResult(name, mean, n, std=std, interval=interval, confidence=confidence, **record)
+    std = (statistics.scatter.item() / max(n - 1, 1)) ** 0.5
+    return result_of_moments(name, n, statistics.mean.item(), std, confidence, **record)
 
 # %% ../../nbs/metrics/57_evaluate.ipynb #8449a2f8
 METRICS = ("fid", "fvd", "is", "clipsim", "mm", "fc")

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SIZE', 'RADII', 'COLOUR_WEIGHT', 'THRESHOLD', 'MIN_TRAVEL', 'KINDS', 'Named', 'read_caption', 'Track', 'track',
            'velocity', 'direction', 'speed', 'jitter', 'direction_score', 'damaged', 'measure_tracker',
-           'rank_correlation', 'movement_results', 'card_text', 'write_card']
+           'movement_results', 'card_text', 'write_card']
 
 # %% ../../nbs/metrics/56_tracker.ipynb #adda2e0b
 import functools
@@ -31,7 +31,7 @@ from motionrepro.data.world2 import (
     render,
     sample_scene,
 )
-from .results import MetricResult, mean_result, wilson_interval
+from .results import MetricResult, mean_result, rank_interval, share_result
 
 # %% ../../nbs/metrics/56_tracker.ipynb #8a64b679
 @dataclass(frozen=True)
@@ -394,38 +394,13 @@ def measure_tracker(
         result[name] = dict(found=float(found.double().mean()))
     return result
 
-# %% ../../nbs/metrics/56_tracker.ipynb #69c2a2a8
-def rank_correlation(
-    first,  # one number for each item
-    second,  # the same
-    confidence: float = 0.95,  # of the interval, in (0, 1)
-) -> tuple:  # (correlation, (low, high)); NaN where one of them is constant
-    """Return Spearman's correlation with its interval, by Fisher's transform (Fieller et al. 1957)."""
-    from scipy.stats import norm, rankdata
-
-    n = len(first)
-    if n < 4:
-        raise UserError(f"n={n} items: a rank correlation with its interval needs at least 4")
-    if np.ptp(first) == 0 or np.ptp(second) == 0:
-        return math.nan, (math.nan, math.nan)
-    value = float(np.corrcoef(rankdata(first), rankdata(second))[0, 1])
-    half = float(norm.ppf((1 + confidence) / 2)) * (1.06 / (n - 3)) ** 0.5
-    middle = np.arctanh(np.clip(value, -1 + 1e-9, 1 - 1e-9))
-    return value, (float(np.tanh(middle - half)), float(np.tanh(middle + half)))
-
 # %% ../../nbs/metrics/56_tracker.ipynb #67f8a5b4
-def _share(name, hits, confidence, **record):
-    """Return a share with Wilson's interval."""
-    n = len(hits)
-    interval = wilson_interval(int(hits.sum()), n, confidence)
-    value = hits.double().mean().item()
-    return MetricResult(name, value, n, interval=interval, confidence=confidence, **record)
-
-
 def _order(asked, speeds, confidence, **record):
-    """Return how well speeds follow the words that asked for them."""
-    value, interval = rank_correlation(asked.tolist(), speeds.tolist(), confidence)
-    return MetricResult("speed_order", value, len(asked), interval=interval, confidence=confidence, **record)
+    """Return how well speeds follow the words that asked for them; NaN where one of them is constant."""
+    found = rank_interval(asked, speeds, confidence)
+    value = math.nan if found["mean"] is None else found["mean"]
+    interval = None if found["low"] is None else (found["low"], found["high"])
+    return MetricResult("speed_order", value, found["n"], interval=interval, confidence=confidence, **record)
 
 # %% ../../nbs/metrics/56_tracker.ipynb #868362dd
 def movement_results(
@@ -442,17 +417,18 @@ def movement_results(
     faces = torch.tensor([name.subject in FACING for name in named])
     asked = [FACING_LABELS.index(name.direction) for name in named]
     right = direction(tracked) == torch.tensor(asked)
-    results = dict(found=_share("found", tracked.found.flatten(), confidence, **record))
+    results = {}
     for name, group in dict(direction=moves & faces, direction_rolling=moves & ~faces).items():
         if group.any():
-            results[name] = _share(name, right[group], confidence, **record)
+            results[name] = share_result(name, right[group], confidence, **record)
     speeds = speed(tracked)
     seen = moves & speeds.isfinite()
     if seen.sum() > 3:
         words = torch.tensor([tuple(SPEEDS).index(name.speed) if name.speed else -1 for name in named])
         results["speed_order"] = _order(words[seen], speeds[seen], confidence, **record)
     pixels = 64 * (video.shape[1] - 1)
-    parts = dict(drift=pixels * speeds[stands], jitter=64 / tracked.size * jitter(tracked))
+    parts = dict(found=tracked.found.double().mean(1))  # frames of one clip are no independent trials
+    parts |= dict(drift=pixels * speeds[stands], jitter=64 / tracked.size * jitter(tracked))
     for name, values in parts.items():
         values = values[values.isfinite()]
         if len(values):

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import torch
 
-from ..backbones import EMBEDDED, load_backbone
+from ..backbones import EMBEDDED, load_backbone, sd_unet
 from ..core import generator
 from ..provenance import fingerprint
-from ..temporal.adapter import MotionAdaptiveUNet, TemporalAdapter, attention_by_site, sd_unet
+from ..temporal.adapter import MotionAdaptiveUNet, TemporalAdapter, attention_by_site
 
 # %% ../../nbs/studies/72b_blocks.ipynb #e07383ee
 def random_unet(

@@ -12,10 +12,11 @@ __all__ = ['QUALITY', 'SCORES', 'RIVAL_STEPS', 'PAPER_SECONDS', 'A100_PEAK', 'KE
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from ..backbones import sd_unet
+from ..metrics.results import rank_interval
 from ..reuse.dss import optimal_switch_step
-from .statistics import at_equal_cost, compared_interval, mean_interval, rank_interval
+from .statistics import at_equal_cost, compared_interval, mean_interval
 from .store import clip_values
-from ..temporal.adapter import sd_unet
 
 # %% ../../nbs/studies/77_costs.ipynb #13a81231
 # Does a clip show its caption, hang together, keep its detail?

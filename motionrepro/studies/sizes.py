@@ -10,14 +10,14 @@ __all__ = ['BASES', 'OPTIMISER_BYTES', 'parameters', 'adapter_counts', 'stable_d
 # %% ../../nbs/studies/72a_sizes.ipynb #d73e6f9f
 import functools
 import weakref
-from typing import Any
 from unittest.mock import patch
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from ..temporal.adapter import PARTS, MotionAdaptiveUNet, TemporalAdapter, find_sites, sd_unet
+from ..backbones import sd_text_config, sd_unet, sd_vae
+from ..temporal.adapter import PARTS, MotionAdaptiveUNet, TemporalAdapter, find_sites
 
 # %% ../../nbs/studies/72a_sizes.ipynb #518ad86d
 BASES = dict(sd15="SD 1.5", sd21="SD 2.1-base")  # paper A's, with their names in its tables
@@ -51,26 +51,11 @@ def adapter_counts() -> dict:
 # %% ../../nbs/studies/72a_sizes.ipynb #c3f15b72
 def stable_diffusion() -> dict:  # `unet`, `vae`, `text_encoder`
     """Build the models of Stable Diffusion 1.5 on the meta device: shapes without weights."""
-    from diffusers import AutoencoderKL
-    from transformers import CLIPTextConfig, CLIPTextModel
+    from transformers import CLIPTextModel
 
-    text = CLIPTextConfig(
-        hidden_size=768,
-        intermediate_size=3072,
-        num_hidden_layers=12,
-        num_attention_heads=12,
-        vocab_size=49408,
-    )
-    levels = (128, 256, 512, 512)
-    config: dict[str, Any] = dict(
-        block_out_channels=levels,
-        layers_per_block=2,
-        down_block_types=["DownEncoderBlock2D"] * len(levels),
-        up_block_types=["UpDecoderBlock2D"] * len(levels),
-    )
     with torch.device("meta"):
-        vae = AutoencoderKL(**config)
-        return dict(unet=sd_unet("sd15"), vae=vae, text_encoder=CLIPTextModel(text))
+        text_encoder = CLIPTextModel(sd_text_config("sd15"))
+        return dict(unet=sd_unet("sd15"), vae=sd_vae(), text_encoder=text_encoder)
 
 # %% ../../nbs/studies/72a_sizes.ipynb #ac8cb1ea
 def reuse_counts() -> dict:  # `ours` and `base`: name -> parameters

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PARTS', 'CARD', 'uncompiled', 'find_sites', 'adapter_card', 'TemporalAdapter', 'SpatialTemporalWrapper',
            'is_compiled', 'as_written', 'map_tensors', 'per_frame', 'MotionAdaptiveUNet', 'injected',
-           'attention_by_site', 'sd_unet']
+           'attention_by_site']
 
 # %% ../../nbs/temporal/33_adapter.ipynb #b7ba7517
 import tempfile
@@ -21,12 +21,10 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionOutput
 from huggingface_hub import ModelCard, create_repo, upload_folder
 from torch import nn
 
-from ..backbones import HUB, sd_unet
+from ..backbones import HUB
 from ..core import UserError, check_whole
 from .attention import AdaptiveTemporalBlock, GlobalTemporalBlock, attention_weights
 from .motion import check_motion
-
-_all_ = ["sd_unet"]
 
 # %% ../../nbs/temporal/33_adapter.ipynb #2819c324
 PARTS = ("down", "mid", "up")

@@ -18,9 +18,9 @@ import torch
 from tqdm.auto import tqdm
 
 from ..backbones import CONTEXT
-from ..core import UserError, atomic_path, generator, read_json, write_json
+from ..core import UserError, atomic_path, differences, generator, read_json, write_json
 from ..data import world as shapes_world
-from ..data.layouts import CaptionedVideos, videos_fingerprint
+from ..data.layouts import CaptionedVideos, find_captions, videos_fingerprint
 from ..data.video import VideoFolder
 from ..data.world import load_all
 from ..provenance import code_hash, fingerprint
@@ -54,8 +54,7 @@ def folder_clips(
     seed: int,  # of the clips' first frames, and of the captions where a video has several
 ) -> Iterator:  # (`1 f c h w` in [0, 1], caption, name), for ever unless `length` is None
     """Yield clips of videos one by one: each file once in an epoch, from a random frame on."""
-    folder = VideoFolder(list(source.files.values()), num_frames, interval, size, seed=seed)
-    folder.files = source.files  # the same files; random starts depend on their names in the folder
+    folder = VideoFolder(source.files, num_frames, interval, size, seed=seed)
     names = {str(path): name for name, path in source.files.items()}
     for epoch in itertools.count():
         folder.set_epoch(epoch)
@@ -125,20 +124,17 @@ def _differences(there, here):
     """Say in what two stamps differ; hashes tell nothing, so what they are of is named."""
     before = _flat(there)
     now = _flat(here)
-    said = []
-    for name in before | now:
-        if before.get(name) == now.get(name):
-            continue
-        hashed = name in _HASHED and name in before and name in now
-        said.append(_HASHED[name] if hashed else f"{name}={before.get(name)!r} there, {now.get(name)!r} here")
-    return ", ".join(said)
+    said = differences(before, now)
+    return ", ".join(
+        _HASHED.get(name, said[name]) if name in before and name in now else said[name] for name in said
+    )
 
 # %% ../../nbs/training/60_prepare.ipynb #3763b0f3
 @torch.no_grad()
 def clip_cache(
     backbone,  # encodes
     file,  # where it is kept
-    data: str | CaptionedVideos = "world",  # or what `find_captions` made of a folder of videos
+    data: Any = "world",  # or a folder of videos with captions, or what `find_captions` made of one
     size: int = 256,  # pixels
     num_frames: int = 8,  # of a clip
     interval: int = 2,  # every how many frames of a video
@@ -162,8 +158,8 @@ def clip_cache(
         contents = dict(world=code_hash(world.World), split=split)
         source = world_clips(world, split, **options)
     else:
-        if not isinstance(data, CaptionedVideos):  # found beforehand: no clip of a world depends on layouts
-            raise UserError(f"data={data!r} must be 'world', or what `find_captions` made of a folder")
+        if not isinstance(data, CaptionedVideos):
+            data = find_captions(data)
         contents = folder_contents(data)
         source = folder_clips(data, **options)
         data = data.data
