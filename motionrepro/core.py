@@ -133,7 +133,7 @@ def read_json(path):
 def differences(
     there: dict,  # as stored
     here: dict,  # as asked for now
-) -> dict:  # name -> a phrase, for the names whose values differ
+) -> dict[str, str]:  # name -> a phrase, for the names whose values differ
     """Say in what two dictionaries differ."""
     names = [name for name in there | here if there.get(name) != here.get(name)]
     return {name: f"{name}={there.get(name)!r} there, {here.get(name)!r} here" for name in names}

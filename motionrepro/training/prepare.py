@@ -125,9 +125,8 @@ def _differences(there, here):
     before = _flat(there)
     now = _flat(here)
     said = differences(before, now)
-    return ", ".join(
-        _HASHED.get(name, said[name]) if name in before and name in now else said[name] for name in said
-    )
+    hashed = {name: what for name, what in _HASHED.items() if name in before and name in now}
+    return ", ".join((said | {name: hashed[name] for name in said if name in hashed}).values())
 
 # %% ../../nbs/training/60_prepare.ipynb #3763b0f3
 @torch.no_grad()
