@@ -213,7 +213,6 @@ def test_every_prompt_has_a_clip_with_noise_of_its_own(drawn):
 
 
 def test_sampling_goes_on_where_it_was_interrupted(drawn, tmp_path, capsys, monkeypatch):
-    from motionrepro.data.video import read_clip
     from motionrepro.temporal.pipeline import MotionAdaptivePipeline
 
     draw = MotionAdaptivePipeline.__call__
@@ -230,10 +229,8 @@ def test_sampling_goes_on_where_it_was_interrupted(drawn, tmp_path, capsys, monk
     assert len(list((tmp_path / "made").glob("*.mp4"))) == 2
     assert sample(drawn, tmp_path / "made") == 0
     assert calls == [*PROMPTS[:3], *PROMPTS[2:]] and "3 clips drawn, 2 were there" in capsys.readouterr().out
-    # same clips, though not same bits: processors add up in another order where memory lies otherwise
     for path in sorted((drawn / "made").glob("*.mp4")):
-        again = read_clip(tmp_path / "made" / path.name, 4, 1, None).video
-        assert (again - read_clip(path, 4, 1, None).video).abs().mean() < 1e-3
+        assert (tmp_path / "made" / path.name).read_bytes() == path.read_bytes()
 
 
 @pytest.mark.parametrize(
