@@ -649,6 +649,15 @@ def test_several_prompts_of_a_file(stand_in, tmp_path, monkeypatch, capsys):
     assert cli(line, "--overwrite --rho 0") == 0 and Path("a/clip-2.gif").read_bytes() != before
 
 
+def test_each_picture_of_a_file_has_the_next_seed(stand_in, tmp_path):
+    (tmp_path / "prompts.txt").write_text("a red circle\na red circle\n")
+    line = f"generate --num-frames 1 --prompts {tmp_path / 'prompts.txt'} --seed 5 --out {tmp_path / 'x.png'}"
+    assert cli(line) == 0
+    assert cli("draw 'a red circle' --seed 6 --out", tmp_path / "y.png") == 0
+    first, second, alone = ((tmp_path / f"{name}.png").read_bytes() for name in ("x-1", "x-2", "y"))
+    assert second == alone != first
+
+
 def test_files_of_prompts_are_numbered_in_order():
     from motionrepro.cli.models import numbered
 
