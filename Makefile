@@ -1,5 +1,6 @@
 # `make` sets up, `make figures` and `make test` do what the README says; `make help` lists the rest.
-# Another interpreter: make PYTHON=/path/to/python3.12
+# Another interpreter: make PYTHON=/path/to/python3.12. Without CUDA (2 instead of 6 GB): make CPU=1.
+# With the lowest versions that settings.ini claims: make LOWEST=1.
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -18,10 +19,14 @@ run := PATH="$(CURDIR)/$(BIN):$$PATH"
 test := $(run) HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false MOTIONREPRO_PROFILE=smoke OMP_NUM_THREADS=1
 nbdev_test := $(test) nbdev_test --n_workers $(JOBS) --timing
 
+constraints := $(VENV)/lowest.txt
+pip := $(BIN)/python -m pip install --disable-pip-version-check $(if $(LOWEST),--constraint $(constraints))
+TORCH_INDEX := https://download.pytorch.org/whl/cpu
+
 .PHONY: setup figures test test-slow train readme clean help
 .DEFAULT_GOAL := setup
 
-setup: $(STAMP) ## create .venv and install everything (about 6 GB); a second run installs nothing
+setup: $(STAMP) ## create .venv and install everything (6 GB, less with CPU=1); a second run installs nothing
 
 # The stamp comes last: an environment without one is half finished, and is made anew. In compat mode the checkout is on the path: otherwise Python started
 # beside a checkout called motionrepro takes that folder for the package.
@@ -32,8 +37,10 @@ $(STAMP): settings.ini setup.py
 	if ! "$$python" -c 'import ensurepip, venv' 2>/dev/null; then \
 	  echo "$$python cannot make environments; on Debian and Ubuntu: sudo apt install python3-venv" >&2; exit 1; fi; \
 	if [ ! -e $@ ]; then echo "creating $(VENV) with $$("$$python" --version)"; "$$python" -m venv --clear $(VENV); fi
-	@echo "installing motionrepro and what it needs, torch among it: about 6 GB, some minutes the first time"
-	$(BIN)/python -m pip install --disable-pip-version-check --config-settings editable_mode=compat --editable '.[dev]'
+	@echo "installing motionrepro and what it needs, torch among it: some minutes the first time"
+	$(if $(LOWEST),$(BIN)/python tools/requirements.py lowest > $(constraints))
+	$(if $(CPU),$(pip) --index-url $(TORCH_INDEX) $$($(BIN)/python tools/requirements.py torch))
+	$(pip) --config-settings editable_mode=compat --editable '.[dev]'
 	@touch $@
 	@echo "ready: make figures, make test, $(BIN)/motionrepro --help"
 

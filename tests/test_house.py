@@ -53,6 +53,34 @@ def test_make_installs_again_when_the_requirements_change(root):
     assert "pip install" in run("make", "--dry-run", "--what-if=settings.ini", "setup", cwd=root).stdout
 
 
+def test_make_leaves_out_cuda_or_takes_the_lowest_versions(root):
+    def commands(option):
+        lines = run(
+            "make", "--dry-run", "--what-if=settings.ini", option, "setup", cwd=root
+        ).stdout.splitlines()
+        return [line for line in lines if "pip install" in line]
+
+    first, rest = commands("CPU=1")
+    assert "--index-url https://download.pytorch.org/whl/cpu" in first and "requirements.py torch" in first
+    assert "--index-url" not in rest and ".[dev]" in rest
+    (only,) = commands("LOWEST=1")
+    assert "--constraint .venv/lowest.txt" in only and "--constraint" not in rest
+
+
+def test_requirements_come_from_one_file(root):
+    settings = (root / "settings.ini").read_text()
+    script = root / "tools" / "requirements.py"
+    pinned = run(sys.executable, script, "lowest").stdout.split()
+    assert "torch==2.6" in pinned and all(line.replace("==", ">=") in settings for line in pinned)
+    assert [line.split(">=")[0] for line in run(sys.executable, script, "torch").stdout.split()] == [
+        "torch",
+        "torchvision",
+    ]
+    assert run(sys.executable, script).returncode != 0
+    project = (root / "pyproject.toml").read_text()
+    assert f'name = "{re.search("^lib_name = (.+)$", settings, re.M).group(1)}"' in project
+
+
 def test_make_names_what_python_it_needs(fresh_copy, tmp_path):
     old = tmp_path / "python3"
     old.write_text("#!/bin/sh\nexit 1\n")

@@ -82,6 +82,52 @@ def test_the_wheel_works_outside_the_checkout(wheel, outside, root):
     assert Path(code.split()[-1]).is_relative_to(outside)
 
 
+PROJECT = {
+    "pyproject.toml": """
+[build-system]
+requires = ["setuptools>=64"]
+build-backend = "setuptools.build_meta"
+[project]
+name = "somebodys-video"
+version = "1"
+dependencies = ["motionrepro"]
+""",
+    "somebodys_video.py": """
+from diffusers import UNet2DConditionModel
+from motionrepro.temporal.adapter import MotionAdaptiveUNet, TemporalAdapter
+from motionrepro.temporal.noise import correlated_noise
+
+
+def clip(unet: UNet2DConditionModel, text, frames: int):
+    noise = correlated_noise((1, frames, unet.config.in_channels, 8, 8), rho=0.6)
+    with MotionAdaptiveUNet(unet, TemporalAdapter.for_unet(unet)) as model:
+        return model(noise, 500, text, 0.4).sample
+""",
+}
+PROJECT_RUN = """
+import torch
+from motionrepro.backbones import load_backbone
+from somebodys_video import clip
+tiny = load_backbone("tiny")
+print(*clip(tiny.unet, tiny.encode_text(["a red circle"]), 4).shape)
+"""
+
+
+def test_somebody_elses_project_builds_on_the_wheel(wheel, outside, root):
+    source = outside / "source"
+    source.mkdir()
+    for name, text in PROJECT.items():
+        (source / name).write_text(text)
+    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", cwd=source)
+    built = next((source / "dist").glob("*.whl"))
+    together = outside / "together"
+    pip = (sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", together)
+    run(*pip, wheel, built, cwd=outside)
+    env = dict(PYTHONPATH=str(together), HF_HUB_OFFLINE="1")
+    said = run(sys.executable, root / "tools" / "offline.py", PROJECT_RUN, cwd=outside, **env)
+    assert said.split() == ["1", "4", "4", "8", "8"]
+
+
 @pytest.mark.slow
 def test_the_wheel_works_in_an_empty_environment(wheel, outside, root):
     run(sys.executable, "-m", "venv", outside / "env", cwd=outside)
