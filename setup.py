@@ -23,7 +23,7 @@ setup(
     url=cfg["git_url"],
     keywords=cfg["keywords"].split(),
     packages=find_packages(include=["motionrepro", "motionrepro.*"]),
-    package_data={"motionrepro": ["assets/**/*"]},
+    package_data={"motionrepro": ["py.typed", "assets/**/*"]},
     python_requires=">=" + cfg["min_python"],
     install_requires=cfg["requirements"].split(),
     extras_require={"dev": cfg["dev_requirements"].split()},

@@ -184,10 +184,10 @@ class WorldClip(nn.Module):
     ) -> "WorldClip":  # frozen, in single precision
         """Load a saved model."""
         from safetensors.torch import load_file
-        from transformers import CLIPTokenizer
+        from transformers import AutoTokenizer  # which reads what any version of transformers wrote
 
         folder = Path(folder)
-        tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         model = cls(tokenizer, read_json(folder / "open_clip_config.json")["model_cfg"])
         weights = load_file(folder / "open_clip_model.safetensors")
         model.clip.load_state_dict({k: v.float() for k, v in weights.items()})
