@@ -244,12 +244,15 @@ def describe_reuse(
     """Say what was reused, and what that saved."""
     from dataclasses import replace
 
-    taken = made.switch_step[0].item()
+    switch_steps = made.switch_step[0].flatten().tolist()  # one for each chunk of a long clip
+    taken = switch_steps[0]
     chosen = asked == "auto"
     config = replace(pipe.reuse, switch_step=asked if chosen else taken)
     which = ""
     looked_at = 0 if made.errors is None else made.errors.shape[1]  # steps down to the last candidate
-    if chosen and made.timesteps.index(taken) == looked_at:
+    if len(switch_steps) > 1:
+        which = f" first, then {', '.join(f'{t:g}' for t in switch_steps[1:])}, with references for each"
+    elif chosen and made.timesteps.index(taken) == looked_at:
         which = ", the last one that it may choose"
     elif not chosen and asked != taken:
         which = f", the step of this schedule that is nearest to {asked:g}"
