@@ -344,12 +344,16 @@ class Backbone:
     def decode(
         self,
         latents,  # `n c h w` or `b f c h w`
+        chunk_size: int = 64,  # images at a time
     ) -> torch.Tensor:  # images in [0, 1], in the same order of dimensions
         """Return images or clips of latents."""
         _check_images("latents", latents, self.vae.config.latent_channels)
         flat = latents.reshape(-1, *latents.shape[-3:]).to(self.vae.dtype) / self.vae.config.scaling_factor
-        pixels = torch.cat([self.vae.decode(z).sample for z in flat.split(64)]).float() / 2 + 0.5
-        return pixels.clamp(0, 1).reshape(*latents.shape[:-3], *pixels.shape[1:])
+        parts = []
+        for part in flat.split(chunk_size):
+            parts.append(self.vae.decode(part).sample.float().div(2).add_(0.5).clamp_(0, 1))
+        pixels = torch.cat(parts)
+        return pixels.reshape(*latents.shape[:-3], *pixels.shape[1:])
 
     def pipeline(self):
         """Make a `StableDiffusionPipeline` of the same parts, with paper A's sampler.

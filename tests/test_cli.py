@@ -515,6 +515,31 @@ def test_generate_with_reuse_makes_16_frames(monkeypatch, stand_in, tmp_path):
     assert (stand_in["references"], stand_in["switch_step"]) == (4, 200)
 
 
+@pytest.mark.parametrize(
+    "options, asked",
+    [
+        ("--context-length 8", (8, None)),
+        ("--context-length 8 --context-overlap 3", (8, 5)),
+        ("--context-overlap 6", (16, 10)),
+    ],
+)
+def test_generate_passes_windows_on(options, asked, stand_in, monkeypatch, tmp_path):
+    from motionrepro.temporal.pipeline import MotionAdaptivePipeline
+
+    seen = []
+    stand_in_class = MotionAdaptivePipeline.from_pretrained
+
+    def load(base, adapter, **given):
+        pipe = stand_in_class(base, adapter, **given)
+        pipe.adapter = SimpleNamespace(config=SimpleNamespace(max_frames=16))
+        pipe.enable_free_noise = lambda *windows: seen.append(windows)
+        return pipe
+
+    monkeypatch.setattr(MotionAdaptivePipeline, "from_pretrained", load)
+    assert cli("generate x --num-frames 40", options, "--out", tmp_path / "x.gif") == 0
+    assert seen == [asked] and stand_in["latents"].shape[1] == 40
+
+
 def test_draw_makes_a_picture(stand_in, tmp_path, capsys):
     assert cli("draw 'a red circle' --steps 7 --out", tmp_path / "x.png") == 0
     assert stand_in["prompt"] == "a red circle" and stand_in["num_inference_steps"] == 7
@@ -594,6 +619,11 @@ def test_where_pictures_and_clips_go(line, name, stand_in, tmp_path, monkeypatch
         ("--reuse --num-frames 2", "leaves nothing to reuse"),
         ("--reuse --num-frames 8 --references 8", "references=8 is outside [2, 7]"),
         ("--reuse --num-frames 8 --switch-step late", "switch_step='late'"),
+        ("--references-every 8", "are for --reuse"),
+        ("--reuse --num-frames 40 --references-every 3", "references_every=3 is outside [4"),
+        ("--num-frames 64 --context-length 1", "context_length=1 is outside [2"),
+        ("--num-frames 64 --context-overlap 0", "context_overlap=0 is outside [1"),
+        ("--num-frames 64 --context-length 8 --context-overlap 8", "not smaller than context_length=8"),
     ],
 )
 def test_generate_mistakes_cost_no_sampling(options, reason, stand_in, capsys, tmp_path, monkeypatch):

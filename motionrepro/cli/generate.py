@@ -9,6 +9,7 @@ from .messages import say
 from .models import (
     asked_prompts,
     check_new,
+    check_context,
     check_sampling,
     describe_reuse,
     load_pipeline,
@@ -18,11 +19,14 @@ from .models import (
     parse_motion,
     pipeline_class,
     reuse_options,
+    use_context,
 )
 from .options import (
     Adapter,
     Backbone,
     ClipFrames,
+    ContextLength,
+    ContextOverlap,
     Device,
     Dtype,
     Fps,
@@ -32,6 +36,7 @@ from .options import (
     Offline,
     OptionalPrompt,
     References,
+    ReferencesEvery,
     Reuse,
     Rho,
     Seed,
@@ -49,6 +54,9 @@ def generate(
     reuse: Reuse = False,
     references: References = None,
     switch_step: SwitchStep = None,
+    references_every: ReferencesEvery = None,
+    context_length: ContextLength = None,
+    context_overlap: ContextOverlap = None,
     adapter: Adapter = None,
     no_adapter: Annotated[bool, typer.Option("--no-adapter", help="The same as --adapter none.")] = False,
     steps: Steps = 50,
@@ -98,8 +106,9 @@ def generate(
     out = out or ("generated.png" if num_frames == 1 else "generated.gif")
     check_target(out, fps)
     check_sampling(num_frames, 1, rho, steps, guidance, seed)
+    check_context(context_length, context_overlap)
     score = parse_motion(motion)
-    reused = reuse_options(reuse, references, switch_step, num_frames)
+    reused = reuse_options(reuse, references, switch_step, num_frames, references_every)
     texts = asked_prompts(prompt, prompts)
     targets = [out] if prompts is None else numbered(out, len(texts))
     if num_frames == 1 and (adapter not in (None, "none") or score != "auto"):
@@ -117,6 +126,7 @@ def generate(
     from motionrepro.backbones import default_guidance
 
     pipe, which = load_pipeline(pipeline_class(reuse), backbone, adapter, texts[0], device, offline, dtype)
+    use_context(pipe, context_length, context_overlap)
     asked = reused.get("switch_step")
     if reuse:
         reused |= dict(timed=True, switch_step=on_schedule(pipe, asked, steps))

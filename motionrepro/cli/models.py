@@ -128,14 +128,60 @@ def check_sampling(
     check_range("seed", seed, 0)
 
 
-def reuse_options(reuse, references, switch_step, num_frames) -> dict:  # empty without reuse
+def check_context(
+    context_length: int | None,  # as given
+    context_overlap: int | None,
+):
+    """Refuse windows that cannot be, as far as that can be told without a model."""
+    from motionrepro.core import UserError, check_range
+
+    if context_length is not None:
+        check_range("context_length", context_length, 2)
+    if context_overlap is None:
+        return
+    check_range("context_overlap", context_overlap, 1)
+    if context_length is not None and context_overlap >= context_length:
+        raise UserError(
+            f"context_overlap={context_overlap} is not smaller than context_length={context_length}",
+            "a quarter of the length is what is taken by default",
+        )
+
+
+def use_context(
+    pipe,
+    context_length: int | None,  # as given
+    context_overlap: int | None,
+) -> dict:  # the settings that were given
+    """Make long clips by these windows."""
+    from motionrepro.core import UserError
+
+    if context_length is None and context_overlap is None:
+        return {}
+    length = context_length
+    if length is None:
+        if pipe.adapter is None:
+            raise UserError(
+                "context_overlap is for windows, and without an adapter there are none",
+                "leave it out, or give --context-length as well",
+            )
+        length = pipe.adapter.config.max_frames
+    check_context(length, context_overlap)
+    stride = None if context_overlap is None else length - context_overlap
+    pipe.enable_free_noise(length, stride)
+    return dict(context_length=length, context_overlap=context_overlap)
+
+
+def reuse_options(
+    reuse, references, switch_step, num_frames, references_every=None
+) -> dict:  # empty without reuse
     """Check what belongs to --reuse, and fill in what was not given."""
     from motionrepro.core import UserError, check_range
 
     if not reuse:
-        if references is not None or switch_step is not None:
+        if references is not None or switch_step is not None or references_every is not None:
             raise UserError(
-                "--references and --switch-step are for --reuse", "add --reuse, or leave them out"
+                "--references, --references-every and --switch-step are for --reuse",
+                "add --reuse, or leave them out",
             )
         return {}
     if num_frames < 3:
@@ -145,7 +191,10 @@ def reuse_options(reuse, references, switch_step, num_frames) -> dict:  # empty 
     if references is None:
         references = min(4, num_frames - 1)
     check_range("references", references, 2, num_frames - 1)
-    return dict(references=references, switch_step=parse_switch_step(switch_step or "200"))
+    options = dict(references=references, switch_step=parse_switch_step(switch_step or "200"))
+    if references_every is not None:
+        options["references_every"] = check_range("references_every", references_every, references)
+    return options
 
 
 def pipeline_class(reuse: bool):
@@ -195,12 +244,15 @@ def describe_reuse(
     """Say what was reused, and what that saved."""
     from dataclasses import replace
 
-    taken = made.switch_step[0].item()
+    switch_steps = made.switch_step[0].flatten().tolist()  # one for each chunk of a long clip
+    taken = switch_steps[0]
     chosen = asked == "auto"
     config = replace(pipe.reuse, switch_step=asked if chosen else taken)
     which = ""
     looked_at = 0 if made.errors is None else made.errors.shape[1]  # steps down to the last candidate
-    if chosen and made.timesteps.index(taken) == looked_at:
+    if len(switch_steps) > 1:
+        which = f" first, then {', '.join(f'{t:g}' for t in switch_steps[1:])}, with references for each"
+    elif chosen and made.timesteps.index(taken) == looked_at:
         which = ", the last one that it may choose"
     elif not chosen and asked != taken:
         which = f", the step of this schedule that is nearest to {asked:g}"

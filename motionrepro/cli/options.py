@@ -81,6 +81,22 @@ ClipFrames = Annotated[
     int | None,
     typer.Option(metavar="N", help="Frames, at least 2.", show_default="8; 16 with --reuse"),
 ]
+ContextLength = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Frames that see each other, from 2: longer clips are denoised by windows of so many.",
+        show_default="what the adapter takes, 16",
+    ),
+]
+ContextOverlap = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Frames that a window shares with the next, from 1 to one less than its length.",
+        show_default="a quarter of a window",
+    ),
+]
 Rho = Annotated[
     float, typer.Option(metavar="RHO", help="Correlation of neighbouring frames' noise, in [0, 1).")
 ]
@@ -103,6 +119,14 @@ References = Annotated[
         metavar="R",
         help="With --reuse: frames that are denoised in full, at least 2.",
         show_default="4, or all but one",
+    ),
+]
+ReferencesEvery = Annotated[
+    int | None,
+    typer.Option(
+        metavar="K",
+        help="With --reuse: begin with fresh references every K frames.",
+        show_default="as many frames as the networks take",
     ),
 ]
 SwitchStep = Annotated[

@@ -7,23 +7,28 @@ import typer
 
 from .messages import track
 from .models import (
+    check_context,
     check_sampling,
     load_pipeline,
     on_schedule,
     parse_motion,
     pipeline_class,
     reuse_options,
+    use_context,
 )
 from .options import (
     Adapter,
     Backbone,
     ClipFrames,
+    ContextLength,
+    ContextOverlap,
     Device,
     Fps,
     Guidance,
     Motion,
     Offline,
     References,
+    ReferencesEvery,
     Reuse,
     Rho,
     Steps,
@@ -43,6 +48,9 @@ def sample(
     reuse: Reuse = False,
     references: References = None,
     switch_step: SwitchStep = None,
+    references_every: ReferencesEvery = None,
+    context_length: ContextLength = None,
+    context_overlap: ContextOverlap = None,
     adapter: Adapter = None,
     steps: Steps = 50,
     guidance: Guidance = None,
@@ -77,8 +85,9 @@ def sample(
     suffix = f".{format}"
     check_target(f"clip{suffix}", fps)
     check_sampling(num_frames, 2, rho, steps, guidance, seed)
+    check_context(context_length, context_overlap)
     score = parse_motion(motion)
-    reused = reuse_options(reuse, references, switch_step, num_frames)
+    reused = reuse_options(reuse, references, switch_step, num_frames, references_every)
     texts = read_prompts(prompts)
     if Path(out).exists() and not Path(out).is_dir():
         raise UserError(f"{out}: is a file, not a folder", "name a folder for the clips")
@@ -87,6 +96,7 @@ def sample(
 
     pipe, which = load_pipeline(pipeline_class(reuse), backbone, adapter, " ".join(texts), device, offline)
     pipe.set_progress_bar_config(disable=True)
+    windows = use_context(pipe, context_length, context_overlap)
     if reuse:
         reused["switch_step"] = on_schedule(pipe, reused["switch_step"], steps)
     guidance = default_guidance(backbone) if guidance is None else guidance
@@ -110,7 +120,7 @@ def sample(
         out,
         texts,
         draw,
-        settings | reused | _weights(pipe),
+        settings | reused | windows | _weights(pipe),
         seed,
         suffix,
         fps,

@@ -259,6 +259,7 @@ class DenoisingReuseConfig:
     """What can be chosen about the reuse of denoising."""
 
     references: int = 4  # frames that are denoised in full, at least 2, *stated* (Table 2)
+    references_every: int | None = None  # from that many frames to the next references; see `clip_chunks`
     switch_step: object = "auto"  # timestep t* where later frames begin; "auto" chooses it for every clip
     beta: float = 1.0  # "auto" without a selector: of eq. 12
     error: str = "surrogate_relative"  # "auto" without a selector: e_t in eq. 12, of `ERRORS`, *assumed*
@@ -272,6 +273,8 @@ class DenoisingReuseConfig:
         check_names("error", [self.error], ERRORS)
         check_names("start", [self.start], STARTS)
         check_whole("references", self.references, 2)
+        if self.references_every is not None:
+            check_whole("references_every", self.references_every, self.references)
         check_range("beta", self.beta, 0)
         if not _is_switch_step(self.switch_step):
             raise UserError(f"switch_step={self.switch_step!r} must be 'auto' or a timestep")

@@ -4,14 +4,15 @@
 
 # %% auto #0
 __all__ = ['check_tie', 'step_generators', 'copy_generators', 'step_clips', 'Stopwatch', 'ReuseRun', 'begin_run',
-           'DenoisingReuseOutput', 'mean_over_pairs', 'finish_run', 'check_network', 'check_card', 'check_frames']
+           'DenoisingReuseOutput', 'mean_over_pairs', 'joined_steps', 'finish_run', 'check_network', 'check_card',
+           'longest_chunk', 'clip_chunks', 'check_frames']
 
 # %% ../../nbs/reuse/45a_run.ipynb #d77dca74
 import copy
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +160,8 @@ class ReuseRun:
     generators: list = field(default_factory=list)  # of the scheduler's noise
     fresh: list | None = None  # for start="restored": a generator for each clip
     scales: dict = field(default_factory=dict)  # of latents, by place in the schedule
+    sources: list = field(default_factory=list)  # generators of the scheduler's noise for the whole clip
+    observed: list = field(default_factory=list)  # means of statistics and of errors, of chunks that are done
 
     @property
     def inputs(self) -> tuple:
@@ -171,9 +174,28 @@ class ReuseRun:
 
     def draw_from(self, noise, shape, generator):
         """Set up where noise after the first comes from."""
-        self.generators = step_generators(noise, shape, generator)
+        self.generators = self.sources = step_generators(noise, shape, generator)
         if self.config.start == "restored":
             self.fresh = step_generators("shared", (shape[0], 1), generator)
+
+    def begin_chunk(
+        self,
+        frames: slice,  # of the clip
+        num_frames: int,  # of the whole clip
+        inputs: tuple,  # text, motion and conditions to begin with
+    ):
+        """Set up a chunk of the clip: its references, its inputs, and where its noise comes from."""
+        self.config = replace(self.config, references=min(self.config.references, frames.stop - frames.start))
+        self.restore_inputs(inputs)
+        self.generators = self.sources
+        if len(self.sources) == self.clips * num_frames:  # one for each frame
+            of_clips = [self.sources[i : i + num_frames] for i in range(0, len(self.sources), num_frames)]
+            self.generators = [g for of_clip in of_clips for g in of_clip[frames]]
+
+    def end_chunk(self):
+        """Keep the means of what was observed in a chunk, and forget its motion."""
+        self.observed.append((mean_over_pairs(self.state.statistics), mean_over_pairs(self.state.errors)))
+        self.state.reset()
 
     @property
     def clips(self) -> int:
@@ -361,7 +383,9 @@ def begin_run(
 class DenoisingReuseOutput(MotionAdaptivePipelineOutput):
     """Clips, and what they took."""
 
-    switch_step: torch.Tensor  # `(b,)`: the timestep at which later frames began
+    switch_step: (
+        torch.Tensor
+    )  # `(b,)`: the timestep at which later frames began; `b n` for n chunks of a clip
     unet_calls: int  # frame evaluations of all clips, guidance not counted twice
     ideal_speedup: float  # evaluations of frame-wise denoising over these
     timesteps: list  # the schedule
@@ -383,17 +407,27 @@ def mean_over_pairs(
     """Average over the pairs of frames what was seen at each step."""
     return torch.stack(steps, 1).mean(2) if steps else None
 
+
+def joined_steps(
+    chunks: list,  # of tensors `b s n`, or None for a chunk that observed nothing
+) -> torch.Tensor | None:  # `b s n`; None without any
+    """Put the steps of all chunks one after the other."""
+    chunks = [chunk for chunk in chunks if chunk is not None]
+    return torch.cat(chunks, 1) if chunks else None
+
 # %% ../../nbs/reuse/45a_run.ipynb #06eff3eb
 def finish_run(
     pipe,  # a `DenoisingReusePipeline`
     run: ReuseRun,
     latents: torch.Tensor,  # clean, `b f c h w`
-    switch_index: torch.Tensor,  # `b`, places of the switch steps
+    switch_index: torch.Tensor,  # `b`, places of the switch steps; `b n` for n chunks of a clip
     output_type: str,  # one of `OUTPUT_TYPES`
     return_dict: bool,  # False returns `(frames,)`
 ) -> DenoisingReuseOutput | tuple:
     """Decode latents if that is wanted, and say what the run took."""
     check_finite("latents", latents, pipe.unet.dtype)
+    run.end_chunk()
+    statistics, errors = (joined_steps(list(parts)) for parts in zip(*run.observed))
     with run.stopwatch.measure("decode"):
         frames = pipe.decode_clips(latents, output_type)
     if not return_dict:
@@ -406,8 +440,8 @@ def finish_run(
         unet_calls=run.calls,
         ideal_speedup=latents.shape[0] * latents.shape[1] * len(timesteps) / run.calls,
         timesteps=timesteps.tolist(),
-        statistics=mean_over_pairs(run.state.statistics),
-        errors=mean_over_pairs(run.state.errors),
+        statistics=statistics,
+        errors=errors,
         seconds=run.stopwatch.seconds,
     )
 
@@ -452,6 +486,45 @@ def check_card(
     if trained_for in EMBEDDED and trained_for != base:
         raise UserError(f"{name}={str(network)!r} was trained for base={trained_for!r}, not for {base!r}")
 
+# %% ../../nbs/reuse/45a_run.ipynb #72859ca8
+def longest_chunk(
+    config: DenoisingReuseConfig,
+    adapter=None,  # a `TemporalAdapter`
+    mtn: MotionTransformationNetwork = None,
+) -> tuple:  # frames, inf without a limit; and what limits them, in words
+    """Tell how many frames can follow from one set of references."""
+    limits = [(float("inf"), "")]
+    if mtn is not None:
+        horizon = mtn.config.horizon
+        limits.append((config.references + horizon, f"the mtn looks {horizon} frames ahead"))
+    if adapter is not None and config.together:
+        longest = adapter.config.max_frames
+        limits.append((config.references + longest, f"the adapter takes {longest} frames (max_frames)"))
+    return min(limits)
+
+
+def clip_chunks(
+    config: DenoisingReuseConfig,
+    num_frames: int,  # of a clip, at least 2
+    adapter=None,  # a `TemporalAdapter`
+    mtn: MotionTransformationNetwork = None,
+) -> list:  # of slices, each of two frames at least
+    """Cut a clip where it gets fresh references.
+
+    Without `references_every`, a clip stays whole as long as the networks allow; longer ones are cut every 16
+    frames, the length of paper B's clips, or where the networks demand it.
+    """
+    every = config.references_every
+    if every is None:
+        longest, _ = longest_chunk(config, adapter, mtn)
+        if num_frames <= longest:
+            return [slice(0, num_frames)]
+        every = min(longest, max(16, config.references + 1))
+    ends = [*range(every, num_frames, every), num_frames]
+    if len(ends) > 1 and ends[-1] - ends[-2] == 1:
+        ends[-2] -= 1  # a single frame would leave nothing to observe
+    return [slice(start, stop) for start, stop in zip([0, *ends], ends)]
+
 # %% ../../nbs/reuse/45a_run.ipynb #a6edaa8f
 def check_frames(
     config: DenoisingReuseConfig,
@@ -459,7 +532,7 @@ def check_frames(
     adapter=None,  # a `TemporalAdapter`
     mtn: MotionTransformationNetwork = None,
 ):
-    """Refuse numbers of frames that the networks were not made for."""
+    """Refuse numbers of references, and of frames from one to the next, that networks were not made for."""
     if num_frames < 2:
         raise UserError(
             f"num_frames={num_frames} leaves nothing to reuse denoising for; "
@@ -467,13 +540,14 @@ def check_frames(
             "call disable() first",
         )
     check_range("references", config.references, 2, num_frames)
-    later = num_frames - config.references
     if adapter is not None:
         check_range("references", config.references, 0, adapter.config.max_frames)
-        if config.together:
-            check_range("num_frames - references", later, 0, adapter.config.max_frames)
-    if mtn is not None and later > mtn.config.horizon:
+    every = config.references_every
+    if every is None:
+        return
+    longest, reason = longest_chunk(config, adapter, mtn)
+    if every > longest:
         raise UserError(
-            f"num_frames={num_frames} is {later} more than references={config.references}; "
-            f"the mtn looks {mtn.config.horizon} frames ahead"
+            f"references_every={every} is {every - config.references} more than "
+            f"references={config.references}; {reason}"
         )

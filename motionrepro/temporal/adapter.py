@@ -25,6 +25,7 @@ from ..backbones import HUB
 from ..core import UserError, check_whole
 from .attention import AdaptiveTemporalBlock, GlobalTemporalBlock, attention_weights
 from .motion import check_motion
+from .windows import ContextWindows
 
 # %% ../../nbs/temporal/33_adapter.ipynb #2819c324
 PARTS = ("down", "mid", "up")
@@ -236,10 +237,13 @@ class SpatialTemporalWrapper:
         if self.model.clip is None:
             self.model.warn_of_images()
             return None
+        block: Any = self.temporal
+        if self.model.windows is not None:
+            block = partial(self.model.windows.apply, self.temporal)
         if self.temporal.gradient_checkpointing and torch.is_grad_enabled():
-            hidden = self.temporal._gradient_checkpointing_func(self.temporal, output[0], *self.model.clip)
+            hidden = self.temporal._gradient_checkpointing_func(block, output[0], *self.model.clip)
         else:
-            hidden = self.temporal(output[0], *self.model.clip)
+            hidden = block(output[0], *self.model.clip)
         return (hidden,) if isinstance(output, tuple) else type(output)(sample=hidden)
 
     @staticmethod
@@ -314,6 +318,7 @@ class MotionAdaptiveUNet(nn.Module):
         self,
         unet,  # a `UNet2DConditionModel`; it carries the hooks, its parameters keep their names
         adapter: TemporalAdapter = None,  # made for such a UNet; None denoises each frame for itself
+        windows: ContextWindows = None,  # fitted ones, for clips longer than the adapter takes
     ):
         super().__init__()
         self._given = (unet,)  # in a tuple, so that it is not registered twice
@@ -324,6 +329,7 @@ class MotionAdaptiveUNet(nn.Module):
             adapter.check(unet)
         self.unet: Any = unet
         self.adapter = adapter
+        self.windows = windows
         self.clip = None  # (num_frames, motion) during a call
         self.warned = False  # that the blocks have no effect on images
         flags = [(p, p.requires_grad) for p in unet.parameters()]
@@ -452,17 +458,33 @@ class MotionAdaptiveUNet(nn.Module):
         """Denoise the frames of clips, which attend to each other in the temporal blocks."""
         timestep = self._check(sample, timestep, encoder_hidden_states)
         b, f = sample.shape[:2]
+        motion = check_motion(motion, b).to(sample.device)
         for name, value in conditions.items():
             conditions[name] = map_tensors(value, partial(per_frame, name, clips=b, frames=f))
-        conditions["cross_attention_kwargs"] = cross_attention_kwargs
-        text = encoder_hidden_states.repeat_interleave(f, 0)
-        self.clip = f, check_motion(motion, b).to(sample.device)
-        try:
-            with as_written(self.unet):
-                (out,) = self.unet(sample.flatten(0, 1), timestep, text, return_dict=False, **conditions)
-        finally:
-            self.clip = None
-        out = out.unflatten(0, (b, f))
+
+        def denoise(frames: slice):
+            """Call the UNet once for these frames of all clips."""
+
+            def rows(value):
+                return value.unflatten(0, (b, f))[:, frames].flatten(0, 1)
+
+            seen = sample[:, frames]
+            text = encoder_hidden_states.repeat_interleave(seen.shape[1], 0)
+            options = map_tensors(conditions, rows)
+            options["cross_attention_kwargs"] = cross_attention_kwargs
+            steps = timestep if timestep.ndim == 0 else rows(timestep)
+            self.clip = seen.shape[1], motion
+            try:
+                with as_written(self.unet):
+                    (out,) = self.unet(seen.flatten(0, 1), steps, text, return_dict=False, **options)
+            finally:
+                self.clip = None
+            return out.unflatten(0, seen.shape[:2])
+
+        if self.windows is not None and self.windows.fuse_at == "output":
+            out = self.windows.average(denoise, f)
+        else:
+            out = denoise(slice(0, f))
         return UNet2DConditionOutput(sample=out) if return_dict else (out,)
 
 # %% ../../nbs/temporal/33_adapter.ipynb #35869ab3
@@ -470,13 +492,19 @@ class MotionAdaptiveUNet(nn.Module):
 def injected(
     unet,  # a `UNet2DConditionModel`, with this adapter already in it or without any
     adapter: TemporalAdapter = None,  # None denoises each frame for itself
+    windows: ContextWindows = None,  # fitted ones, for clips longer than the adapter takes
 ):  # yields a `MotionAdaptiveUNet`
     """Put an adapter into a UNet for the time of a block."""
     held = next((wrapper.model for wrapper in SpatialTemporalWrapper.find(unet)), None)
     if held is not None and held.adapter is adapter:
-        yield held
+        before = held.windows
+        held.windows = windows
+        try:
+            yield held
+        finally:
+            held.windows = before
         return
-    with MotionAdaptiveUNet(unet, adapter) as model:
+    with MotionAdaptiveUNet(unet, adapter, windows) as model:
         yield model
 
 # %% ../../nbs/temporal/33_adapter.ipynb #90b3f6b3
