@@ -4,6 +4,7 @@ import functools
 import json
 import multiprocessing
 import os
+import runpy
 import signal
 import tarfile
 import threading
@@ -362,7 +363,7 @@ def test_tars_of_videos_are_a_source(tmp_path, capsys):
 
     packed, plain = (ShardReader(tmp_path / f"of-{name}").read(0, 3) for name in ("a.tar", "videos"))
     assert {clip["caption"] for clip in packed} == {clip["caption"] for clip in plain}
-    assert capsys.readouterr().out.count("3 of 3 videos") == 2
+    assert capsys.readouterr().out.count(": 3 of 3 videos, 1 clip of each") == 2
 
 
 @pytest.mark.parametrize(
@@ -392,6 +393,14 @@ def test_prepare_mistakes(more, reason, tmp_path, capsys, monkeypatch):
     messages = capsys.readouterr().err.splitlines()
     assert messages[-2].startswith("motionrepro: error: ") and reason in messages[-2], messages
     assert {p for p in tmp_path.rglob("*") if p.name != ".lock"} == there
+
+
+def test_the_bench_runs(root, tmp_path, monkeypatch):
+    report = tmp_path / "bench.json"
+    monkeypatch.syspath_prepend(str(root / "bench"))
+    monkeypatch.setattr("sys.argv", ["shards.py", "--smoke", "--output", str(report)])
+    runpy.run_path(str(root / "bench" / "shards.py"), run_name="__main__")
+    assert set(json.loads(report.read_text())["values"]["ratios"]) == {"preparing", "reading"}
 
 
 # on several machines

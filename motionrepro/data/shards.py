@@ -108,7 +108,13 @@ def _tar_samples(tar):
         return samples, f"damaged, or no plain tar ({e}); what comes before is used"
     return samples, None
 
-# %% ../../nbs/data/15_shards.ipynb #b1c1bf36
+# %% ../../nbs/data/15_shards.ipynb #cc55f693
+def _read_part(tar, files, kind):
+    """Return a file of a sample."""
+    offset, size = files[kind]
+    return PackedVideo(tar, offset, size, "").read()
+
+
 def _packed_captions(read, files):
     """Return the captions of a sample; a `UserError` says what is wrong with them."""
     if "txt" in files:
@@ -146,11 +152,9 @@ def tar_captions(
             if not kinds:
                 continue
             name = f"{tar.stem}/{key}"
-            video = PackedVideo(tar, *parts[kinds[0]], f".{kinds[0].rpartition('.')[2]}")
-
-            def read(kind, tar=tar, parts=parts):
-                return PackedVideo(tar, *parts[kind], "").read()
-
+            offset, size = parts[kinds[0]]
+            video = PackedVideo(tar, offset, size, f".{kinds[0].rpartition('.')[2]}")
+            read = functools.partial(_read_part, tar, parts)
             try:
                 captions = _packed_captions(read, parts)
             except UserError as e:
@@ -181,9 +185,7 @@ def _tars_of(source):
     if path.is_file():
         return [path] if path.suffix.lower() == ".tar" else []
     if (path / SHARDS).is_file():
-        raise UserError(
-            f"source={str(source)!r} holds shards of latents, not videos", "name a folder of videos"
-        )
+        raise UserError(f"source={str(source)!r} holds shards of latents, not videos", "name a folder of videos")
     tars = sorted(p for p in path.rglob("*.tar") if not p.name.startswith("."))
     if tars and any(p.suffix.lower() in VIDEO_SUFFIXES for p in path.rglob("*")):
         raise UserError(f"source={str(source)!r} holds videos and tars", "name a folder of either")
@@ -560,7 +562,7 @@ def _finish(folder, videos, outlines, about, empty, normalizer, left_out):
     for outline in ordered:
         left_out = left_out | outline["left_out"]
     raw = torch.from_numpy(np.concatenate([outline["motion"] for outline in ordered]))
-    result = dict(
+    result: dict[str, Any] = dict(
         videos=sum(counts),
         clips=sum(counts) * about["options"]["clips"],
         shards=len(ordered) * about["options"]["clips"],
@@ -621,9 +623,7 @@ def read_shards(
     """Return what shards have in common; a `UserError` if they are not finished, or some are lost."""
     folder = Path(folder)
     if not (folder / SHARDS).is_file():
-        raise UserError(
-            f"{folder}: holds no {SHARDS}", "motionrepro data prepare SOURCE --out SHARDS makes one"
-        )
+        raise UserError(f"{folder}: holds no {SHARDS}", "motionrepro data prepare SOURCE --out SHARDS makes one")
     common = _check_folder(folder) or {}
     again = "give the same motionrepro data prepare again, it makes what is missing"
     if not common.get("finished"):
@@ -688,9 +688,9 @@ class ShardReader:
         self.mix = check_whole("mix", mix, 1)
         self.counts = self.common["counts"]
         self.clips = self.common["options"]["clips"]
-        self._window = None
-        self._epoch = None
-        self._tars = {}
+        self._window: Any = None  # (epoch, its number), and the order of its samples
+        self._epoch: Any = None  # its number, its windows, and where these end
+        self._tars = {}  # those of the window
 
     def __len__(self) -> int:
         """Return the clips of an epoch: one of each video."""
@@ -700,26 +700,24 @@ class ShardReader:
         """Return the tars of the window where a position lies, and the order of its samples from there on."""
         epoch, rest = divmod(position, len(self))
         if self._epoch is None or self._epoch[0] != epoch:
-            blocks = torch.randperm(
-                len(self.counts), generator=generator(self.seed, "blocks", epoch)
-            ).tolist()
+            blocks = torch.randperm(len(self.counts), generator=generator(self.seed, "blocks", epoch)).tolist()
             windows = [blocks[i : i + self.mix] for i in range(0, len(blocks), self.mix)]
             ends = np.cumsum([sum(self.counts[b] for b in window) for window in windows])
             self._epoch = (epoch, windows, ends)
         _, windows, ends = self._epoch
         w = int(np.searchsorted(ends, rest, side="right"))
         if self._window is None or self._window[0] != (epoch, w):
-            self._open(epoch, w, windows[w])
+            self._window = self._open(epoch, w, windows[w])
         return self._window[1][rest - int(ends[w]) :]
 
     def _open(self, epoch, w, blocks):
-        """Make a window the present one."""
+        """Open the tars of a window; return which one it is, and the order of its samples."""
         for tar in self._tars.values():
             tar.file.close()
         self._tars = {b: _Tar(self.folder, epoch % self.clips, b) for b in blocks if self.counts[b]}
         samples = [(b, i) for b, tar in self._tars.items() for i in range(len(tar))]
         order = torch.randperm(len(samples), generator=generator(self.seed, "clips", epoch, w)).tolist()
-        self._window = ((epoch, w), [samples[i] for i in order])
+        return (epoch, w), [samples[i] for i in order]
 
     def read(
         self,

@@ -633,7 +633,7 @@ def _own_shards(data, given, cache, base, encoder, recipe, number, clips, proces
     if progress:
         print(*videos.lines(), sep="\n")
     videos, clips = _some_videos(videos, number, clips)
-    options = clip_options(*(getattr(recipe, name) for name in _FIXED), clips)
+    options = clip_options(recipe.size, recipe.num_frames, recipe.interval, clips)
     networks = network_fingerprints(base)
     folder = _cache_folder(cache, data, (*given, number), networks, options)
     shard_size = usual_shard_size(len(videos.files))
