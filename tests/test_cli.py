@@ -19,6 +19,7 @@ COMMANDS = (
     "analyse",
     "score",
     "evaluate",
+    "data",
     "train",
     "card",
     "measure",

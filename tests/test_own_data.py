@@ -88,8 +88,11 @@ def train(small_base, data, *more):
 
 def captions_of(data):
     """The captions that the clips of a training have."""
-    (cache,) = data.parent.glob(f"{data.name}-state/**/clips.pt")
-    return set(torch.load(cache, weights_only=True)["captions"])
+    from motionrepro.data.shards import SHARDS, ShardReader
+
+    (shards,) = data.parent.glob(f"{data.name}-state/shards/*/{SHARDS}")
+    reader = ShardReader(shards.parent)
+    return {clip["caption"] for clip in reader.read(0, len(reader))}
 
 
 @pytest.mark.parametrize("layout, said", [(webvid, "WebVid"), (ucf101, "UCF-101"), (msrvtt, "MSR-VTT")])

@@ -22,6 +22,7 @@ from . import messages
 from .analyse import analyse
 from .card import card, renamed
 from .claims import claims
+from .data import data
 from .draw import draw
 from .edit import edit
 from .evaluate import evaluate
@@ -33,7 +34,21 @@ from .sample import sample
 from .score import score
 from .train import train
 
-COMMANDS = (draw, generate, sample, edit, analyse, score, evaluate, train, card, measure, figures, claims)
+COMMANDS = (
+    draw,
+    generate,
+    sample,
+    edit,
+    analyse,
+    score,
+    evaluate,
+    data,
+    train,
+    card,
+    measure,
+    figures,
+    claims,
+)
 
 app = typer.Typer(rich_markup_mode="markdown", pretty_exceptions_enable=False)
 for command in COMMANDS:

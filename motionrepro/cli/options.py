@@ -163,6 +163,24 @@ Window = Annotated[
     ),
 ]
 
+# of videos with captions
+Captions = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="WebVid's .csv, MSR-VTT's .json, a split list .txt of UCF-101; or the layout by name: txt, webvid, "
+        "ucf101 or msrvtt.",
+        show_default="what is recognised",
+    ),
+]
+CaptionFromName = Annotated[
+    bool,
+    typer.Option(
+        "--caption-from-name",
+        help="A video without a caption gets the words of its name, and is not left out.",
+    ),
+]
+
 # of stored results
 Checkpoints = Annotated[
     str | None,

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from .messages import say
-from .options import BACKBONES, Checkpoints, Device, given
+from .options import BACKBONES, Captions, CaptionFromName, Checkpoints, Device, given
 
 SHIPPED_ADAPTERS = ("adapter", "adapter-128")
 REUSE_NETWORKS = ("mtn", "dss")
@@ -82,25 +82,33 @@ def train(
         typer.Option(
             metavar="DIR",
             help="Train adapter on the videos of this folder: with text files of the same names, or as WebVid, "
-            "UCF-101 or MSR-VTT come.",
+            "UCF-101 or MSR-VTT come; or on shards of data prepare.",
         ),
     ] = None,
-    captions: Annotated[
+    captions: Captions = None,
+    caption_from_name: CaptionFromName = False,
+    clips: Annotated[
+        int | None,
+        typer.Option(
+            metavar="K", help="With --data: clips of every video; epochs take them in turn.", show_default="1"
+        ),
+    ] = None,
+    cache: Annotated[
         str | None,
         typer.Option(
-            metavar="FILE",
-            help="With --data: WebVid's .csv, MSR-VTT's .json, a split list .txt of UCF-101; or the layout by "
-            "name: txt, webvid, ucf101 or msrvtt.",
-            show_default="what is recognised",
+            metavar="DIR",
+            help="With --data: folder for encoded videos, which all runs on them share.",
+            show_default="shards, in the folder of --checkpoints",
         ),
     ] = None,
-    caption_from_name: Annotated[
-        bool,
+    processes: Annotated[
+        int | None,
         typer.Option(
-            "--caption-from-name",
-            help="With --data: a video without a caption gets the words of its name, and is not left out.",
+            metavar="N",
+            help="With --data: processes that encode, at least 1.",
+            show_default="one for each core; on a GPU 1",
         ),
-    ] = False,
+    ] = None,
     backbone: Annotated[
         str | None,
         typer.Option(metavar="NAME", help=f"With --data: {BACKBONES}.", show_default="tiny"),
@@ -147,11 +155,14 @@ def train(
         raise UserError("--only names ablations", "motionrepro train ablations --only ours-0")
     if data:
         more = given(captions=captions, caption_from_name=caption_from_name or None)
+        more |= given(clips=clips, cache=cache, processes=processes)
         return _train_own(target, data, out, checkpoints, backbone, steps, set, seed, samples, device, more)
     if backbone or set:
         raise UserError("--backbone and --set are for training on clips of your own", "add --data FOLDER")
     if captions or caption_from_name:
         raise UserError("--captions and --caption-from-name are for clips of your own", "add --data FOLDER")
+    if clips or cache or processes:
+        raise UserError("--clips, --cache and --processes are for clips of your own", "add --data FOLDER")
     if target == "ablations" and seed is not None:
         raise UserError(f"seed={seed}: the ablations have seeds of their own", "leave --seed out")
     check_folders(out, checkpoints)

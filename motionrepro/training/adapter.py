@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['TIMESTEPS', 'WEIGHTINGS', 'SPREAD', 'RECIPES', 'ARROW_TIMESTEPS', 'draw_timesteps', 'snr_weight', 'rising_gamma',
            'spread_noise', 'training_noise', 'AdapterRecipe', 'AnimateDiffUNet', 'make_adapter', 'attach', 'mean_gates',
-           'adapter_loss', 'arrow_of_time', 'sampler', 'adapter_stamp', 'train_adapter', 'save_adapter', 'load_saved',
-           'changed_recipe', 'own_adapter_command']
+           'adapter_loss', 'batch_loss', 'arrow_of_time', 'sampler', 'adapter_stamp', 'train_adapter', 'save_adapter',
+           'load_saved', 'changed_recipe', 'own_adapter_command']
 
 # %% ../../nbs/training/63_adapter.ipynb #1ed677c7
 import hashlib
@@ -22,8 +22,24 @@ from diffusers.utils import logging
 from torch import nn
 
 from ..backbones import load_backbone, save_half
-from ..core import UserError, check_folders, check_range, check_whole, generator, read_json
-from ..data.layouts import find_captions
+from motionrepro.core import (
+    UserError,
+    check_folders,
+    check_range,
+    check_whole,
+    differences,
+    generator,
+    read_json,
+)
+from motionrepro.data.shards import (
+    SHARDS,
+    find_videos,
+    read_shards,
+    split_blocks,
+    summary_line,
+    usual_shard_size,
+    videos_contents,
+)
 from ..data.video import write_video
 from ..temporal.adapter import MotionAdaptiveUNet, TemporalAdapter
 from ..temporal.losses import denoising_loss, denoising_target, training_loss
@@ -31,7 +47,22 @@ from ..temporal.noise import correlated_noise
 from ..temporal.pipeline import MotionAdaptivePipeline
 from .base import write_card
 from .loop import TrainConfig, checkpoints_path, train
-from .prepare import check_claim, claim_folder, clip_cache, draw, training_stamp
+from ..provenance import fingerprint
+from motionrepro.training.prepare import (
+    ClipEncoder,
+    ClipStream,
+    check_claim,
+    check_size,
+    claim_folder,
+    clip_cache as clip_cache,
+    clip_options,
+    draw,
+    encode_videos,
+    network_fingerprints,
+    stream_about,
+    training_stamp,
+    usual_processes,
+)
 
 # %% ../../nbs/training/63_adapter.ipynb #6918a9c8
 TIMESTEPS = ("power", "late")
@@ -313,6 +344,31 @@ def adapter_loss(
     )
     return parts | mean_gates(model.adapter) | dict(ids=batch["ids"])
 
+# %% ../../nbs/training/63_adapter.ipynb #087f15f2
+def batch_loss(
+    model,  # as `attach` returns it
+    recipe: AdapterRecipe,
+    scheduler,  # of the base
+    batch: dict,  # as `ClipStream` gives it
+    random: torch.Generator,  # of the step, on the model's device
+    progress: float = 0.0,  # share of the training that is over
+) -> dict:  # as `adapter_loss`
+    """Return the loss of these clips."""
+    device = random.device
+    n = len(batch["ids"])
+    latents, text, motion = (batch[k].to(device) for k in ("latents", "text", "motion"))
+    dropped = torch.rand(n, generator=random, device=device) < recipe.caption_drop
+    law = (recipe.timestep_power, scheduler.config.num_train_timesteps, random, recipe.timesteps)
+    timesteps = draw_timesteps(n, *law)
+    noise = training_noise(latents.shape, recipe.rho, random)
+    text = torch.where(dropped[:, None, None], batch["empty"].to(device), text).float()
+    weights = None
+    if recipe.weighting == "min-snr":
+        weights = snr_weight(scheduler, timesteps, rising_gamma(recipe.gamma, recipe.gamma_end, progress))
+    inputs = (latents.float(), noise, timesteps, text, motion, recipe.consistency_weight)
+    parts = training_loss(model, scheduler, *inputs, weights=weights)
+    return parts | mean_gates(model.adapter) | dict(ids=batch["ids"])
+
 # %% ../../nbs/training/63_adapter.ipynb #1c670a43
 ARROW_TIMESTEPS = (600, 700, 800, 900)  # of 1000
 
@@ -404,7 +460,7 @@ def train_adapter(
     recipe: AdapterRecipe,
     folder,  # of the run; continued where it stopped
     backbone,  # the frozen base
-    cache: dict,  # as `clip_cache` returns it
+    cache,  # as `clip_cache` returns it, or a `ClipStream`
     start=None,  # adapter to start from; default: the identity
     seed: int = 0,  # of initialisation and batches
     stop_at: int = None,  # stop before this step, to be continued later
@@ -414,16 +470,21 @@ def train_adapter(
     held_out: dict = None,  # clips for the arrow of time, as `clip_cache` returns them; None measures none
 ) -> tuple:  # (adapter, dictionary with `log`, `samples` and `seconds`)
     """Train an adapter; the base keeps its weights."""
-    if (clip := cache["latents"].shape[1]) != recipe.num_frames:
+    first = cache.read(0, 4) if isinstance(cache, ClipStream) else cache
+    about = cache.about if isinstance(cache, ClipStream) else cache["about"]
+    if (clip := first["latents"].shape[1]) != recipe.num_frames:
         raise UserError(f"the cache has clips of {clip} frames, the recipe num_frames={recipe.num_frames}")
     torch.manual_seed(seed)
     folder = Path(folder)
     adapter = make_adapter(recipe, backbone.unet)
     if start is not None:
         adapter.load_state_dict(start.state_dict())
-    claim_folder(folder, adapter_stamp(recipe, seed, cache["about"], backbone, start))
+    claim_folder(folder, adapter_stamp(recipe, seed, about, backbone, start))
 
     def loss(model, step, random):
+        if isinstance(cache, ClipStream):
+            batch = cache.next_batch(step)
+            return batch_loss(model, recipe, backbone.scheduler, batch, random, step / recipe.steps)
         return adapter_loss(model, recipe, backbone.scheduler, cache, random, step / recipe.steps)
 
     with attach(backbone.unet, adapter) as model:
@@ -431,7 +492,7 @@ def train_adapter(
             model.enable_gradient_checkpointing()
 
         def sample(step):
-            _draw_samples(folder, backbone, adapter, recipe, cache, step)
+            _draw_samples(folder, backbone, adapter, recipe, first, step)
             if held_out is not None:
                 return arrow_of_time(model, backbone.scheduler, held_out)
 
@@ -517,50 +578,143 @@ def _check_fits(recipe, base):
     longest = getattr(make_adapter(recipe, base.unet).config, "max_frames", 32)
     check_range("size", recipe.size, base.downsample)
     check_range("num_frames", recipe.num_frames, 2, longest)
-    if recipe.size % base.downsample:
-        raise UserError(f"size={recipe.size} is not a multiple of {base.downsample}")
+    check_size(recipe.size, base)
+
+# %% ../../nbs/training/63_adapter.ipynb #282d9efd
+_FIXED = ("size", "num_frames", "interval")  # by shards
+
+
+def _recipe_of_shards(recipe, changes, data):
+    """Return the recipe for the clips of shards; refuse settings that name others."""
+    options = read_shards(data)["options"]
+    asked = {change.partition("=")[0] for change in changes}
+    for name in _FIXED:
+        mine = getattr(recipe, name)
+        if name in asked and mine != options[name]:
+            raise UserError(
+                f"set='{name}={mine}': {data} holds clips of {name}={options[name]}",
+                "leave it out, or prepare the videos again",
+            )
+    return replace(recipe, **{name: options[name] for name in _FIXED})
+
+
+def _check_encoded_by(data, base, backbone):
+    """Refuse shards of other networks than those of the base."""
+    names = dict(vae="autoencoder", text_encoder="text encoder")
+    other = differences(read_shards(data)["networks"], network_fingerprints(base))
+    if other:
+        what = " and ".join(names[name] for name in other)
+        raise UserError(
+            f"data={str(data)!r} was encoded by another {what} than that of backbone={backbone!r}",
+            "name the backbone that the shards were prepared with, or prepare them again",
+        )
+
+# %% ../../nbs/training/63_adapter.ipynb #cc1cf132
+def _some_videos(videos, number, clips):
+    """Return the videos and clips of each for a number of clips; None takes all."""
+    if number is None:
+        return videos, clips
+    if number < len(videos.files):
+        names = list(videos.files)[:number]
+        videos = replace(videos, files={name: videos.files[name] for name in names})
+    return videos, max(clips, -(-number // len(videos.files)))
+
+
+def _cache_folder(cache, data, given, networks, options):
+    """Return where the shards of these videos and options lie, whatever is trained on them."""
+    path = Path(data).resolve()
+    key = fingerprint([str(path), *map(str, given)], networks, options)
+    return cache / f"{path.name}-{key}"
+
+# %% ../../nbs/training/63_adapter.ipynb #22a58174
+def _own_shards(data, given, cache, base, encoder, recipe, number, clips, processes, accept, progress):
+    """Encode one's own videos, as far as they are not; return the folder of shards."""
+    videos, left_out = find_videos(data, *given)
+    if progress:
+        print(*videos.lines(), sep="\n")
+    videos, clips = _some_videos(videos, number, clips)
+    options = clip_options(recipe.size, recipe.num_frames, recipe.interval, clips)
+    networks = network_fingerprints(base)
+    folder = _cache_folder(cache, data, (*given, number), networks, options)
+    shard_size = usual_shard_size(len(videos.files))
+    contents = videos_contents(split_blocks(videos, shard_size))
+    accept(stream_about(networks, options, shard_size, contents))
+    more: dict[str, Any] = dict(left_out=left_out, shard_size=shard_size, processes=processes, wait=True)
+    result = encode_videos(videos, folder, encoder, options, progress, **more)
+    if progress:
+        print(summary_line(folder, result))
+    return folder
 
 # %% ../../nbs/training/63_adapter.ipynb #c43229ef
 def own_adapter_command(
-    data,  # folder of videos with captions, in one of the layouts that `find_captions` knows
+    data,  # videos with captions, as for `find_videos`, or a folder of shards
     out,  # folder of the finished adapter
     backbone: str = "tiny",  # name or folder, as for `load_backbone`
     changes=(),  # of the recipe, "name=value" each
     checkpoints=None,  # folder of the training state, for `checkpoints_path`; a run found there is continued
     seed: int = 0,
-    pool_length: int = None,  # clips to train on; default: one of every video
+    pool_length: int = None,  # clips to train on; default: `clips` of every video
     device: str = None,  # default: cuda where there is one
     progress: bool = True,  # show progress
     captions=None,  # file of captions, or name of a layout; default: what is recognised
     caption_from_name: bool = False,  # a video without a caption gets the words of its name
+    cache=None,  # folder for encoded videos; default: `shards` beside the training states
+    clips: int = None,  # of every video, one in each epoch in turn; default 1
+    processes: int = None,  # that encode; default: `usual_processes`
 ):
-    """Train an adapter on a folder of videos."""
+    """Train an adapter on videos of one's own."""
     recipe = changed_recipe(RECIPES.get(backbone, RECIPES["paper"]), changes)
     check_range("seed", seed, 0)
-    if pool_length is not None:
-        check_range("pool_length", pool_length, 1)
-    videos = find_captions(data, captions, caption_from_name)
-    if progress:
-        print(*videos.lines(), sep="\n")
+    for name, value in dict(pool_length=pool_length, clips=clips, processes=processes).items():
+        if value is not None:
+            check_whole(name, value, 1)
+    is_encoded = (Path(data) / SHARDS).is_file()
+    if is_encoded:
+        _check_fixed(data, captions, caption_from_name or None, pool_length, clips, processes, cache)
+        recipe = _recipe_of_shards(recipe, changes, data)
+    else:
+        find_videos(data, captions, caption_from_name)
     out = Path(out).resolve()
     name = f"{out.name}-{hashlib.sha256(str(out).encode()).hexdigest()[:8]}"
     state = checkpoints_path(checkpoints) / "own" / name
-    check_folders(out, state)
+    cache = Path(cache) if cache else checkpoints_path(checkpoints) / "shards"
+    check_folders(out, state, cache)
     base = load_backbone(backbone, device=device)
     _check_fits(recipe, base)
-    shape = (recipe.size, recipe.num_frames, recipe.interval)
 
-    def accept(about):  # before hours of encoding, and before another cache replaces that of the other run
+    def accept(about):  # before hours of encoding, and before other shards replace those of the other run
         check_claim(state / "run", adapter_stamp(recipe, seed, about, base))
 
-    options: dict[str, Any] = dict(length=pool_length, seed=seed, progress=progress, accept=accept)
-    cache = clip_cache(base, state / "clips.pt", videos, *shape, **options)
-    adapter, history = train_adapter(recipe, state / "run", base, cache, seed=seed, progress=progress)
+    if is_encoded:
+        _check_encoded_by(data, base, backbone)
+        folder = data
+    else:
+        given = (captions, caption_from_name)
+        encoder = ClipEncoder(backbone, device, base)
+        numbers = (pool_length, clips or 1, processes or usual_processes(device))
+        folder = _own_shards(data, given, cache, base, encoder, recipe, *numbers, accept, progress)
+    stream = ClipStream(folder, recipe.batch, recipe.accumulation, seed)
+    adapter, history = train_adapter(recipe, state / "run", base, stream, seed=seed, progress=progress)
+    _save_own(adapter, history, out, recipe, stream, backbone, Path(data).name, seed, progress)
+
+# %% ../../nbs/training/63_adapter.ipynb #423e04a8
+def _check_fixed(data, captions, caption_from_name, pool_length, clips, processes, cache):
+    """Refuse what was decided when shards were prepared."""
+    given = dict(captions=captions, caption_from_name=caption_from_name, samples=pool_length, clips=clips)
+    for name, value in (given | dict(processes=processes, cache=cache)).items():
+        if value is not None:
+            raise UserError(
+                f"{name}={value!r}: {data} holds shards, which are encoded already", "leave it out"
+            )
+
+
+def _save_own(adapter, history, out, recipe, stream, backbone, data, seed, progress):
+    """Write an adapter of one's own, with what its card says."""
     last_tenth = history["log"][-max(1, len(history["log"]) // 10) :]
     loss = sum(row["loss"] for row in last_tenth) / len(last_tenth)
-    clips = f"{len(cache['ids'])} clips"
-    about = f"Temporal blocks of paper A for `{backbone}`, trained on {clips} of `{Path(data).name}`."
-    training = dict(seed=seed, seconds=round(history["seconds"]), normalizer=cache["normalizer"])
+    clips = f"{len(stream)} clips"
+    about = f"Temporal blocks of paper A for `{backbone}`, trained on {clips} of `{data}`."
+    training = dict(seed=seed, seconds=round(history["seconds"]), normalizer=asdict(stream.normalizer))
     save_adapter(adapter, out, about, asdict(recipe) | training, dict(loss_of_last_tenth=loss))
     if progress:
         print(f"{out}: {clips}, {recipe.steps} steps, loss of the last tenth {loss:.4g}")

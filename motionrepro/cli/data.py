@@ -1,0 +1,101 @@
+"""`motionrepro data prepare`: videos encoded once, into shards to train on."""
+
+from typing import Annotated, Literal
+
+import typer
+
+from .options import BACKBONES, Captions, CaptionFromName, Device
+
+
+def data(
+    action: Annotated[Literal["prepare"], typer.Argument(metavar="prepare", help="What to do.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="Folder of videos with text files of the same names, or as WebVid, UCF-101 or MSR-VTT come; or "
+            "WebDataset tars of videos, KEY.mp4 with KEY.txt or caption in KEY.json.",
+        ),
+    ],
+    out: Annotated[
+        str, typer.Option(metavar="DIR", help="Folder for the shards, new or one of theirs; what fits stays.")
+    ],
+    backbone: Annotated[
+        str, typer.Option(metavar="NAME", help=f"Whose autoencoder and text encoder encode: {BACKBONES}.")
+    ] = "tiny",
+    size: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Pixels, a multiple of 8.",
+            show_default="as the backbone is trained: 64 for tiny, 256 for Stable Diffusion",
+        ),
+    ] = None,
+    num_frames: Annotated[int, typer.Option(metavar="N", help="Frames of a clip, at least 2.")] = 8,
+    interval: Annotated[
+        int, typer.Option(metavar="N", help="Take every Nth frame of a video, at least 1.")
+    ] = 2,
+    clips: Annotated[
+        int, typer.Option(metavar="K", help="Clips of each video; epochs take them in turn.")
+    ] = 1,
+    captions: Captions = None,
+    caption_from_name: CaptionFromName = False,
+    seed: Annotated[
+        int,
+        typer.Option(
+            metavar="N", help="Of the clips' first frames, at least 0; and of the choice of a caption."
+        ),
+    ] = 0,
+    shard_size: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Videos of a shard, at least 1; that many are encoded again when a process is killed.",
+            show_default="8 to 256, by their number",
+        ),
+    ] = None,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Processes that decode and encode, at least 1.",
+            show_default="one for each core; on a GPU 1",
+        ),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Of a Ray cluster whose machines encode instead, and see SOURCE and DIR under the same paths; "
+            "or auto. Needs pip install 'motionrepro[ray]'.",
+            show_default="this machine alone",
+        ),
+    ] = None,
+    device: Device = None,
+):
+    """
+    Encode videos once, into shards to train on.
+
+    A shard is a WebDataset tar of latents, text embeddings and raw motion scores, and is whole or absent. The same
+    command goes on where it was killed, and encodes anew what has changed: videos, captions, settings or weights.
+    DIR/report.json says what was left out, and why.
+
+    Example: motionrepro data prepare WebVid --out shards --backbone sd15 --clips 4
+    """
+    from motionrepro.training.adapter import RECIPES
+    from motionrepro.training.prepare import clip_options, prepare_command
+
+    if size is None:
+        size = RECIPES.get(backbone, RECIPES["paper"]).size
+    prepare_command(
+        source,
+        out,
+        clip_options(size, num_frames, interval, clips, seed),
+        backbone,
+        captions,
+        caption_from_name,
+        shard_size,
+        processes,
+        address,
+        device,
+    )
