@@ -185,7 +185,9 @@ def _tars_of(source):
     if path.is_file():
         return [path] if path.suffix.lower() == ".tar" else []
     if (path / SHARDS).is_file():
-        raise UserError(f"source={str(source)!r} holds shards of latents, not videos", "name a folder of videos")
+        raise UserError(
+            f"source={str(source)!r} holds shards of latents, not videos", "name a folder of videos"
+        )
     tars = sorted(p for p in path.rglob("*.tar") if not p.name.startswith("."))
     if tars and any(p.suffix.lower() in VIDEO_SUFFIXES for p in path.rglob("*")):
         raise UserError(f"source={str(source)!r} holds videos and tars", "name a folder of either")
@@ -623,7 +625,9 @@ def read_shards(
     """Return what shards have in common; a `UserError` if they are not finished, or some are lost."""
     folder = Path(folder)
     if not (folder / SHARDS).is_file():
-        raise UserError(f"{folder}: holds no {SHARDS}", "motionrepro data prepare SOURCE --out SHARDS makes one")
+        raise UserError(
+            f"{folder}: holds no {SHARDS}", "motionrepro data prepare SOURCE --out SHARDS makes one"
+        )
     common = _check_folder(folder) or {}
     again = "give the same motionrepro data prepare again, it makes what is missing"
     if not common.get("finished"):
@@ -700,7 +704,9 @@ class ShardReader:
         """Return the tars of the window where a position lies, and the order of its samples from there on."""
         epoch, rest = divmod(position, len(self))
         if self._epoch is None or self._epoch[0] != epoch:
-            blocks = torch.randperm(len(self.counts), generator=generator(self.seed, "blocks", epoch)).tolist()
+            blocks = torch.randperm(
+                len(self.counts), generator=generator(self.seed, "blocks", epoch)
+            ).tolist()
             windows = [blocks[i : i + self.mix] for i in range(0, len(blocks), self.mix)]
             ends = np.cumsum([sum(self.counts[b] for b in window) for window in windows])
             self._epoch = (epoch, windows, ends)
