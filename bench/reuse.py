@@ -26,9 +26,9 @@ from pathlib import Path
 import diffusers
 import torch
 from measuring import in_turns, peak
-from transformers import CLIPTextConfig, CLIPTextModel
+from models import random_base
 
-from motionrepro.backbones import CONTEXT, Backbone, load_backbone, sd_unet
+from motionrepro.backbones import load_backbone, sd_unet
 from motionrepro.core import generator
 from motionrepro.provenance import save_result
 from motionrepro.reuse.mtn import MotionTransformationNetwork
@@ -38,32 +38,6 @@ from motionrepro.reuse.pipeline import DenoisingReuseConfig, DenoisingReusePipel
 TARGET_SHARE = 0.95
 TARGET_BYTES = 2 * 2**30
 TARGET_SMALLER = 10
-
-
-def random_sd15(device):
-    """Build Stable Diffusion 1.5's UNet and a text encoder of its width, both with random weights.
-
-    Tokenizer and VAE are tiny's.
-    """
-    tiny = load_backbone("tiny", device=device)
-    text = CLIPTextModel(
-        CLIPTextConfig(
-            vocab_size=len(tiny.tokenizer),
-            hidden_size=768,
-            intermediate_size=768,
-            num_hidden_layers=1,
-            num_attention_heads=12,
-            max_position_embeddings=CONTEXT,
-        )
-    )
-    return Backbone(
-        "sd15, random",
-        tiny.vae,
-        text.to(device).eval(),
-        tiny.tokenizer,
-        sd_unet("sd15").to(device).eval(),
-        tiny.scheduler,
-    )
 
 
 def ways(backbone, latent, clips, frames, references, steps, guidance):
@@ -247,8 +221,9 @@ def main():
             args.device,
         )
         steps = args.steps if args.device == "cuda" else min(args.steps, 4)
+        base = random_base(sd_unet("sd15").to(args.device).eval(), args.device)
         speeds += speed(
-            [case(random_sd15(args.device), args.sd_latent, clips, 8, 2, steps, 1.0) for clips in (3, 1)],
+            [case(base, args.sd_latent, clips, 8, 2, steps, 1.0) for clips in (3, 1)],
             min(args.repeats, 2),
             args.device,
         )

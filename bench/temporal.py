@@ -19,12 +19,13 @@ from pathlib import Path
 
 import torch
 from measuring import in_turns, peak
+from models import bare, trained_adapter
 
 from motionrepro.backbones import load_backbone, sd_unet
 from motionrepro.core import generator
 from motionrepro.provenance import save_result
 from motionrepro.studies.ablations import VARIANTS
-from motionrepro.training.adapter import RECIPES, attach, make_adapter
+from motionrepro.training.adapter import RECIPES, attach
 
 TARGET_ADDED, TARGET_TOTAL = 0.25, 1.10
 RECIPE = {
@@ -43,27 +44,6 @@ def base_unet(name, device, dtype):
     with torch.device(device):
         unet = sd_unet(name).eval()
     return unet if unet.dtype == dtype else unet.to(dtype)
-
-
-def trained_adapter(recipe, unet):
-    """An adapter whose zeros are small random numbers, as after training."""
-    adapter = make_adapter(recipe, unet).to(unet.device)
-    if adapter.dtype != unet.dtype:
-        adapter.to(unet.dtype)
-    with torch.no_grad():
-        for p in adapter.parameters():
-            if not p.any():
-                p.normal_(std=0.02)
-    return adapter
-
-
-def bare(unet):
-    """The base on all frames, called like the others."""
-
-    def model(latents, timestep, text, motion):
-        return unet(latents.flatten(0, 1), timestep, text.repeat_interleave(latents.shape[1], 0))
-
-    return model
 
 
 def forward(model, given):

@@ -14,7 +14,7 @@ import math
 import torch
 
 from ..backbones import default_guidance
-from .check import Check, Claim, agree, combine, together
+from .check import Check, Claim, agree, combine, gpu_values, together
 from ..core import UserError
 from ..profiles import checkout
 from motionrepro.studies.costs import (
@@ -757,12 +757,25 @@ B12 = Claim(
 )
 
 # %% ../../nbs/claims/82_paper_b.ipynb #b4f2cc7e
+def _reuse_on_gpu():
+    """Read the times of reuse at Stable Diffusion 1.5's size: pixels -> values."""
+    found = {str(pixels): gpu_values(f"reuse-{pixels}") for pixels in (256, 512)}
+    return {pixels: values for pixels, values in found.items() if values}
+
+
 def _configure_b13(profile):
-    return way_settings("full", "200", "auto", "200-fast", "auto-fast")
+    settings = way_settings("full", "200", "auto", "200-fast", "auto-fast")
+    times = [values["time"] for values in _reuse_on_gpu().values()]
+    if settings["results"] and times:
+        settings["results"] = ", ".join([settings["results"], *times])
+    return settings
 
 
 def _measure_b13(config, stored=None):
-    return measure_ways(stored, ("full", "200", "auto"), find_speed, ("200-fast", "auto-fast"))
+    found = measure_ways(stored, ("full", "200", "auto"), find_speed, ("200-fast", "auto-fast"))
+    if on_gpu := _reuse_on_gpu():
+        found["gpu"] = on_gpu
+    return found
 
 
 def _judge_b13(x):
@@ -771,7 +784,8 @@ def _judge_b13(x):
         return "open"
     runs = [run for way in ("200", "auto") for run in x["speed"][way]]
     slowest = min(run[clock] for run in runs for clock in ("measured", "clock"))
-    return "contradicted" if slowest <= 1 else "needs weights"
+    on_gpu = [values["speedup"]["framewise"]["median"] for values in x.get("gpu", {}).values()]
+    return "contradicted" if min([slowest, *on_gpu]) <= 1 else "needs weights"
 
 # %% ../../nbs/claims/82_paper_b.ipynb #6fbbf0ed
 def _say_speed(way: str, runs: list) -> str:
@@ -779,6 +793,15 @@ def _say_speed(way: str, runs: list) -> str:
     mean = {k: sum(run[k] for run in runs) / len(runs) for k in ("measured", "ideal", "clock")}
     beside = f"ideal {mean['ideal']:.2f}, by the clock of two runs {mean['clock']:.2f}"
     return f"{way} {mean['measured']:.2f} times as fast as full ({beside})"
+
+
+def _say_on_gpu(pixels: str, values: dict) -> str:
+    """Write what was measured at Stable Diffusion 1.5's size."""
+    seconds = {way: quartiles["median"] for way, quartiles in values["seconds"].items()}
+    ratio = values["speedup"]["framewise"]["median"]
+    times = f"{seconds['framewise']:.2f} s in full, {seconds['reuse']:.2f} s with reuse at step 200"
+    more = f"{ratio:.2f} times as fast, ideal {values['ideal']:.2f}"
+    return f"{values['device']}, SD 1.5's size, {values['steps']} steps, {pixels} pixels: {times} ({more})"
 
 
 def _say_b13(x):
@@ -791,7 +814,8 @@ def _say_b13(x):
         rates.append(f"{name}: {listed}")
     implied = f"teraFLOP/s that the paper's seconds imply: {'; '.join(rates)}"
     most = f"an A100, the paper's training hardware, has at most {A100_PEAK / 1e12:.0f}"
-    return f"{x['base']}: {ratios}; {implied}; {most}"
+    on_gpu = "".join(f"; {_say_on_gpu(*item)}" for item in x.get("gpu", {}).items())
+    return f"{x['base']}: {ratios}; {implied}; {most}{on_gpu}"
 
 # %% ../../nbs/claims/82_paper_b.ipynb #2c5a4d3b
 B13 = Claim(
@@ -804,7 +828,7 @@ B13 = Claim(
             "The seconds themselves need the authors' weights and hardware. If reuse, at step 200 and at the "
             "selector's, takes less time than denoising all frames in full in every stored run, by the clock "
             "of both runs and at the pace of its own UNet calls: needs weights. If it takes as much or more "
-            "by one of them: contradicted."
+            "by one of them, or on a GPU at Stable Diffusion 1.5's size: contradicted."
         ),
         measure=_measure_b13,
         judge=_judge_b13,
