@@ -71,7 +71,8 @@ def test_requirements_come_from_one_file(root):
     settings = (root / "settings.ini").read_text()
     script = root / "tools" / "requirements.py"
     pinned = run(sys.executable, script, "lowest").stdout.split()
-    assert "torch==2.6" in pinned and all(line.replace("==", ">=") in settings for line in pinned)
+    assert any(line.startswith("torch==") for line in pinned)
+    assert all(line.replace("==", ">=") in settings for line in pinned)
     assert [line.split(">=")[0] for line in run(sys.executable, script, "torch").stdout.split()] == [
         "torch",
         "torchvision",

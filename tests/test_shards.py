@@ -10,6 +10,7 @@ import tarfile
 import threading
 import time
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -407,13 +408,17 @@ def test_the_bench_runs(root, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_machine_of_a_ray_cluster_is_killed(videos, whole, tmp_path, capfd):
+def test_a_machine_of_a_ray_cluster_is_killed(videos, whole, tmp_path, capfd, monkeypatch):
     try:
         import ray
         from ray.cluster_utils import Cluster
     except ImportError:
         pytest.skip("NOT TESTED: Ray is not installed, pip install 'motionrepro[ray]'")
     folder = tmp_path / "shards"
+    path = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    monkeypatch.setenv(
+        "PYTHONPATH", os.pathsep.join(filter(None, path))
+    )  # machines import `encode` from here
     cluster = Cluster(initialize_head=True, head_node_args=dict(num_cpus=1))
     second = cluster.add_node(num_cpus=1)
     try:
@@ -426,7 +431,9 @@ def test_a_machine_of_a_ray_cluster_is_killed(videos, whole, tmp_path, capfd):
         thread = threading.Thread(target=work)
         thread.start()
         deadline = time.monotonic() + 300
-        while len(list(folder.glob("index/*.json"))) < 3 and time.monotonic() < deadline:
+        while (
+            thread.is_alive() and len(list(folder.glob("index/*.json"))) < 3 and time.monotonic() < deadline
+        ):
             time.sleep(0.02)
         before = len(list(folder.glob("index/*.json")))
         cluster.remove_node(second, allow_graceful=False)
