@@ -532,7 +532,7 @@ def test_generate_passes_windows_on(options, asked, stand_in, monkeypatch, tmp_p
 
     def load(base, adapter, **given):
         pipe = stand_in_class(base, adapter, **given)
-        pipe.adapter = SimpleNamespace(config=SimpleNamespace(max_frames=16))
+        pipe.max_frames = 16
         pipe.enable_free_noise = lambda *windows: seen.append(windows)
         return pipe
 

@@ -138,7 +138,8 @@ def small_base():
 def trained(target, folder, checkpoint_seconds=120.0):
     """A run of one of the real training functions on a small base; its weights."""
     from motionrepro.reuse.mtn import SMALL
-    from motionrepro.training.adapter import AdapterRecipe, clip_cache, train_adapter
+    from motionrepro.training.adapter import AdapterRecipe, train_adapter
+    from motionrepro.training.prepare import clip_cache
     from motionrepro.training.dss import SelectorRecipe, train_dss
     from motionrepro.training.mtn import MotionRecipe, train_mtn
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from .options import BACKBONES, Captions, CaptionFromName, Device
+from .options import BACKBONES, Captions, CaptionFromName, Device, Processes
 
 
 def data(
@@ -54,14 +54,7 @@ def data(
             show_default="8 to 256, by their number",
         ),
     ] = None,
-    processes: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            help="Processes that decode and encode, at least 1.",
-            show_default="one for each core; on a GPU 1",
-        ),
-    ] = None,
+    processes: Processes = None,
     address: Annotated[
         str | None,
         typer.Option(

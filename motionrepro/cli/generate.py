@@ -8,8 +8,8 @@ from .draw import draw_pictures
 from .messages import say
 from .models import (
     asked_prompts,
-    check_new,
     check_context,
+    check_new,
     check_sampling,
     describe_reuse,
     load_pipeline,

@@ -157,14 +157,12 @@ def use_context(
 
     if context_length is None and context_overlap is None:
         return {}
-    length = context_length
+    length = context_length or pipe.max_frames
     if length is None:
-        if pipe.adapter is None:
-            raise UserError(
-                "context_overlap is for windows, and without an adapter there are none",
-                "leave it out, or give --context-length as well",
-            )
-        length = pipe.adapter.config.max_frames
+        raise UserError(
+            "context_overlap is for windows, and without an adapter there are none",
+            "leave it out, or give --context-length as well",
+        )
     check_context(length, context_overlap)
     stride = None if context_overlap is None else length - context_overlap
     pipe.enable_free_noise(length, stride)

@@ -180,6 +180,14 @@ CaptionFromName = Annotated[
         help="A video without a caption gets the words of its name, and is not left out.",
     ),
 ]
+Processes = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Processes that decode and encode, at least 1.",
+        show_default="one for each core; on a GPU 1",
+    ),
+]
 
 # of stored results
 Checkpoints = Annotated[

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from .messages import say
-from .options import BACKBONES, Captions, CaptionFromName, Checkpoints, Device, given
+from .options import BACKBONES, Captions, CaptionFromName, Checkpoints, Device, Processes, given
 
 SHIPPED_ADAPTERS = ("adapter", "adapter-128")
 REUSE_NETWORKS = ("mtn", "dss")
@@ -101,14 +101,7 @@ def train(
             show_default="shards, in the folder of --checkpoints",
         ),
     ] = None,
-    processes: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            help="With --data: processes that encode, at least 1.",
-            show_default="one for each core; on a GPU 1",
-        ),
-    ] = None,
+    processes: Processes = None,
     backbone: Annotated[
         str | None,
         typer.Option(metavar="NAME", help=f"With --data: {BACKBONES}.", show_default="tiny"),

@@ -224,7 +224,7 @@ class DenoisingReusePipeline(MotionAdaptivePipeline):
             latents = initial_latents(shape, rho, generator, device, windows, self.noise_type)
         elif latents is None:
             latents = tied_noise(shape, noise, rho, generator, device)
-        return latents.to(self._execution_device, torch.float32)
+        return latents.to(device, torch.float32)
 
     def without_reuse(self, prompt, latents: torch.Tensor, **options):
         """Make clips by paper A's pipeline from given noise, and count what that took."""
@@ -427,7 +427,7 @@ class DenoisingReusePipeline(MotionAdaptivePipeline):
 
         # 3. Noise, which goes on from chunk to chunk
         if len(chunks) > 1 and self.windows is not None:
-            windows = self.windows.fitted(None if self.adapter is None else self.adapter.config.max_frames)
+            windows = self.windows.fitted(self.max_frames)
         latents = self.prepare_latents(shape, noise, rho, generator, latents, windows)
         latents = latents.mul(run.scheduler.init_noise_sigma)
 

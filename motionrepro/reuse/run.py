@@ -383,9 +383,8 @@ def begin_run(
 class DenoisingReuseOutput(MotionAdaptivePipelineOutput):
     """Clips, and what they took."""
 
-    switch_step: (
-        torch.Tensor
-    )  # `(b,)`: the timestep at which later frames began; `b n` for n chunks of a clip
+    # the timestep at which later frames began, `(b,)`; `b n` for n chunks of a clip
+    switch_step: torch.Tensor
     unet_calls: int  # frame evaluations of all clips, guidance not counted twice
     ideal_speedup: float  # evaluations of frame-wise denoising over these
     timesteps: list  # the schedule

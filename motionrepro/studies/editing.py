@@ -35,7 +35,7 @@ from ..reuse.pipeline import DenoisingReuseConfig, DenoisingReusePipeline, neare
 from .consistency import load_clips
 from .statistics import mean_interval
 from .store import shipped_parts, weights_fingerprint
-from ..training.adapter import clip_cache
+from ..training.prepare import clip_cache
 from ..training.mtn import MOTION_RECIPES, MotionRecipe, new_network, train_mtn
 
 # %% ../../nbs/studies/78_editing.ipynb #4f1d0c92

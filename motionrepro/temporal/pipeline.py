@@ -539,7 +539,7 @@ class MotionAdaptivePipeline(
         """Make long clips by these overlapping windows from now on; at first, by the default ones."""
         check_names("noise_type", [noise_type], NOISE_TYPES)
         windows = ContextWindows(context_length, context_stride, weighting_scheme, fuse_at)
-        fitted = windows.fitted(None if self.adapter is None else self.adapter.config.max_frames)
+        fitted = windows.fitted(self.max_frames)
         if fitted is not None and fitted.context_stride == fitted.context_length and noise_type != "random":
             raise UserError(
                 f"context_stride={fitted.context_stride} leaves no overlap, and noise_type={noise_type!r} "
@@ -555,6 +555,11 @@ class MotionAdaptivePipeline(
         self.windows = None
 
     @property
+    def max_frames(self) -> int | None:
+        """The longest clip that the adapter takes in one window; None without an adapter."""
+        return None if self.adapter is None else self.adapter.config.max_frames
+
+    @property
     def free_noise_enabled(self) -> bool:
         """Whether long clips are made by windows."""
         return self.windows is not None
@@ -564,12 +569,11 @@ class MotionAdaptivePipeline(
         num_frames: int,  # of a clip
     ) -> ContextWindows | None:  # None for a clip that is seen as a whole
         """Return the windows that a clip needs, say once that there are some, or refuse its length."""
-        longest = None if self.adapter is None else self.adapter.config.max_frames
         if self.windows is None:
-            check_whole("num_frames", num_frames, 1, longest or float("inf"))
+            check_whole("num_frames", num_frames, 1, self.max_frames or float("inf"))
             return None
         check_whole("num_frames", num_frames, 1)
-        windows = self.windows.fitted(longest)
+        windows = self.windows.fitted(self.max_frames)
         if windows is None or num_frames <= windows.context_length:
             return None
         if not self._told_of_windows:

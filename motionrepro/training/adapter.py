@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['TIMESTEPS', 'WEIGHTINGS', 'SPREAD', 'RECIPES', 'ARROW_TIMESTEPS', 'draw_timesteps', 'snr_weight', 'rising_gamma',
            'spread_noise', 'training_noise', 'AdapterRecipe', 'AnimateDiffUNet', 'make_adapter', 'attach', 'mean_gates',
-           'adapter_loss', 'batch_loss', 'arrow_of_time', 'sampler', 'adapter_stamp', 'train_adapter', 'save_adapter',
+           'batch_loss', 'adapter_loss', 'arrow_of_time', 'sampler', 'adapter_stamp', 'train_adapter', 'save_adapter',
            'load_saved', 'changed_recipe', 'own_adapter_command']
 
 # %% ../../nbs/training/63_adapter.ipynb #1ed677c7
@@ -54,7 +54,6 @@ from motionrepro.training.prepare import (
     check_claim,
     check_size,
     claim_folder,
-    clip_cache as clip_cache,
     clip_options,
     draw,
     encode_videos,
@@ -309,41 +308,6 @@ def mean_gates(adapter) -> dict:  # `gate_0`, `gate_1`; nothing for an adapter w
     still, moving = torch.stack(list(gates.values())).mean(0)
     return dict(gate_0=still, gate_1=moving)
 
-# %% ../../nbs/training/63_adapter.ipynb #46e7ff57
-def adapter_loss(
-    model,  # as `attach` returns it
-    recipe: AdapterRecipe,
-    scheduler,  # of the base
-    cache: dict,  # as `clip_cache` returns it
-    random: torch.Generator,  # of the step, on the model's device
-    progress: float = 0.0,  # share of the training that is over
-) -> dict:  # `loss` and its parts, mean gates at motion 0 and 1, `ids` of the clips
-    """Return the loss of a random batch of clips."""
-    device = random.device
-    num_train_timesteps = scheduler.config.num_train_timesteps
-    batch = draw({k: cache[k] for k in ("latents", "text", "motion", "ids")}, recipe.batch, random, device)
-    dropped = torch.rand(recipe.batch, generator=random, device=device) < recipe.caption_drop
-    timesteps = draw_timesteps(
-        recipe.batch, recipe.timestep_power, num_train_timesteps, random, recipe.timesteps
-    )
-    noise = training_noise(batch["latents"].shape, recipe.rho, random)
-    text = torch.where(dropped[:, None, None], cache["empty"].to(device), batch["text"]).float()
-    weights = None
-    if recipe.weighting == "min-snr":
-        weights = snr_weight(scheduler, timesteps, rising_gamma(recipe.gamma, recipe.gamma_end, progress))
-    parts = training_loss(
-        model,
-        scheduler,
-        batch["latents"].float(),
-        noise,
-        timesteps,
-        text,
-        batch["motion"],
-        recipe.consistency_weight,
-        weights=weights,
-    )
-    return parts | mean_gates(model.adapter) | dict(ids=batch["ids"])
-
 # %% ../../nbs/training/63_adapter.ipynb #087f15f2
 def batch_loss(
     model,  # as `attach` returns it
@@ -352,7 +316,7 @@ def batch_loss(
     batch: dict,  # as `ClipStream` gives it
     random: torch.Generator,  # of the step, on the model's device
     progress: float = 0.0,  # share of the training that is over
-) -> dict:  # as `adapter_loss`
+) -> dict:  # `loss` and its parts, mean gates at motion 0 and 1, `ids` of the clips
     """Return the loss of these clips."""
     device = random.device
     n = len(batch["ids"])
@@ -368,6 +332,20 @@ def batch_loss(
     inputs = (latents.float(), noise, timesteps, text, motion, recipe.consistency_weight)
     parts = training_loss(model, scheduler, *inputs, weights=weights)
     return parts | mean_gates(model.adapter) | dict(ids=batch["ids"])
+
+# %% ../../nbs/training/63_adapter.ipynb #46e7ff57
+def adapter_loss(
+    model,  # as `attach` returns it
+    recipe: AdapterRecipe,
+    scheduler,  # of the base
+    cache: dict,  # as `clip_cache` returns it
+    random: torch.Generator,  # of the step, on the model's device
+    progress: float = 0.0,  # share of the training that is over
+) -> dict:  # as `batch_loss`
+    """Return the loss of a random batch of clips."""
+    values = {k: cache[k] for k in ("latents", "text", "motion", "ids")}
+    batch = draw(values, recipe.batch, random, random.device) | dict(empty=cache["empty"])
+    return batch_loss(model, recipe, scheduler, batch, random, progress)
 
 # %% ../../nbs/training/63_adapter.ipynb #1c670a43
 ARROW_TIMESTEPS = (600, 700, 800, 900)  # of 1000
@@ -470,8 +448,9 @@ def train_adapter(
     held_out: dict = None,  # clips for the arrow of time, as `clip_cache` returns them; None measures none
 ) -> tuple:  # (adapter, dictionary with `log`, `samples` and `seconds`)
     """Train an adapter; the base keeps its weights."""
-    first = cache.read(0, 4) if isinstance(cache, ClipStream) else cache
-    about = cache.about if isinstance(cache, ClipStream) else cache["about"]
+    is_stream = isinstance(cache, ClipStream)
+    first = cache.read(0, 4) if is_stream else cache
+    about = cache.about if is_stream else cache["about"]
     if (clip := first["latents"].shape[1]) != recipe.num_frames:
         raise UserError(f"the cache has clips of {clip} frames, the recipe num_frames={recipe.num_frames}")
     torch.manual_seed(seed)
@@ -482,10 +461,9 @@ def train_adapter(
     claim_folder(folder, adapter_stamp(recipe, seed, about, backbone, start))
 
     def loss(model, step, random):
-        if isinstance(cache, ClipStream):
-            batch = cache.next_batch(step)
-            return batch_loss(model, recipe, backbone.scheduler, batch, random, step / recipe.steps)
-        return adapter_loss(model, recipe, backbone.scheduler, cache, random, step / recipe.steps)
+        compute = batch_loss if is_stream else adapter_loss
+        clips = cache.next_batch(step) if is_stream else cache
+        return compute(model, recipe, backbone.scheduler, clips, random, step / recipe.steps)
 
     with attach(backbone.unet, adapter) as model:
         if recipe.gradient_checkpointing:
@@ -627,15 +605,15 @@ def _cache_folder(cache, data, given, networks, options):
     return cache / f"{path.name}-{key}"
 
 # %% ../../nbs/training/63_adapter.ipynb #22a58174
-def _own_shards(data, given, cache, base, encoder, recipe, number, clips, processes, accept, progress):
+def _own_shards(found, given, cache, base, encoder, recipe, number, clips, processes, accept, progress):
     """Encode one's own videos, as far as they are not; return the folder of shards."""
-    videos, left_out = find_videos(data, *given)
+    videos, left_out = found
     if progress:
         print(*videos.lines(), sep="\n")
     videos, clips = _some_videos(videos, number, clips)
     options = clip_options(recipe.size, recipe.num_frames, recipe.interval, clips)
     networks = network_fingerprints(base)
-    folder = _cache_folder(cache, data, (*given, number), networks, options)
+    folder = _cache_folder(cache, videos.data, (*given, number), networks, options)
     shard_size = usual_shard_size(len(videos.files))
     contents = videos_contents(split_blocks(videos, shard_size))
     accept(stream_about(networks, options, shard_size, contents))
@@ -669,11 +647,13 @@ def own_adapter_command(
         if value is not None:
             check_whole(name, value, 1)
     is_encoded = (Path(data) / SHARDS).is_file()
+    given = (captions, caption_from_name)
+    found = None
     if is_encoded:
         _check_fixed(data, captions, caption_from_name or None, pool_length, clips, processes, cache)
         recipe = _recipe_of_shards(recipe, changes, data)
     else:
-        find_videos(data, captions, caption_from_name)
+        found = find_videos(data, *given)
     out = Path(out).resolve()
     name = f"{out.name}-{hashlib.sha256(str(out).encode()).hexdigest()[:8]}"
     state = checkpoints_path(checkpoints) / "own" / name
@@ -689,10 +669,9 @@ def own_adapter_command(
         _check_encoded_by(data, base, backbone)
         folder = data
     else:
-        given = (captions, caption_from_name)
         encoder = ClipEncoder(backbone, device, base)
         numbers = (pool_length, clips or 1, processes or usual_processes(device))
-        folder = _own_shards(data, given, cache, base, encoder, recipe, *numbers, accept, progress)
+        folder = _own_shards(found, given, cache, base, encoder, recipe, *numbers, accept, progress)
     stream = ClipStream(folder, recipe.batch, recipe.accumulation, seed)
     adapter, history = train_adapter(recipe, state / "run", base, stream, seed=seed, progress=progress)
     _save_own(adapter, history, out, recipe, stream, backbone, Path(data).name, seed, progress)
