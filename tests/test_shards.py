@@ -263,6 +263,28 @@ def test_an_epoch_shows_each_video_once_and_the_next_its_other_clip(whole):
     assert epochs[0] != epochs[2]
 
 
+def test_each_epoch_has_its_blocks_in_another_order(whole):
+    from motionrepro.core import read_json
+    from motionrepro.data.shards import ShardReader, index_file
+
+    block_of = {name: b for b in range(4) for name in read_json(index_file(whole, b))["names"]}
+    reader = ShardReader(whole, mix=1)
+    orders = set()
+    for epoch in range(8):
+        names = [clip["id"].split(" from ")[0] for clip in reader.read(14 * epoch, 14)]
+        orders.add(tuple(dict.fromkeys(block_of[name] for name in names)))
+    assert all(sorted(order) == [0, 1, 2, 3] for order in orders) and len(orders) > 2
+
+
+def test_shards_of_other_networks_are_refused(whole, tmp_path, capsys):
+    assert cli("train adapter --out", tmp_path / "mine", "--data", whole, "--device cpu --samples 3") == 2
+    assert "samples=3: " in capsys.readouterr().err
+    assert cli("train adapter --out", tmp_path / "mine", "--data", whole, "--device cpu") == 2
+    messages = capsys.readouterr().err.split("\r")[-1].split("\n", 1)[1]  # after the bar of the base
+    assert one_line_and_a_hint(messages) and not (tmp_path / "mine").exists()
+    assert "was encoded by another autoencoder and text encoder than that of backbone='tiny'" in messages
+
+
 def batches(folder, world, rank, first, steps, seed=0):
     """The clips of a process's steps."""
     from unittest import mock
