@@ -54,6 +54,7 @@ from motionrepro.training.prepare import (
     check_claim,
     check_size,
     claim_folder,
+    clip_cache,
     clip_options,
     draw,
     encode_videos,

@@ -33,13 +33,18 @@ from motionrepro.core import (
     write_json,
 )
 from ..data import world as shapes_world
+from ..data.layouts import CaptionedVideos
 from motionrepro.data.shards import (
     ShardReader,
     check_options,
     find_videos,
     prepare_shards,
+    split_blocks,
     summary_line,
+    video_clips,
+    videos_contents,
 )
+from ..data.video import VideoError
 from ..data.world import load_all
 from ..provenance import code_hash, fingerprint
 from ..temporal.motion import MotionNormalizer, frame_difference, world_normalizer
@@ -124,37 +129,80 @@ def network_fingerprints(
     """Fingerprint the networks that encode."""
     return dict(vae=fingerprint(backbone.vae), text_encoder=fingerprint(backbone.text_encoder))
 
+# %% ../../nbs/training/60_prepare.ipynb #5b1de0c1
+def _world_source(backbone, world, split, options, progress):
+    """Return what clips of a world depend on, and a function that encodes them."""
+    about = dict(data="world", world=code_hash(world.World), split=split)
+
+    def encode():
+        return _encoded(backbone, world_clips(world, split, **options), options["length"], progress)
+
+    return about | network_fingerprints(backbone) | options, encode
+
+
+def _videos_source(backbone, videos, options, progress):
+    """Return what clips of videos depend on, and a function that encodes one of each."""
+    contents = videos_contents(split_blocks(videos, len(videos.files)))
+    about = stream_about(network_fingerprints(backbone), options, len(videos.files), contents)
+    encoder = ClipEncoder(backbone.name, backbone=backbone)
+
+    def encode():
+        clips = []
+        for name, video in tqdm(videos.files.items(), "encoding clips", unit="clip", disable=not progress):
+            try:
+                clips += video_clips(name, video, videos.texts[name], encoder, options)
+            except VideoError as e:
+                print(f"{name} is left out: {e}")
+        if not clips:
+            raise UserError(f"data={videos.data!r}: none of its {len(videos.files)} videos gives a clip")
+        latents, text = (torch.from_numpy(np.stack([c[part] for c in clips])) for part in ("latents", "text"))
+        raw = torch.tensor([clip["motion"] for clip in clips])
+        return latents, text, raw, [clip["caption"] for clip in clips], [clip["id"] for clip in clips]
+
+    return about, encode
+
+# %% ../../nbs/training/60_prepare.ipynb #5b1de0c2
+_WORLD_ONLY = dict(length=None, world=shapes_world, split="train")
+
 
 @torch.no_grad()
 def clip_cache(
     backbone,  # encodes
     file,  # where it is kept
+    data="world",  # or videos with captions, as for `find_videos` or as it returns them
     size: int = 256,  # pixels
     num_frames: int = 8,  # of a clip
     interval: int = 2,  # every how many frames
-    length: int = 4000,  # clips
-    seed: int = 6,  # of scenes
+    length: int = None,  # clips of the world; default 4,000. Of videos there is one each
+    seed: int = 6,  # of scenes; of videos' first frames, and of their captions where there are several
     progress: bool = True,  # show the bar
     world=shapes_world,  # module of the world
     split: str = "train",  # of the world
 ) -> dict:  # `latents` `n f c h w`, `text`, `empty`, `motion`, `captions`, `ids`, `normalizer`, `about`
     """Return encoded clips, from the file if it holds these very clips."""
     file = Path(file)
-    options: dict[str, Any] = dict(
-        size=size, num_frames=num_frames, interval=interval, length=length, seed=seed
-    )
-    about = dict(data="world") | network_fingerprints(backbone) | options
-    about |= dict(world=code_hash(world.World), split=split)
+    shape: dict[str, Any] = dict(size=size, num_frames=num_frames, interval=interval, seed=seed)
+    is_world = isinstance(data, str) and data == "world"
+    if is_world:
+        options = shape | dict(length=4000 if length is None else length)
+        about, encode = _world_source(backbone, world, split, options, progress)
+    else:
+        for name, value in dict(length=length, world=world, split=split).items():
+            if value != _WORLD_ONLY[name]:
+                raise UserError(f"{name}={value!r} is for data='world'", "leave it out")
+        videos = data if isinstance(data, CaptionedVideos) else find_videos(data)[0]
+        about, encode = _videos_source(backbone, videos, clip_options(**shape), progress)
     if file.exists():
         kept = torch.load(file, weights_only=True, mmap=True)
         if kept["about"] == about:
             return kept
         if progress:
             print(f"{file} is made anew, since this has changed: {_differences(kept['about'], about)}")
-    source = world_clips(world, split, **options)
-    latents, text, raw, captions, ids = _encoded(backbone, source, length, progress)
-    own = world is not shapes_world
-    normalizer = fitted_normalizer(raw, f"{len(ids)} clips of world") if own else world_normalizer()
+    latents, text, raw, captions, ids = encode()
+    if is_world and world is shapes_world:
+        normalizer = world_normalizer()
+    else:
+        normalizer = fitted_normalizer(raw, f"{len(ids)} clips of {'world' if is_world else videos.data}")
     cache = dict(
         latents=latents,
         text=text,
