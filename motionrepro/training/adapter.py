@@ -6,7 +6,7 @@
 __all__ = ['TIMESTEPS', 'WEIGHTINGS', 'SPREAD', 'RECIPES', 'ARROW_TIMESTEPS', 'draw_timesteps', 'snr_weight', 'rising_gamma',
            'spread_noise', 'training_noise', 'AdapterRecipe', 'AnimateDiffUNet', 'make_adapter', 'attach', 'mean_gates',
            'batch_loss', 'adapter_loss', 'arrow_of_time', 'sampler', 'adapter_stamp', 'train_adapter', 'save_adapter',
-           'load_saved', 'changed_recipe', 'own_adapter_command']
+           'load_saved', 'changed_recipe', 'own_adapter_command', 'clip_cache']
 
 # %% ../../nbs/training/63_adapter.ipynb #1ed677c7
 import hashlib
@@ -63,6 +63,8 @@ from motionrepro.training.prepare import (
     training_stamp,
     usual_processes,
 )
+
+_all_ = ["clip_cache"]
 
 # %% ../../nbs/training/63_adapter.ipynb #6918a9c8
 TIMESTEPS = ("power", "late")
