@@ -93,6 +93,11 @@ def _write_prompt(path, prompt):
         temporary.write_text(prompt + "\n", encoding="utf-8")
 
 
+def _is_there(path):
+    """Tell whether a clip has been drawn; a machine that loses its power can leave empty files."""
+    return path.is_file() and path.stat().st_size > 0
+
+
 def _discard_remains(folder):
     """Delete what a process left that was killed while it wrote."""
     for file in folder.glob(".new-*"):
@@ -143,7 +148,7 @@ def draw_clips(
         clips, manifest = plan_clips(folder, prompts, settings, suffix, fps)
         _discard_remains(folder)
         write_json(folder / MANIFEST, manifest)
-        missing = [i for i, name in enumerate(clips) if not (folder / name).is_file()]
+        missing = [i for i, name in enumerate(clips) if not _is_there(folder / name)]
         names = list(clips)
         for i in progress(missing):
             frames = draw(clips[names[i]], clip_generator(seed, i))

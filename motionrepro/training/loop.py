@@ -7,6 +7,7 @@ __all__ = ['PRECISIONS', 'TrainConfig', 'learning_rate_factor', 'mixed_precision
            'TrainingError', 'train']
 
 # %% ../../nbs/training/61_loop.ipynb #31fb870a
+import contextlib
 import math
 import os
 import time
@@ -29,6 +30,7 @@ from motionrepro.core import (
     generator,
     write_json,
 )
+from ..provenance import locked
 
 # %% ../../nbs/training/61_loop.ipynb #6dc3e44e
 PRECISIONS = dict(fp32="no", bf16="bf16", fp16="fp16")  # ours -> accelerate's
@@ -127,8 +129,8 @@ class TrainState:
             average=self.average.state_dict(),
             scaler=self.scaler.state_dict(),
         )
-        with atomic_path(folder / "checkpoint.pt") as p:
-            torch.save(dict(step=self.step, config=asdict(config)) | plain | tensors, p)
+        with atomic_path(folder / "checkpoint.pt") as p, open(p, "wb") as f:  # to a path, no cause is told
+            torch.save(dict(step=self.step, config=asdict(config)) | plain | tensors, f)
         write_json(folder / "log.json", dict(config=asdict(config)) | plain)
 
     @torch.no_grad()
@@ -137,7 +139,7 @@ class TrainState:
         file = folder / "checkpoint.pt"
         if not file.exists():
             return
-        kept = torch.load(file, map_location=device, weights_only=True)
+        kept = _read_checkpoint(file, device)
         _check_same(file, kept["config"], config)
         for parameter, saved in zip(self.parameters, kept["parameters"], strict=True):
             parameter.copy_(saved)
@@ -150,6 +152,16 @@ class TrainState:
         self.seconds = kept["seconds"]
         self.log = kept["log"]
         self.samples = kept.get("samples", [])
+
+# %% ../../nbs/training/61_loop.ipynb #5e1c07aa
+def _read_checkpoint(file, device) -> dict:
+    """Return what a checkpoint holds; a `UserError` if it is damaged."""
+    with open(file, "rb") as f:
+        try:
+            return dict(torch.load(f, map_location=device, weights_only=True))
+        except Exception as e:  # whatever a damaged file makes PyTorch raise
+            hint = f"put a copy back, or delete {file.parent} to start again"
+            raise UserError(f"{file}: is damaged ({type(e).__name__})", hint) from e
 
 # %% ../../nbs/training/61_loop.ipynb #74ebb427
 def _check_same(file, there: dict, config: TrainConfig):
@@ -167,6 +179,8 @@ def _check_same(file, there: dict, config: TrainConfig):
 # %% ../../nbs/training/61_loop.ipynb #499f2c1e
 class TrainingError(RuntimeError):
     """Training met a number that is not finite."""
+
+    hint = "a smaller lr or precision=fp32 may help, if the clips are sound; the last checkpoint is kept"
 
 
 class _BatchLoss(torch.nn.Module):
@@ -259,37 +273,38 @@ def train(
         gradient_accumulation_steps=config.accumulation,
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
-    state = TrainState.begin(model, config, accelerator.device)
-    state.load(folder, config, accelerator.device)
-    accelerator.scaler = state.scaler if state.scaler.is_enabled() else None
-    batch_loss, optimizer = accelerator.prepare(_BatchLoss(model, loss), state.optimizer)
-    model.train()
-    first = state.step
-    last = min(config.steps, stop_at or config.steps)
-    begun = time.monotonic() - state.seconds
-    saved_at = time.monotonic()
-    bar = _progress_bar(first, last, config.steps, description, progress and accelerator.is_main_process)
-    for step in bar:
-        results, norm = _update(accelerator, batch_loss, optimizer, state, config, description)
-        state.average.step(state.parameters)
-        state.step = step + 1
-        if step % config.log_every == 0 or state.step == config.steps:
-            scale = dict(scale=state.scaler.get_scale()) if state.scaler.is_enabled() else {}
-            rate = optimizer.param_groups[0]["lr"]
-            state.log.append(dict(step=step) | _numbers(*results, grad_norm=norm, lr=rate, **scale))
-            bar.set_postfix(loss=f"{state.log[-1]['loss']:.4f}", refresh=False)
-        if not accelerator.is_main_process:
-            continue
-        if sample is not None and (state.step % sample_every == 0 or state.step == config.steps):
-            _take_sample(model, state, sample)
-        if state.step == last or time.monotonic() - saved_at > config.checkpoint_seconds:
-            state.seconds = time.monotonic() - begun
-            state.save(folder, config)
-            saved_at = time.monotonic()
-    accelerator.wait_for_everyone()
-    if last == config.steps:
-        state.average.copy_to(state.parameters)
-    model.eval()
+    with _alone(folder, accelerator.is_main_process):
+        state = TrainState.begin(model, config, accelerator.device)
+        state.load(folder, config, accelerator.device)
+        accelerator.scaler = state.scaler if state.scaler.is_enabled() else None
+        batch_loss, optimizer = accelerator.prepare(_BatchLoss(model, loss), state.optimizer)
+        model.train()
+        first = state.step
+        last = min(config.steps, stop_at or config.steps)
+        begun = time.monotonic() - state.seconds
+        saved_at = time.monotonic()
+        bar = _progress_bar(first, last, config.steps, description, progress and accelerator.is_main_process)
+        for step in bar:
+            results, norm = _update(accelerator, batch_loss, optimizer, state, config, description)
+            state.average.step(state.parameters)
+            state.step = step + 1
+            if step % config.log_every == 0 or state.step == config.steps:
+                scale = dict(scale=state.scaler.get_scale()) if state.scaler.is_enabled() else {}
+                rate = optimizer.param_groups[0]["lr"]
+                state.log.append(dict(step=step) | _numbers(*results, grad_norm=norm, lr=rate, **scale))
+                bar.set_postfix(loss=f"{state.log[-1]['loss']:.4f}", refresh=False)
+            if not accelerator.is_main_process:
+                continue
+            if sample is not None and (state.step % sample_every == 0 or state.step == config.steps):
+                _take_sample(model, state, sample)
+            if state.step == last or time.monotonic() - saved_at > config.checkpoint_seconds:
+                state.seconds = time.monotonic() - begun
+                state.save(folder, config)
+                saved_at = time.monotonic()
+        accelerator.wait_for_everyone()
+        if last == config.steps:
+            state.average.copy_to(state.parameters)
+        model.eval()
     return dict(log=state.log, samples=state.samples, seconds=state.seconds, steps=last)
 
 # %% ../../nbs/training/61_loop.ipynb #fd05a60e
@@ -311,3 +326,18 @@ def _take_sample(model, state, sample):
         state.samples.append(dict(step=state.step) | finite)
     state.average.restore(state.parameters)
     model.train()
+
+# %% ../../nbs/training/61_loop.ipynb #5e1c07ab
+@contextlib.contextmanager
+def _alone(folder, is_main):
+    """Keep other runs out of the folder of a training; the processes of one run share it."""
+    if not is_main:
+        yield
+        return
+    with locked(folder / ".lock", wait=False) as mine:
+        if not mine:
+            raise UserError(f"{folder}: another process trains there", "wait for it, or give another folder")
+        for remains in folder.glob(".new-*"):  # of a process that was killed while it wrote
+            with contextlib.suppress(OSError):
+                remains.unlink()
+        yield
