@@ -954,7 +954,8 @@ def whole_files(folder):
     from safetensors.torch import load_file
 
     for path in folder.rglob("*"):
-        if not path.is_file() or path.name.startswith("."):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if hidden or not path.is_file():
             continue
         if path.suffix == ".json":
             json.loads(path.read_text())

@@ -13,9 +13,10 @@ HEAD = """<!-- Written by `python tools/faults.py` from tests/test_faults.py: ed
 
 # What goes wrong
 
-Each row is a test. It makes the fault, runs the command or the call, and checks what the second column says. In all
-of them nothing is lost, no file is half-written, and a mistake on the command line is one line with a hint, without a
-traceback: exit status 2. Rows marked *slow* are run by `make test-slow`, the others by `make test`.
+Each row is a test. It makes the fault, runs the command or the call, and checks what the second column
+says. Nothing is lost, no file is half-written, and a mistake on the command line is one line with a hint,
+without a traceback: exit status 2. Rows marked *slow* are run by `make test-slow`, the others by `make
+test`.
 """
 
 
