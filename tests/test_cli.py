@@ -841,6 +841,8 @@ def test_train_hands_adapters_to_their_own_command(monkeypatch):
         ("adapter --set lr=1", "add --data"),
         ("adapter --captions x.csv", "add --data"),
         ("adapter --caption-from-name", "add --data"),
+        ("adapter --validation 0", "add --data"),
+        ("adapter --data . --out a --validation 1", "validation=1.0 is outside [0, 1)"),
         ("vae --data .", "not for train vae"),
         ("adapter --data .", "--out is missing"),
         ("adapter --data . --out a --set x=1", "set='x=1'"),
@@ -874,7 +876,7 @@ def test_training_on_own_clips_passes_on_what_was_given(monkeypatch):
     )
     assert cli("train adapter --data clips --out mine") == 0
     options = "--backbone sd15 --steps 7 --set lr=1 batch=2 --seed 3 --samples 9 --device cpu --checkpoints x"
-    options += " --captions results.csv --caption-from-name"
+    options += " --captions results.csv --caption-from-name --validation 0.1"
     assert cli("train adapter --data clips --out mine", options) == 0
     options = dict(
         changes=["steps=7", "lr=1", "batch=2"],
@@ -885,6 +887,7 @@ def test_training_on_own_clips_passes_on_what_was_given(monkeypatch):
         checkpoints="x",
         captions="results.csv",
         caption_from_name=True,
+        validation=0.1,
     )
     assert asked == [(("clips", "mine"), dict(changes=[])), (("clips", "mine"), options)]
 

@@ -102,6 +102,14 @@ def train(
         ),
     ] = None,
     processes: Processes = None,
+    validation: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="With --data: share of the videos that is not trained on, but scored on, in [0, 1).",
+            show_default="0.05",
+        ),
+    ] = None,
     backbone: Annotated[
         str | None,
         typer.Option(metavar="NAME", help=f"With --data: {BACKBONES}.", show_default="tiny"),
@@ -120,7 +128,8 @@ def train(
 
     A run that was interrupted goes on where it stopped when the same command is given again. With the same
     base, ablations and adapter share their runs. What is finished and up to date is not computed again.
-    A run on clips of your own is refused if their videos or captions have changed since it began.
+    A run on clips of your own is refused if their videos or captions have changed since it began. A share of
+    the videos, chosen by their names, is held out and scored on; the card says which.
 
     Targets:
 
@@ -148,7 +157,7 @@ def train(
         raise UserError("--only names ablations", "motionrepro train ablations --only ours-0")
     if data:
         more = given(captions=captions, caption_from_name=caption_from_name or None)
-        more |= given(clips=clips, cache=cache, processes=processes)
+        more |= given(clips=clips, cache=cache, processes=processes, validation=validation)
         return _train_own(target, data, out, checkpoints, backbone, steps, set, seed, samples, device, more)
     if backbone or set:
         raise UserError("--backbone and --set are for training on clips of your own", "add --data FOLDER")
@@ -156,6 +165,8 @@ def train(
         raise UserError("--captions and --caption-from-name are for clips of your own", "add --data FOLDER")
     if clips or cache or processes:
         raise UserError("--clips, --cache and --processes are for clips of your own", "add --data FOLDER")
+    if validation is not None:
+        raise UserError("--validation is for clips of your own", "add --data FOLDER")
     if target == "ablations" and seed is not None:
         raise UserError(f"seed={seed}: the ablations have seeds of their own", "leave --seed out")
     check_folders(out, checkpoints)

@@ -6,7 +6,7 @@
 __all__ = ['SHARDS', 'REPORT', 'SMALLEST', 'LARGEST', 'PackedVideo', 'video_file', 'video_contents', 'tar_captions',
            'find_videos', 'video_clips', 'shard_file', 'index_file', 'block_contents', 'make_block', 'usual_shard_size',
            'prepare_shards', 'check_options', 'split_blocks', 'videos_contents', 'run_blocks', 'count_reasons',
-           'summary_line', 'read_shards', 'ShardReader']
+           'summary_line', 'read_shards', 'shard_names', 'ShardReader']
 
 # %% ../../nbs/data/15_shards.ipynb #2ed79e1b
 import concurrent.futures
@@ -639,6 +639,19 @@ def read_shards(
                 raise UserError(f"{file}: is lost", again)
     return common
 
+
+def shard_names(
+    folder,
+) -> Iterator:  # of lists
+    """Yield the names of each block's videos."""
+    for number in range(len(read_shards(folder)["counts"])):
+        file = index_file(folder, number)
+        try:
+            yield read_json(file)["names"]
+        except (OSError, ValueError, KeyError) as e:
+            again = "give the same motionrepro data prepare again, it makes what is damaged"
+            raise UserError(f"{file}: cannot be read ({type(e).__name__})", again) from e
+
 # %% ../../nbs/data/15_shards.ipynb #46a6aa46
 class _Tar:
     """Read samples of a tar by their numbers."""
@@ -647,10 +660,12 @@ class _Tar:
         file = shard_file(folder, clip, number)
         again = "give the same motionrepro data prepare again, it makes what is damaged"
         try:
-            index = read_json(index_file(folder, number))["clips"][clip]
+            whole = read_json(index_file(folder, number))
+            names, index = whole["names"], whole["clips"][clip]
             self.file = io.FileIO(file)
         except (OSError, ValueError, KeyError, IndexError) as e:
             raise UserError(f"{file}: cannot be read ({type(e).__name__})", again) from e
+        self.names = names
         self.starts = index["starts"]
         size = os.fstat(self.file.fileno()).st_size
         if size != index["bytes"]:
@@ -685,12 +700,16 @@ class ShardReader:
         folder,  # as `prepare_shards` leaves it
         seed: int = 0,  # of the order
         mix: int = 4,  # blocks whose clips are shuffled together
+        takes: Callable = None,  # of a video's name: whether its clips are read; None reads all
     ):
         self.folder = Path(folder)
         self.common = read_shards(folder)
         self.seed = check_whole("seed", seed, 0)
         self.mix = check_whole("mix", mix, 1)
+        self.takes = takes
         self.counts = self.common["counts"]
+        if takes is not None:
+            self.counts = [sum(map(takes, names)) for names in shard_names(folder)]
         self.clips = self.common["options"]["clips"]
         self._window: Any = None  # (epoch, its number), and the order of its samples
         self._epoch: Any = None  # its number, its windows, and where these end
@@ -722,6 +741,8 @@ class ShardReader:
             tar.file.close()
         self._tars = {b: _Tar(self.folder, epoch % self.clips, b) for b in blocks if self.counts[b]}
         samples = [(b, i) for b, tar in self._tars.items() for i in range(len(tar))]
+        if self.takes is not None:
+            samples = [(b, i) for b, i in samples if self.takes(self._tars[b].names[i])]
         order = torch.randperm(len(samples), generator=generator(self.seed, "clips", epoch, w)).tolist()
         return (epoch, w), [samples[i] for i in order]
 
@@ -732,6 +753,8 @@ class ShardReader:
     ) -> list:  # dictionaries: arrays `latents` `f c h w` and `text` `s d`; `motion` (raw), `caption`, `id`
         """Return the clips from a position on."""
         check_whole("start", start, 0)
+        if not len(self):
+            raise UserError(f"{self.folder}: no video is taken")
         found = []
         while len(found) < n:
             ahead = self._find(start + len(found))[: n - len(found)]
