@@ -170,6 +170,55 @@ def test_captions_that_cannot_be_read(name, content, reason, tmp_path, capsys, m
     assert one_line_and_a_hint(messages) and reason in messages and set(tmp_path.rglob("*")) == there
 
 
+def test_a_motion_network_and_a_selector_of_ones_own(tmp_path, capsys):
+    from motionrepro.core import read_json
+
+    data = tmp_path / "data"
+    for k in range(4):
+        write_clip(data / f"{k}.gif", k)
+        (data / f"{k}.txt").write_text(f"caption {k}")
+    common = f"--backbone tiny --data {data} --checkpoints {tmp_path / 'state'} --device cpu --steps 2"
+    settings = "--set num_frames=4 references=3 schedule_steps=1 batch=1"
+    mtn, dss = tmp_path / "my-mtn", tmp_path / "my-dss"
+    assert cli(f"train mtn {common} --out {mtn}", settings) == 0
+    assert "held out: 1 of 4 videos" in capsys.readouterr().out
+    assert read_json(mtn / "card.json")["training"]["mtn"]["tie"] == "shared"
+    assert cli(f"train dss {common} --out {dss} --mtn {mtn} --adapter none --set schedule=4") == 0
+    assert "1 of 4 videos of `data`" in (dss / "README.md").read_text()
+    written = {p: p.read_bytes() for p in (mtn / "config.json", mtn / "diffusion_pytorch_model.safetensors")}
+    assert cli(f"train mtn {common} --out {mtn}", settings) == 0
+    assert written == {p: p.read_bytes() for p in written}
+    (data / "0.txt").write_text("another caption")
+    capsys.readouterr()
+    assert cli(f"train mtn {common} --out {mtn}", settings) == 2
+    assert "holds another run: the captions" in capsys.readouterr().err
+    made = (
+        f"generate 'a red circle' --reuse --num-frames 4 --references 3 --steps 4 --out {tmp_path / 'a.gif'}"
+    )
+    assert cli(made, f"--mtn {mtn} --dss {dss} --switch-step auto --device cpu") == 0
+    assert "motion by the motion network (MTN), switch step by the selector" in capsys.readouterr().out
+    assert cli(made, "--mtn none --dss none --switch-step auto --device cpu --backbone tiny-128") == 0
+    out = capsys.readouterr().out
+    assert "motion of the raw features" in out and "equation 12" in out
+
+
+@pytest.mark.parametrize(
+    "line, reason",
+    [
+        ("train mtn --data . --out mine --set tie=flow", "true flow"),
+        ("train mtn --data . --out mine --mtn x", "--mtn and --adapter are for train dss"),
+        ("train dss --data . --out mine --mtn nowhere", "is not a folder with a motion network"),
+        ("train dss --mtn x", "add --data"),
+        ("generate 'a circle' --mtn x", "add --reuse"),
+    ],
+)
+def test_mistakes_with_networks_of_ones_own(line, reason, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli(line) == 2
+    messages = capsys.readouterr().err
+    assert one_line_and_a_hint(messages) and reason in messages and not list(tmp_path.iterdir())
+
+
 # sample, and evaluate what came out
 
 

@@ -18,6 +18,7 @@ from .models import (
     on_schedule,
     parse_motion,
     pipeline_class,
+    reuse_networks,
     reuse_options,
     use_context,
 )
@@ -28,10 +29,12 @@ from .options import (
     ContextLength,
     ContextOverlap,
     Device,
+    Dss,
     Dtype,
     Fps,
     Guidance,
     Motion,
+    Mtn,
     NegativePrompt,
     Offline,
     OptionalPrompt,
@@ -55,6 +58,8 @@ def generate(
     references: References = None,
     switch_step: SwitchStep = None,
     references_every: ReferencesEvery = None,
+    mtn: Mtn = None,
+    dss: Dss = None,
     context_length: ContextLength = None,
     context_overlap: ContextOverlap = None,
     adapter: Adapter = None,
@@ -108,6 +113,7 @@ def generate(
     check_sampling(num_frames, 1, rho, steps, guidance, seed)
     check_context(context_length, context_overlap)
     score = parse_motion(motion)
+    networks = reuse_networks(reuse, mtn, dss)
     reused = reuse_options(reuse, references, switch_step, num_frames, references_every)
     texts = asked_prompts(prompt, prompts)
     targets = [out] if prompts is None else numbered(out, len(texts))
@@ -125,7 +131,8 @@ def generate(
         return
     from motionrepro.backbones import default_guidance
 
-    pipe, which = load_pipeline(pipeline_class(reuse), backbone, adapter, texts[0], device, offline, dtype)
+    given = (pipeline_class(reuse), backbone, adapter, texts[0], device, offline, dtype)
+    pipe, which = load_pipeline(*given, **networks)
     use_context(pipe, context_length, context_overlap)
     asked = reused.get("switch_step")
     if reuse:

@@ -70,11 +70,15 @@ def load_pipeline(
     device: str | None,
     offline: bool,
     dtype: str = "float32",
+    **networks: str | None,  # `mtn`, `dss`, the same way
 ) -> tuple:  # the pipeline, and which adapter it has, in words
     """Load a pipeline for clips."""
-    named = {None: "saved", "none": None}.get(adapter, adapter)
+    words = {None: "saved", "none": None}
+    named = words.get(adapter, adapter)
+    found = {name: words.get(folder, folder) for name, folder in networks.items()}
     with loading(backbone):
-        pipe = cls.from_pretrained(backbone, named, device=device, dtype=dtype, local_files_only=offline)
+        options = dict(device=device, dtype=dtype, local_files_only=offline)
+        pipe = cls.from_pretrained(backbone, named, **found, **options)
     note_unknown_words(backbone, prompt)
     pipe.set_progress_bar_config(disable=not sys.stderr.isatty())
     if pipe.adapter is None:
@@ -193,6 +197,19 @@ def reuse_options(
     if references_every is not None:
         options["references_every"] = check_range("references_every", references_every, references)
     return options
+
+
+def reuse_networks(
+    reuse: bool,
+    mtn: str | None,  # as given
+    dss: str | None,
+) -> dict:  # empty without reuse
+    """Return the networks that reuse shall work with."""
+    from motionrepro.core import UserError
+
+    if not reuse and (mtn or dss):
+        raise UserError("--mtn and --dss are for --reuse", "add --reuse, or leave them out")
+    return dict(mtn=mtn, dss=dss) if reuse else {}
 
 
 def pipeline_class(reuse: bool):

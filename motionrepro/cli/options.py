@@ -113,6 +113,22 @@ Reuse = Annotated[
         help="Denoise only the first frames in full, and begin the others where these lead (paper B).",
     ),
 ]
+Mtn = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DIR",
+        help="With --reuse: a motion network of train mtn, or none for the raw features' motion.",
+        show_default="the one in the backbone's folder, if there is one",
+    ),
+]
+Dss = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DIR",
+        help="With --reuse: a step selector of train dss, or none for equation 12 on observed errors.",
+        show_default="the one in the backbone's folder, if there is one",
+    ),
+]
 References = Annotated[
     int | None,
     typer.Option(

@@ -13,6 +13,7 @@ from .models import (
     on_schedule,
     parse_motion,
     pipeline_class,
+    reuse_networks,
     reuse_options,
     use_context,
 )
@@ -23,9 +24,11 @@ from .options import (
     ContextLength,
     ContextOverlap,
     Device,
+    Dss,
     Fps,
     Guidance,
     Motion,
+    Mtn,
     Offline,
     References,
     ReferencesEvery,
@@ -49,6 +52,8 @@ def sample(
     references: References = None,
     switch_step: SwitchStep = None,
     references_every: ReferencesEvery = None,
+    mtn: Mtn = None,
+    dss: Dss = None,
     context_length: ContextLength = None,
     context_overlap: ContextOverlap = None,
     adapter: Adapter = None,
@@ -87,6 +92,7 @@ def sample(
     check_sampling(num_frames, 2, rho, steps, guidance, seed)
     check_context(context_length, context_overlap)
     score = parse_motion(motion)
+    networks = reuse_networks(reuse, mtn, dss)
     reused = reuse_options(reuse, references, switch_step, num_frames, references_every)
     texts = read_prompts(prompts)
     if Path(out).exists() and not Path(out).is_dir():
@@ -94,7 +100,8 @@ def sample(
     check_folders(out)
     from motionrepro.backbones import default_guidance
 
-    pipe, which = load_pipeline(pipeline_class(reuse), backbone, adapter, " ".join(texts), device, offline)
+    given = (pipeline_class(reuse), backbone, adapter, " ".join(texts), device, offline)
+    pipe, which = load_pipeline(*given, **networks)
     pipe.set_progress_bar_config(disable=True)
     windows = use_context(pipe, context_length, context_overlap)
     if reuse:

@@ -5,10 +5,11 @@ from typing import Annotated
 import typer
 
 from .messages import say
-from .options import BACKBONES, Captions, CaptionFromName, Checkpoints, Device, Processes, given
+from .options import BACKBONES, Adapter, Captions, CaptionFromName, Checkpoints, Device, Processes, given
 
 SHIPPED_ADAPTERS = ("adapter", "adapter-128")
 REUSE_NETWORKS = ("mtn", "dss")
+OWN_TARGETS = ("adapter", *REUSE_NETWORKS)  # that can be trained on clips of one's own
 TRAIN_TARGETS = (
     "all",
     "vae",
@@ -81,8 +82,8 @@ def train(
         str | None,
         typer.Option(
             metavar="DIR",
-            help="Train adapter on the videos of this folder: with text files of the same names, or as WebVid, "
-            "UCF-101 or MSR-VTT come; or on shards of data prepare.",
+            help="Train adapter, mtn or dss on the videos of this folder: with text files of the same names, or as "
+            "WebVid, UCF-101 or MSR-VTT come; or on shards of data prepare.",
         ),
     ] = None,
     captions: Captions = None,
@@ -110,6 +111,15 @@ def train(
             show_default="0.05",
         ),
     ] = None,
+    mtn: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            help="With --data, for dss: the motion network that it shall work with.",
+            show_default="the one in the backbone's folder",
+        ),
+    ] = None,
+    adapter: Adapter = None,
     backbone: Annotated[
         str | None,
         typer.Option(metavar="NAME", help=f"With --data: {BACKBONES}.", show_default="tiny"),
@@ -124,7 +134,7 @@ def train(
     device: Device = None,
 ):
     """
-    Train the models that ship with the package, or an adapter on clips of your own.
+    Train the models that ship with the package, or adapter, mtn or dss on clips of your own.
 
     A run that was interrupted goes on where it stopped when the same command is given again. With the same
     base, ablations and adapter share their runs. What is finished and up to date is not computed again.
@@ -158,6 +168,7 @@ def train(
     if data:
         more = given(captions=captions, caption_from_name=caption_from_name or None)
         more |= given(clips=clips, cache=cache, processes=processes, validation=validation)
+        more |= given(mtn=mtn, adapter=adapter)
         return _train_own(target, data, out, checkpoints, backbone, steps, set, seed, samples, device, more)
     if backbone or set:
         raise UserError("--backbone and --set are for training on clips of your own", "add --data FOLDER")
@@ -167,6 +178,8 @@ def train(
         raise UserError("--clips, --cache and --processes are for clips of your own", "add --data FOLDER")
     if validation is not None:
         raise UserError("--validation is for clips of your own", "add --data FOLDER")
+    if mtn or adapter:
+        raise UserError("--mtn and --adapter are for train dss on clips of your own", "add --data FOLDER")
     if target == "ablations" and seed is not None:
         raise UserError(f"seed={seed}: the ablations have seeds of their own", "leave --seed out")
     check_folders(out, checkpoints)
@@ -193,17 +206,24 @@ def train(
 
 
 def _train_own(target, data, out, checkpoints, backbone, steps, changes, seed, samples, device, more):
-    """Train an adapter on a folder of videos."""
+    """Train a network on a folder of videos."""
     from motionrepro.core import UserError, check_folders
-    from motionrepro.training.adapter import own_adapter_command
 
-    if target != "adapter":
-        raise UserError(f"--data is for train adapter, not for train {target}")
+    if target not in OWN_TARGETS:
+        raise UserError(f"--data is for train {', '.join(OWN_TARGETS)}, and not for train {target}")
+    if target != "dss" and (more.get("mtn") or more.get("adapter")):
+        raise UserError("--mtn and --adapter are for train dss", "leave them out")
     if not out:
-        raise UserError("--out is missing", "name a folder for the adapter, such as --out my-adapter")
+        raise UserError("--out is missing", f"name a folder for the network, such as --out my-{target}")
     check_folders(out, checkpoints)
     changes = list(changes or [])
     if steps is not None:
         changes.insert(0, f"steps={steps}")
     options = given(backbone=backbone, checkpoints=checkpoints, seed=seed, pool_length=samples, device=device)
-    own_adapter_command(data, out, changes=changes, **options, **more)
+    if target == "adapter":
+        from motionrepro.training.adapter import own_adapter_command as command
+    elif target == "mtn":
+        from motionrepro.training.mtn import own_mtn_command as command
+    else:
+        from motionrepro.training.dss import own_dss_command as command
+    command(data, out, changes=changes, **options, **more)

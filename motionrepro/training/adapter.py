@@ -7,7 +7,7 @@ __all__ = ['TIMESTEPS', 'WEIGHTINGS', 'SPREAD', 'RECIPES', 'ARROW_TIMESTEPS', 'V
            'draw_timesteps', 'snr_weight', 'rising_gamma', 'spread_noise', 'training_noise', 'AdapterRecipe',
            'AnimateDiffUNet', 'make_adapter', 'attach', 'mean_gates', 'batch_loss', 'adapter_loss', 'arrow_of_time',
            'clip_losses', 'validation_scores', 'sampler', 'adapter_stamp', 'train_adapter', 'save_adapter',
-           'load_saved', 'changed_recipe', 'own_adapter_command', 'clip_cache']
+           'load_saved', 'changed_recipe', 'OwnVideos', 'last_loss', 'kept_scores', 'own_adapter_command', 'clip_cache']
 
 # %% ../../nbs/training/63_adapter.ipynb #1ed677c7
 import hashlib
@@ -60,6 +60,7 @@ from motionrepro.training.prepare import (
     claim_folder,
     clip_cache,
     clip_options,
+    clips_words,
     draw,
     encode_videos,
     held_out_words,
@@ -590,15 +591,19 @@ def load_saved(
     return kind.from_pretrained(folder, torch_dtype=torch.float32, local_files_only=True).eval()
 
 # %% ../../nbs/training/63_adapter.ipynb #44be7603
-_KINDS = dict(int="a whole number", float="a number", bool="true or false")
+_KINDS = dict(int="a whole number", float="a number", bool="true or false", tuple="whole numbers and commas")
 
 
 def _setting(change, default, value):
     """Return a setting's text as a value of its default's kind."""
-    kind = float if default is None else type(default)
+    kind = type(default)
+    if default is None:
+        kind = int if value.isdigit() else float
     if kind is bool:
         words = dict(true=True, false=False)
     try:
+        if kind is tuple:
+            return tuple(int(part) for part in value.split(","))
         return words[value] if kind is bool else kind(value)
     except (ValueError, KeyError):
         name = change.partition("=")[0]
@@ -606,28 +611,32 @@ def _setting(change, default, value):
 
 # %% ../../nbs/training/63_adapter.ipynb #3043244a
 def changed_recipe(
-    recipe: AdapterRecipe,
+    recipe,  # `AdapterRecipe`, or another recipe, with its `network`
     changes=(),  # "name=value" each, of numbers, words and switches
-) -> AdapterRecipe:
+    network=None,  # class whose options the recipe holds; default: that of the adapter's method
+):  # of the same kind
     """Return a recipe with other settings."""
-    network = TemporalAdapter if recipe.method == "ours" else MotionAdapter
+    part = "network"
+    if network is None:
+        part = "adapter"
+        network = TemporalAdapter if recipe.method == "ours" else MotionAdapter
     options = inspect.signature(network.__init__).parameters
-    names = [f.name for f in fields(recipe) if f.name != "adapter"]
-    adapter = dict(recipe.adapter)
+    names = [f.name for f in fields(recipe) if f.name != part]
+    inner = dict(getattr(recipe, part))
     found = {}
     for change in changes:
         name, _, value = change.partition("=")
-        option = name.removeprefix("adapter.")
-        if name != option and option in options:
-            adapter[option] = _setting(change, options[option].default, value)
+        option = name.removeprefix(f"{part}.")
+        if name != option and option in options and options[option].default is not inspect.Parameter.empty:
+            inner[option] = _setting(change, options[option].default, value)
         elif name not in names:
             raise UserError(f"set={change!r} names no setting", f"settings are {', '.join(names)}")
-        elif name == "rho" and value == "spread":
+        elif name == "rho" and value == "spread" and part == "adapter":
             found[name] = value
         else:
             default = 0.6 if name == "rho" else getattr(recipe, name)
             found[name] = _setting(change, default, value)
-    return replace(recipe, adapter=adapter, **found)
+    return replace(recipe, **{part: inner}, **found)
 
 # %% ../../nbs/training/63_adapter.ipynb #6267a762
 def _check_fits(recipe, base):
@@ -641,7 +650,7 @@ def _check_fits(recipe, base):
 _FIXED = ("size", "num_frames", "interval")  # by shards
 
 
-def _recipe_of_shards(recipe, changes, data):
+def _recipe_of_shards(recipe, changes, data) -> Any:
     """Return the recipe for the clips of shards; refuse settings that name others."""
     options = read_shards(data)["options"]
     asked = {change.partition("=")[0] for change in changes}
@@ -704,67 +713,7 @@ def _own_shards(
         print(summary_line(folder, result))
     return folder
 
-# %% ../../nbs/training/63_adapter.ipynb #c43229ef
-def own_adapter_command(
-    data,  # videos with captions, as for `find_videos`, or a folder of shards
-    out,  # folder of the finished adapter
-    backbone: str = "tiny",  # name or folder, as for `load_backbone`
-    changes=(),  # of the recipe, "name=value" each
-    checkpoints=None,  # folder of the training state, for `checkpoints_path`; a run found there is continued
-    seed: int = 0,
-    pool_length: int = None,  # clips to train on; default: `clips` of every video
-    device: str = None,  # default: cuda where there is one
-    progress: bool = True,  # show progress
-    captions=None,  # file of captions, or name of a layout; default: what is recognised
-    caption_from_name: bool = False,  # a video without a caption gets the words of its name
-    cache=None,  # folder for encoded videos; default: `shards` beside the training states
-    clips: int = None,  # of every video, one in each epoch in turn; default 1
-    processes: int = None,  # that encode; default: `usual_processes`
-    validation: float = HELD_OUT,  # share of the videos that is not trained on, but scored on; 0 keeps none
-):
-    """Train an adapter on videos of one's own."""
-    recipe = changed_recipe(RECIPES.get(backbone, RECIPES["paper"]), changes)
-    check_range("seed", seed, 0)
-    check_range("validation", validation, 0, 1, include_high=False)
-    for name, value in dict(pool_length=pool_length, clips=clips, processes=processes).items():
-        if value is not None:
-            check_whole(name, value, 1)
-    is_encoded = (Path(data) / SHARDS).is_file()
-    given = (captions, caption_from_name)
-    found = None
-    if is_encoded:
-        _check_fixed(data, captions, caption_from_name or None, pool_length, clips, processes, cache)
-        recipe = _recipe_of_shards(recipe, changes, data)
-    else:
-        found = find_videos(data, *given)
-    out = Path(out).resolve()
-    name = f"{out.name}-{hashlib.sha256(str(out).encode()).hexdigest()[:8]}"
-    state = checkpoints_path(checkpoints) / "own" / name
-    cache = Path(cache) if cache else checkpoints_path(checkpoints) / "shards"
-    check_folders(out, state, cache)
-    base = load_backbone(backbone, device=device)
-    _check_fits(recipe, base)
-
-    def accept(about):  # before hours of encoding, and before other shards replace those of the other run
-        check_claim(state / "run", adapter_stamp(recipe, seed, about, base))
-
-    if is_encoded:
-        _check_encoded_by(data, base, backbone)
-        folder = data
-    else:
-        encoder = ClipEncoder(backbone, device, base)
-        numbers = (pool_length, clips or 1, processes or usual_processes(device))
-        options = (encoder, recipe, *numbers, validation)
-        folder = _own_shards(found, given, cache, base, *options, accept, progress)
-    stream = ClipStream(folder, recipe.batch, recipe.accumulation, seed, validation)
-    if progress:
-        print(f"held out: {held_out_words(stream, Path(data).name)}")
-    adapter, history = train_adapter(recipe, state / "run", base, stream, seed=seed, progress=progress)
-    _save_own(
-        adapter, history, out, recipe, stream, base, backbone, Path(data).name, seed, validation, progress
-    )
-
-# %% ../../nbs/training/63_adapter.ipynb #423e04a8
+# %% ../../nbs/training/63_adapter.ipynb #3d2d33de
 def _check_fixed(data, captions, caption_from_name, pool_length, clips, processes, cache):
     """Refuse what was decided when shards were prepared."""
     given = dict(captions=captions, caption_from_name=caption_from_name, samples=pool_length, clips=clips)
@@ -774,18 +723,111 @@ def _check_fixed(data, captions, caption_from_name, pool_length, clips, processe
                 f"{name}={value!r}: {data} holds shards, which are encoded already", "leave it out"
             )
 
+# %% ../../nbs/training/63_adapter.ipynb #18ccc796
+@dataclass
+class OwnVideos:
+    """Hold what a training on videos of one's own may be told about them; mistakes are found at once."""
 
-def _save_own(adapter, history, out, recipe, stream, base, backbone, data, seed, validation, progress):
-    """Score an adapter of one's own on what was held out, and write it with its card."""
+    data: Any  # videos with captions, as for `find_videos`, or a folder of shards
+    cache: Any = None  # folder for encoded videos; default: `shards` beside the training states
+    captions: Any = None  # file of captions, or name of a layout; default: what is recognised
+    caption_from_name: bool = False  # a video without a caption gets the words of its name
+    pool_length: int | None = None  # clips to train on; default: `clips` of every video
+    clips: int | None = None  # of every video, one in each epoch in turn; default 1
+    processes: int | None = None  # that encode; default: `usual_processes`
+    validation: float = HELD_OUT  # share of the videos that is not trained on, but scored on; 0 keeps none
+
+    def __post_init__(self):
+        check_range("validation", self.validation, 0, 1, include_high=False)
+        for name in ("pool_length", "clips", "processes"):
+            if getattr(self, name) is not None:
+                check_whole(name, getattr(self, name), 1)
+        self.name = Path(self.data).name
+        self.is_encoded = (Path(self.data) / SHARDS).is_file()
+        self.found: Any = None
+        if self.is_encoded:
+            numbers = (self.pool_length, self.clips, self.processes, self.cache)
+            _check_fixed(self.data, self.captions, self.caption_from_name or None, *numbers)
+        else:
+            self.found = find_videos(self.data, self.captions, self.caption_from_name)
+
+    def fitted(
+        self,
+        recipe,  # with `size`, `num_frames`, `interval`
+        changes=(),  # that were asked for
+    ) -> Any:
+        """Return the recipe for these videos: shards fix what clips are like."""
+        return _recipe_of_shards(recipe, changes, self.data) if self.is_encoded else recipe
+
+    def places(
+        self,
+        out,  # folder of the finished network
+        checkpoints=None,  # as for `checkpoints_path`
+    ) -> tuple:  # `out`, the folder of the training's state
+        """Return where a training on these videos writes, if it can."""
+        out = Path(out).resolve()
+        name = f"{out.name}-{hashlib.sha256(str(out).encode()).hexdigest()[:8]}"
+        state = checkpoints_path(checkpoints) / "own" / name
+        self.cache = Path(self.cache) if self.cache else checkpoints_path(checkpoints) / "shards"
+        check_folders(out, state, self.cache)
+        return out, state
+
+    def stream(
+        self,
+        recipe,  # with `size`, `num_frames`, `interval`, `batch`
+        base,  # the base, loaded
+        backbone: str,  # its name
+        accept,  # called with what the clips are about, before hours of encoding; raises if that will not do
+        seed: int = 0,  # of the order, and of what is held out
+        device: str = None,
+        progress: bool = True,
+    ) -> ClipStream:
+        """Return the clips, encoded as far as they are not."""
+        if self.is_encoded:
+            _check_encoded_by(self.data, base, backbone)
+            folder = self.data
+        else:
+            given = (self.captions, self.caption_from_name)
+            numbers = (self.pool_length, self.clips or 1, self.processes or usual_processes(device))
+            options = (ClipEncoder(backbone, device, base), recipe, *numbers, self.validation)
+            folder = _own_shards(self.found, given, self.cache, base, *options, accept, progress)
+        accumulation = getattr(recipe, "accumulation", 1)
+        stream = ClipStream(folder, recipe.batch, accumulation, seed, self.validation)
+        if progress:
+            print(f"held out: {held_out_words(stream, self.name)}")
+        return stream
+
+# %% ../../nbs/training/63_adapter.ipynb #423e04a8
+def last_loss(
+    history: dict,  # of a training, with its `log`
+) -> float:
+    """Return the mean training loss of the last tenth of a log."""
     last_tenth = history["log"][-max(1, len(history["log"]) // 10) :]
-    loss = sum(row["loss"] for row in last_tenth) / len(last_tenth)
-    clips = f"{len(stream)} clips"
-    about = f"Temporal blocks of paper A for `{backbone}`, trained on {clips} of `{data}`."
-    training = dict(seed=seed, validation=validation, seconds=round(history["seconds"]))
+    return sum(row["loss"] for row in last_tenth) / len(last_tenth)
+
+
+def kept_scores(
+    out,  # folder of a finished network
+    training: dict,  # of `write_card`
+    held_out: str,  # in words
+) -> dict | None:
+    """Return the scores of a card that tells of this very training; None if it does not."""
+    file = Path(out) / "card.json"
+    card = read_json(file) if file.is_file() else {}
+    same = card.get("training") == json.loads(json.dumps(training)) and card.get("held_out") == held_out
+    return card["scores"] if same else None
+
+# %% ../../nbs/training/63_adapter.ipynb #26665fd1
+def _save_own(adapter, history, out, recipe, stream, base, backbone, videos, seed, progress):
+    """Score an adapter of one's own on what was held out, and write it with its card."""
+    loss = last_loss(history)
+    clips = clips_words(stream)
+    about = f"Temporal blocks of paper A for `{backbone}`, trained on {clips} of `{videos.name}`."
+    training = dict(seed=seed, validation=videos.validation, seconds=round(history["seconds"]))
     training |= dict(training_loss_of_last_tenth=loss, normalizer=asdict(stream.normalizer))
     training = asdict(recipe) | training
-    held_out = held_out_words(stream, data)
-    scores = _kept_scores(out, training, held_out)
+    held_out = held_out_words(stream, videos.name)
+    scores = kept_scores(out, dict(adapter=training), held_out)
     if scores is None:
         scores = validation_scores(adapter, base, stream, recipe.rho, seed)
     save_adapter(adapter, out, about, training, scores, held_out=held_out)
@@ -798,10 +840,30 @@ def _save_own(adapter, history, out, recipe, stream, base, backbone, data, seed,
             f"on {scores['n']} clips that were held out: loss {with_it:.4g}, of the base alone {without:.4g}"
         )
 
-# %% ../../nbs/training/63_adapter.ipynb #230b77b1
-def _kept_scores(out, training, held_out):
-    """Return the scores of a card that tells of this very training; None if it does not."""
-    file = Path(out) / "card.json"
-    card = read_json(file) if file.is_file() else {}
-    same = card.get("training") == json.loads(json.dumps(dict(adapter=training)))
-    return card["scores"] if same and card.get("held_out") == held_out else None
+# %% ../../nbs/training/63_adapter.ipynb #c43229ef
+def own_adapter_command(
+    data,  # videos with captions, as for `find_videos`, or a folder of shards
+    out,  # folder of the finished adapter
+    backbone: str = "tiny",  # name or folder, as for `load_backbone`
+    changes=(),  # of the recipe, "name=value" each
+    checkpoints=None,  # folder of the training state, for `checkpoints_path`; a run found there is continued
+    seed: int = 0,
+    device: str = None,  # default: cuda where there is one
+    progress: bool = True,  # show progress
+    **options,  # of `OwnVideos`: `captions`, `validation`, ...
+):
+    """Train an adapter on videos of one's own."""
+    recipe = changed_recipe(RECIPES.get(backbone, RECIPES["paper"]), changes)
+    check_range("seed", seed, 0)
+    videos = OwnVideos(data, **options)
+    recipe = videos.fitted(recipe, changes)
+    out, state = videos.places(out, checkpoints)
+    base = load_backbone(backbone, device=device)
+    _check_fits(recipe, base)
+
+    def accept(about):  # before other shards replace those of the other run, too
+        check_claim(state / "run", adapter_stamp(recipe, seed, about, base))
+
+    stream = videos.stream(recipe, base, backbone, accept, seed, device, progress)
+    adapter, history = train_adapter(recipe, state / "run", base, stream, seed=seed, progress=progress)
+    _save_own(adapter, history, out, recipe, stream, base, backbone, videos, seed, progress)

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['HELD_OUT', 'world_clips', 'fitted_normalizer', 'network_fingerprints', 'clip_cache', 'ClipEncoder', 'clip_options',
-           'encode_videos', 'name_number', 'HeldOut', 'hold_out', 'stream_about', 'ClipStream', 'held_out_words',
-           'write_held_out', 'usual_processes', 'prepare_command', 'check_size', 'caption_tokens', 'latent_pool',
-           'draw', 'training_stamp', 'drawn_scenes', 'check_claim', 'claim_folder']
+           'encode_videos', 'name_number', 'HeldOut', 'hold_out', 'stream_about', 'ClipStream', 'clips_words',
+           'held_out_words', 'write_held_out', 'usual_processes', 'prepare_command', 'check_size', 'caption_tokens',
+           'latent_pool', 'draw', 'training_stamp', 'drawn_scenes', 'check_claim', 'claim_folder']
 
 # %% ../../nbs/training/60_prepare.ipynb #55a754fc
 import functools
@@ -448,6 +448,12 @@ class ClipStream:
         return self.read(number * self.batch, self.batch)
 
 # %% ../../nbs/training/60_prepare.ipynb #377130c2
+def clips_words(stream: ClipStream) -> str:
+    """Say how many clips are trained on, and of how many."""
+    held_out = stream.held_out_count * stream.reader.clips
+    return f"{len(stream)} of {len(stream) + held_out} clips" if held_out else f"{len(stream)} clips"
+
+
 def held_out_words(
     stream: ClipStream,
     data: str,  # name of the videos
