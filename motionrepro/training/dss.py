@@ -573,7 +573,7 @@ def own_dss_command(
     **options,  # of `OwnVideos`: `captions`, `validation`, ...
 ):
     """Train a step selector on videos of one's own, or on their captions."""
-    beside = folder_of_base(backbone)
+    beside: Any = folder_of_base(backbone)
     where = Path(mtn) if mtn else beside / "mtn"
     if not where.is_dir():
         raise UserError(
