@@ -50,7 +50,9 @@ from .loop import TrainConfig, checkpoints_path, train
 from ..provenance import fingerprint
 from motionrepro.training.prepare import (
     ClipEncoder,
+    WHOLE,
     ClipStream,
+    Part,
     check_claim,
     check_size,
     claim_folder,
@@ -319,15 +321,16 @@ def batch_loss(
     batch: dict,  # as `ClipStream` gives it
     random: torch.Generator,  # of the step, on the model's device
     progress: float = 0.0,  # share of the training that is over
+    part: Part = WHOLE,  # of the step's clips
 ) -> dict:  # `loss` and its parts, mean gates at motion 0 and 1, `ids` of the clips
     """Return the loss of these clips."""
     device = random.device
-    n = len(batch["ids"])
+    whole = len(batch["ids"]) * part.count
     latents, text, motion = (batch[k].to(device) for k in ("latents", "text", "motion"))
-    dropped = torch.rand(n, generator=random, device=device) < recipe.caption_drop
+    dropped = part.of(torch.rand(whole, generator=random, device=device)) < recipe.caption_drop
     law = (recipe.timestep_power, scheduler.config.num_train_timesteps, random, recipe.timesteps)
-    timesteps = draw_timesteps(n, *law)
-    noise = training_noise(latents.shape, recipe.rho, random)
+    timesteps = part.of(draw_timesteps(whole, *law))
+    noise = part.of(training_noise((whole, *latents.shape[1:]), recipe.rho, random))
     text = torch.where(dropped[:, None, None], batch["empty"].to(device), text).float()
     weights = None
     if recipe.weighting == "min-snr":
@@ -344,11 +347,12 @@ def adapter_loss(
     cache: dict,  # as `clip_cache` returns it
     random: torch.Generator,  # of the step, on the model's device
     progress: float = 0.0,  # share of the training that is over
+    part: Part = WHOLE,  # of the step's clips
 ) -> dict:  # as `batch_loss`
     """Return the loss of a random batch of clips."""
     values = {k: cache[k] for k in ("latents", "text", "motion", "ids")}
-    batch = draw(values, recipe.batch, random, random.device) | dict(empty=cache["empty"])
-    return batch_loss(model, recipe, scheduler, batch, random, progress)
+    batch = draw(values, recipe.batch, random, random.device, part=part) | dict(empty=cache["empty"])
+    return batch_loss(model, recipe, scheduler, batch, random, progress, part)
 
 # %% ../../nbs/training/63_adapter.ipynb #1c670a43
 ARROW_TIMESTEPS = (600, 700, 800, 900)  # of 1000
@@ -463,10 +467,10 @@ def train_adapter(
         adapter.load_state_dict(start.state_dict())
     claim_folder(folder, adapter_stamp(recipe, seed, about, backbone, start))
 
-    def loss(model, step, random):
+    def loss(model, step, random, part):
         compute = batch_loss if is_stream else adapter_loss
         clips = cache.next_batch(step) if is_stream else cache
-        return compute(model, recipe, backbone.scheduler, clips, random, step / recipe.steps)
+        return compute(model, recipe, backbone.scheduler, clips, random, step / recipe.steps, part)
 
     with attach(backbone.unet, adapter) as model:
         if recipe.gradient_checkpointing:
@@ -488,6 +492,7 @@ def train_adapter(
             progress,
             sample,
             sample_every,
+            parts=True,
         )
     return adapter.eval(), history
 

@@ -29,6 +29,7 @@ from motionrepro.core import (
     generator,
     write_json,
 )
+from .prepare import Part
 
 # %% ../../nbs/training/61_loop.ipynb #6dc3e44e
 PRECISIONS = dict(fp32="no", bf16="bf16", fp16="fp16")  # ours -> accelerate's
@@ -137,7 +138,8 @@ class TrainState:
         file = folder / "checkpoint.pt"
         if not file.exists():
             return
-        kept = torch.load(file, map_location=device, weights_only=True)
+        place = "cpu" if device.type == "cpu" else device  # files know no "cpu:0", as several processes say
+        kept = torch.load(file, map_location=place, weights_only=True)
         _check_same(file, kept["config"], config)
         for parameter, saved in zip(self.parameters, kept["parameters"], strict=True):
             parameter.copy_(saved)
@@ -176,8 +178,8 @@ class _BatchLoss(torch.nn.Module):
         super().__init__()
         self.model, self.loss = model, loss
 
-    def forward(self, step, random):
-        return self.loss(self.model, step, random)
+    def forward(self, step, *drawn):
+        return self.loss(self.model, step, *drawn)
 
 # %% ../../nbs/training/61_loop.ipynb #da68aff6
 def _check_finite(what, value, description, step, ids):
@@ -200,17 +202,22 @@ def _numbers(*results, **more) -> dict:
     return {k: v if math.isfinite(v) else None for k, v in means.items()}
 
 # %% ../../nbs/training/61_loop.ipynb #5945f125
-def _batches_of(accelerator, config, step):
-    """Yield a generator for each of this process's batches of a step; torch's global one is keyed alike."""
-    for part in range(config.accumulation):
-        batch = part * accelerator.num_processes + accelerator.process_index
+def _batches_of(accelerator, config, step, parts):
+    """Yield what the loss draws from, for each of this process's batches of a step."""
+    device = accelerator.device
+    count = config.accumulation * accelerator.num_processes
+    for k in range(config.accumulation):
+        batch = k * accelerator.num_processes + accelerator.process_index
         keys = (config.seed, "step", step, batch) if batch else (config.seed, "step", step)
-        random = generator(*keys, device=accelerator.device)
+        random = generator(*keys, device=device)
         torch.manual_seed(random.initial_seed())
-        yield random
+        if parts:
+            yield generator(config.seed, "step", step, device=device), Part(batch, count)
+        else:
+            yield (random,)
 
 # %% ../../nbs/training/61_loop.ipynb #76760a94
-def _update(accelerator, batch_loss, optimizer, state, config, description):
+def _update(accelerator, batch_loss, optimizer, state, config, description, parts):
     """Take one step of the optimiser; return the values of its batches and the norm of the gradient."""
     step = state.step
     scaled = state.scaler.is_enabled()
@@ -218,10 +225,10 @@ def _update(accelerator, batch_loss, optimizer, state, config, description):
     for group in optimizer.param_groups:
         group["lr"] = config.lr * learning_rate_factor(step, config)
     results = []
-    for random in _batches_of(accelerator, config, step):
+    for drawn in _batches_of(accelerator, config, step, parts):
         with accelerator.accumulate(batch_loss):
             with _autocast(precision, accelerator.device):
-                result = batch_loss(step, random)
+                result = batch_loss(step, *drawn)
             ids = result.get("ids")
             _check_finite("loss", result["loss"], description, step, ids)
             accelerator.backward(result["loss"])
@@ -241,7 +248,7 @@ def _update(accelerator, batch_loss, optimizer, state, config, description):
 # %% ../../nbs/training/61_loop.ipynb #f0372766
 def train(
     model: torch.nn.Module,  # trained in place; at the end it holds the averaged weights
-    loss,  # `loss(model, step, generator)` -> dict with "loss"
+    loss,  # `loss(model, step, generator)` -> dict with "loss"; of parts `loss(model, step, generator, part)`
     config: TrainConfig,
     folder,  # for the checkpoint and the log; a run found there is continued
     description: str = "training",  # shown beside the progress bar
@@ -250,6 +257,7 @@ def train(
     progress: bool = True,  # show the bar
     sample=None,  # `sample(step)`: called with the averaged weights in the model; None, or numbers to log
     sample_every: int = 500,  # steps between two of these
+    parts: bool = False,  # whether it is a loss of parts
 ) -> dict:  # lists `log` and `samples` of dictionaries, `seconds` of training, `steps` taken
     """Train `model`, resuming exactly where an earlier call left off."""
     device = device or default_device()
@@ -270,7 +278,7 @@ def train(
     saved_at = time.monotonic()
     bar = _progress_bar(first, last, config.steps, description, progress and accelerator.is_main_process)
     for step in bar:
-        results, norm = _update(accelerator, batch_loss, optimizer, state, config, description)
+        results, norm = _update(accelerator, batch_loss, optimizer, state, config, description, parts)
         state.average.step(state.parameters)
         state.step = step + 1
         if step % config.log_every == 0 or state.step == config.steps:
