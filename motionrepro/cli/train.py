@@ -113,6 +113,14 @@ def train(
             help="With --data: settings of the recipe, such as batch=4 lr=2e-4; a wrong name gets the list.",
         ),
     ] = None,
+    gradient_accumulation: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="With --data: batches of each process whose gradients make one step.",
+            show_default="1",
+        ),
+    ] = None,
     device: Device = None,
 ):
     """
@@ -120,7 +128,12 @@ def train(
 
     A run that was interrupted goes on where it stopped when the same command is given again. With the same
     base, ablations and adapter share their runs. What is finished and up to date is not computed again.
-    A run on clips of your own is refused if their videos or captions have changed since it began.
+    A run on clips of your own is refused if their videos or captions have changed since it began. Given more
+    --steps, it goes on from where it is, also if it was finished: the learning rate rises again and falls along
+    the longer cosine.
+
+    Several processes, as torchrun or accelerate launch start them, share each step: batch times
+    --gradient-accumulation times processes decides what is learnt.
 
     Targets:
 
@@ -149,11 +162,16 @@ def train(
     if data:
         more = given(captions=captions, caption_from_name=caption_from_name or None)
         more |= given(clips=clips, cache=cache, processes=processes)
-        return _train_own(target, data, out, checkpoints, backbone, steps, set, seed, samples, device, more)
+        changes = [f"{k}={v}" for k, v in given(steps=steps, accumulation=gradient_accumulation).items()]
+        return _train_own(
+            target, data, out, checkpoints, backbone, [*changes, *(set or [])], seed, samples, device, more
+        )
     if backbone or set:
         raise UserError("--backbone and --set are for training on clips of your own", "add --data FOLDER")
     if captions or caption_from_name:
         raise UserError("--captions and --caption-from-name are for clips of your own", "add --data FOLDER")
+    if gradient_accumulation is not None:
+        raise UserError("--gradient-accumulation is for clips of your own", "add --data FOLDER")
     if clips or cache or processes:
         raise UserError("--clips, --cache and --processes are for clips of your own", "add --data FOLDER")
     if target == "ablations" and seed is not None:
@@ -181,7 +199,7 @@ def train(
         reuse_command(name, **options)
 
 
-def _train_own(target, data, out, checkpoints, backbone, steps, changes, seed, samples, device, more):
+def _train_own(target, data, out, checkpoints, backbone, changes, seed, samples, device, more):
     """Train an adapter on a folder of videos."""
     from motionrepro.core import UserError, check_folders
     from motionrepro.training.adapter import own_adapter_command
@@ -191,8 +209,5 @@ def _train_own(target, data, out, checkpoints, backbone, steps, changes, seed, s
     if not out:
         raise UserError("--out is missing", "name a folder for the adapter, such as --out my-adapter")
     check_folders(out, checkpoints)
-    changes = list(changes or [])
-    if steps is not None:
-        changes.insert(0, f"steps={steps}")
     options = given(backbone=backbone, checkpoints=checkpoints, seed=seed, pool_length=samples, device=device)
     own_adapter_command(data, out, changes=changes, **options, **more)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PRECISIONS', 'TrainConfig', 'learning_rate_factor', 'mixed_precision', 'checkpoints_path', 'TrainState',
-           'TrainingError', 'train']
+           'check_steps', 'TrainingError', 'train']
 
 # %% ../../nbs/training/61_loop.ipynb #31fb870a
 import math
@@ -65,9 +65,13 @@ class TrainConfig:
             raise UserError(f"precision={self.precision!r} is not one of auto, {', '.join(PRECISIONS)}")
 
 # %% ../../nbs/training/61_loop.ipynb #8a0792b5
-def learning_rate_factor(step: int, config: TrainConfig) -> float:
+def learning_rate_factor(
+    step: int,
+    config: TrainConfig,
+    start: int = 0,  # step from which it rises
+) -> float:
     """Return what the peak learning rate is multiplied with at `step`."""
-    warm = min(1, (step + 1) / max(config.warmup, 1))
+    warm = min(1, (step - start + 1) / max(config.warmup, 1))
     return warm * 0.5 * (1 + math.cos(math.pi * step / config.steps))
 
 # %% ../../nbs/training/61_loop.ipynb #4ae6efed
@@ -107,6 +111,7 @@ class TrainState:
     seconds: float = 0.0  # of training, up to the last checkpoint
     log: list = field(default_factory=list)  # a dictionary for every `log_every` steps
     samples: list = field(default_factory=list)  # what `sample` measured, a dictionary each time
+    lengthened: list = field(default_factory=list)  # steps at which the run was given another number of steps
 
     @classmethod
     def begin(cls, model, config: TrainConfig, device: torch.device) -> "TrainState":
@@ -119,9 +124,10 @@ class TrainState:
         scaled = mixed_precision(config.precision, device.type) == "fp16"
         return cls(parameters, optimizer, average, torch.amp.GradScaler(device.type, enabled=scaled))
 
-    def save(self, folder: Path, config: TrainConfig):
+    def save(self, folder: Path, config: TrainConfig, processes: int):
         """Write the checkpoint, and the log as JSON."""
-        plain = dict(seconds=self.seconds, log=self.log, samples=self.samples)
+        plain = dict(seconds=self.seconds, log=self.log, samples=self.samples, lengthened=self.lengthened)
+        settings = asdict(config) | dict(processes=processes)
         tensors = dict(
             parameters=[p.detach() for p in self.parameters],
             optimizer=self.optimizer.state_dict(),
@@ -129,18 +135,18 @@ class TrainState:
             scaler=self.scaler.state_dict(),
         )
         with atomic_path(folder / "checkpoint.pt") as p:
-            torch.save(dict(step=self.step, config=asdict(config)) | plain | tensors, p)
-        write_json(folder / "log.json", dict(config=asdict(config)) | plain)
+            torch.save(dict(step=self.step, config=settings) | plain | tensors, p)
+        write_json(folder / "log.json", dict(config=settings) | plain)
 
     @torch.no_grad()
-    def load(self, folder: Path, config: TrainConfig, device: torch.device):
-        """Go on from the checkpoint in a folder, if there is one."""
+    def load(self, folder: Path, config: TrainConfig, device: torch.device, processes: int, extend: bool):
+        """Go on from the checkpoint in a folder, if there is one; return how many steps it was meant for."""
         file = folder / "checkpoint.pt"
         if not file.exists():
-            return
+            return config.steps
         place = "cpu" if device.type == "cpu" else device  # files know no "cpu:0", as several processes say
         kept = torch.load(file, map_location=place, weights_only=True)
-        _check_same(file, kept["config"], config)
+        _check_same(file, kept["config"], config, processes, extend)
         for parameter, saved in zip(self.parameters, kept["parameters"], strict=True):
             parameter.copy_(saved)
         self.optimizer.load_state_dict(kept["optimizer"])
@@ -152,18 +158,39 @@ class TrainState:
         self.seconds = kept["seconds"]
         self.log = kept["log"]
         self.samples = kept.get("samples", [])
+        self.lengthened = kept.get("lengthened", [])
+        if kept["config"]["steps"] != config.steps:
+            self.lengthened.append(self.step)
+        return kept["config"]["steps"]
 
 # %% ../../nbs/training/61_loop.ipynb #74ebb427
-def _check_same(file, there: dict, config: TrainConfig):
+def _check_same(file, there: dict, config: TrainConfig, processes: int, extend: bool):
     """Refuse a checkpoint of another configuration; a field younger than the file had its default."""
-    there = {f.name: f.default for f in fields(config)} | there
-    here = asdict(config)
-    differs = [k for k in here if k != "checkpoint_seconds" and there[k] != here[k]]
+    there = {f.name: f.default for f in fields(config)} | dict(processes=1) | there
+    here = asdict(config) | dict(processes=processes)
+    free = ["checkpoint_seconds", *(["steps"] if extend else [])]
+    if there["accumulation"] * there["processes"] == here["accumulation"] * here["processes"]:
+        free += ["accumulation", "processes"]  # as many batches in a step, wherever they are computed
+    differs = [k for k in here if k not in free and there[k] != here[k]]
     if differs:
         changes = ", ".join(f"{k}={there[k]} there, {here[k]} here" for k in differs)
         raise UserError(
             f"{file} was trained with another configuration: {changes}",
             hint="give another folder, or delete this one to start again",
+        )
+
+
+def check_steps(
+    folder,  # of a training
+    steps: int,  # that are asked for
+):
+    """Refuse fewer steps than a folder's checkpoint has done."""
+    file = Path(folder) / "checkpoint.pt"
+    done = torch.load(file, map_location="cpu", weights_only=True, mmap=True)["step"] if file.exists() else 0
+    if steps < done:
+        raise UserError(
+            f"steps={steps}: {folder} has done {done} already",
+            hint=f"give at least {done} steps, or another folder",
         )
 
 # %% ../../nbs/training/61_loop.ipynb #499f2c1e
@@ -220,10 +247,11 @@ def _batches_of(accelerator, config, step, parts):
 def _update(accelerator, batch_loss, optimizer, state, config, description, parts):
     """Take one step of the optimiser; return the values of its batches and the norm of the gradient."""
     step = state.step
+    start = state.lengthened[-1] if state.lengthened else 0
     scaled = state.scaler.is_enabled()
     precision = mixed_precision(config.precision, accelerator.device.type)
     for group in optimizer.param_groups:
-        group["lr"] = config.lr * learning_rate_factor(step, config)
+        group["lr"] = config.lr * learning_rate_factor(step, config, start)
     results = []
     for drawn in _batches_of(accelerator, config, step, parts):
         with accelerator.accumulate(batch_loss):
@@ -258,8 +286,14 @@ def train(
     sample=None,  # `sample(step)`: called with the averaged weights in the model; None, or numbers to log
     sample_every: int = 500,  # steps between two of these
     parts: bool = False,  # whether it is a loss of parts
-) -> dict:  # lists `log` and `samples` of dictionaries, `seconds` of training, `steps` taken
-    """Train `model`, resuming exactly where an earlier call left off."""
+    extend: bool = False,  # whether the folder's run may have had another number of steps
+) -> dict:  # lists `log`, `samples` (of dictionaries) and `lengthened`; `seconds` of training, `steps` taken
+    """Train `model`, resuming exactly where an earlier call left off.
+
+    With `extend`, a run goes on to another number of steps, if that is not below what is done. The learning
+    rate then rises again over `warmup` steps and falls along the cosine of the new length. So the weights are
+    not those of one run of that length; `lengthened` lists the steps at which that happened.
+    """
     device = device or default_device()
     folder = Path(folder)
     accelerator = Accelerator(
@@ -268,7 +302,14 @@ def train(
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
     state = TrainState.begin(model, config, accelerator.device)
-    state.load(folder, config, accelerator.device)
+    if extend:
+        check_steps(folder, config.steps)
+    meant = state.load(folder, config, accelerator.device, accelerator.num_processes, extend)
+    progress = progress and accelerator.is_main_process
+    if meant != config.steps and progress:
+        done = f"{state.step} of {meant} steps are done, it goes on to {config.steps}"
+        rate = f"rises again for {config.warmup} steps and falls along the cosine of {config.steps}"
+        print(f"{folder}: {done}; the learning rate {rate}")
     accelerator.scaler = state.scaler if state.scaler.is_enabled() else None
     batch_loss, optimizer = accelerator.prepare(_BatchLoss(model, loss), state.optimizer)
     model.train()
@@ -276,7 +317,7 @@ def train(
     last = min(config.steps, stop_at or config.steps)
     begun = time.monotonic() - state.seconds
     saved_at = time.monotonic()
-    bar = _progress_bar(first, last, config.steps, description, progress and accelerator.is_main_process)
+    bar = _progress_bar(first, last, config.steps, description, progress)
     for step in bar:
         results, norm = _update(accelerator, batch_loss, optimizer, state, config, description, parts)
         state.average.step(state.parameters)
@@ -292,13 +333,14 @@ def train(
             _take_sample(model, state, sample)
         if state.step == last or time.monotonic() - saved_at > config.checkpoint_seconds:
             state.seconds = time.monotonic() - begun
-            state.save(folder, config)
+            state.save(folder, config, accelerator.num_processes)
             saved_at = time.monotonic()
     accelerator.wait_for_everyone()
     if last == config.steps:
         state.average.copy_to(state.parameters)
     model.eval()
-    return dict(log=state.log, samples=state.samples, seconds=state.seconds, steps=last)
+    plain = dict(log=state.log, samples=state.samples, lengthened=state.lengthened)
+    return plain | dict(seconds=state.seconds, steps=last)
 
 # %% ../../nbs/training/61_loop.ipynb #fd05a60e
 def _progress_bar(first, last, total, description, shown):

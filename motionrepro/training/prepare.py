@@ -525,13 +525,16 @@ def drawn_scenes(
 def check_claim(
     folder,
     stamp: dict,  # of `training_stamp`
+    free=(),  # settings of the recipe that may be others
 ):
     """Raise a `UserError` if a folder holds another training."""
     file = Path(folder) / "run.json"
     there = read_json(file) if file.exists() else stamp
-    if there != stamp:
+    kept = {name: there["recipe"][name] for name in free if name in there["recipe"]}
+    expected = stamp | dict(recipe=stamp["recipe"] | kept)
+    if there != expected:
         raise UserError(
-            f"{folder} holds another run: {_differences(there, stamp)}",
+            f"{folder} holds another run: {_differences(there, expected)}",
             f"give another folder, or delete {folder} to start again",
         )
 
@@ -539,7 +542,8 @@ def check_claim(
 def claim_folder(
     folder,
     stamp: dict,  # of `training_stamp`
+    free=(),  # as for `check_claim`
 ):
     """Reserve a folder for one training; a `UserError` if it holds another."""
-    check_claim(folder, stamp)
+    check_claim(folder, stamp, free)
     write_json(Path(folder) / "run.json", stamp)
