@@ -47,7 +47,7 @@ def explain(error) -> tuple:  # message, hint, exit status
         return named + error.strerror, hint, 2
     if isinstance(error, (ValueError, OSError)):
         return str(error) or type(error).__name__, hint, 2
-    hint = "this should not happen; run the same command with --debug to see where it comes from"
+    hint = hint or "this should not happen; run the same command with --debug to see where it comes from"
     return f"{type(error).__name__}: {error}", hint, 1
 
 

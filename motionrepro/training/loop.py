@@ -7,6 +7,7 @@ __all__ = ['PRECISIONS', 'TrainConfig', 'learning_rate_factor', 'mixed_precision
            'check_steps', 'TrainingError', 'train']
 
 # %% ../../nbs/training/61_loop.ipynb #31fb870a
+import contextlib
 import math
 import os
 import time
@@ -16,7 +17,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, gather_object
+from accelerate.utils import DistributedDataParallelKwargs, GradientAccumulationPlugin, gather_object
 from diffusers.training_utils import EMAModel
 from tqdm.auto import tqdm
 
@@ -195,7 +196,11 @@ def check_steps(
 
 # %% ../../nbs/training/61_loop.ipynb #499f2c1e
 class TrainingError(RuntimeError):
-    """Training met a number that is not finite."""
+    """Training met a number that is not finite, or lost one of its processes; `hint` says what to do next."""
+
+    def __init__(self, message: str, hint: str = ""):
+        super().__init__(message)
+        self.hint = hint
 
 
 class _BatchLoss(torch.nn.Module):
@@ -296,20 +301,14 @@ def train(
     """
     device = device or default_device()
     folder = Path(folder)
-    accelerator = Accelerator(
-        cpu=device == "cpu",
-        gradient_accumulation_steps=config.accumulation,
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
-    )
+    accelerator = _accelerator(device, config)
     state = TrainState.begin(model, config, accelerator.device)
     if extend:
         check_steps(folder, config.steps)
     meant = state.load(folder, config, accelerator.device, accelerator.num_processes, extend)
     progress = progress and accelerator.is_main_process
     if meant != config.steps and progress:
-        done = f"{state.step} of {meant} steps are done, it goes on to {config.steps}"
-        rate = f"rises again for {config.warmup} steps and falls along the cosine of {config.steps}"
-        print(f"{folder}: {done}; the learning rate {rate}")
+        print(_goes_on(folder, state, meant, config))
     accelerator.scaler = state.scaler if state.scaler.is_enabled() else None
     batch_loss, optimizer = accelerator.prepare(_BatchLoss(model, loss), state.optimizer)
     model.train()
@@ -318,23 +317,28 @@ def train(
     begun = time.monotonic() - state.seconds
     saved_at = time.monotonic()
     bar = _progress_bar(first, last, config.steps, description, progress)
-    for step in bar:
-        results, norm = _update(accelerator, batch_loss, optimizer, state, config, description, parts)
-        state.average.step(state.parameters)
-        state.step = step + 1
-        if step % config.log_every == 0 or state.step == config.steps:
-            scale = dict(scale=state.scaler.get_scale()) if state.scaler.is_enabled() else {}
-            rate = optimizer.param_groups[0]["lr"]
-            state.log.append(dict(step=step) | _numbers(*results, grad_norm=norm, lr=rate, **scale))
-            bar.set_postfix(loss=f"{state.log[-1]['loss']:.4f}", refresh=False)
-        if not accelerator.is_main_process:
-            continue
-        if sample is not None and (state.step % sample_every == 0 or state.step == config.steps):
-            _take_sample(model, state, sample)
-        if state.step == last or time.monotonic() - saved_at > config.checkpoint_seconds:
-            state.seconds = time.monotonic() - begun
-            state.save(folder, config, accelerator.num_processes)
-            saved_at = time.monotonic()
+
+    def save():
+        state.seconds = time.monotonic() - begun
+        state.save(folder, config, accelerator.num_processes)
+
+    with _together(accelerator, state, description, save):
+        for step in bar:
+            results, norm = _update(accelerator, batch_loss, optimizer, state, config, description, parts)
+            state.average.step(state.parameters)
+            state.step = step + 1
+            if step % config.log_every == 0 or state.step == config.steps:
+                scale = dict(scale=state.scaler.get_scale()) if state.scaler.is_enabled() else {}
+                rate = optimizer.param_groups[0]["lr"]
+                state.log.append(dict(step=step) | _numbers(*results, grad_norm=norm, lr=rate, **scale))
+                bar.set_postfix(loss=f"{state.log[-1]['loss']:.4f}", refresh=False)
+            if not accelerator.is_main_process:
+                continue
+            if sample is not None and (state.step % sample_every == 0 or state.step == config.steps):
+                _take_sample(model, state, sample)
+            if state.step == last or time.monotonic() - saved_at > config.checkpoint_seconds:
+                save()
+                saved_at = time.monotonic()
     accelerator.wait_for_everyone()
     if last == config.steps:
         state.average.copy_to(state.parameters)
@@ -343,6 +347,23 @@ def train(
     return plain | dict(seconds=state.seconds, steps=last)
 
 # %% ../../nbs/training/61_loop.ipynb #fd05a60e
+def _accelerator(device, config):
+    """Return what knows of devices and processes; precision is the recipe's, whatever a launcher says."""
+    return Accelerator(
+        cpu=device == "cpu",
+        mixed_precision="no",
+        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=config.accumulation),
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    )
+
+
+def _goes_on(folder, state, meant, config):
+    """Say what becomes of a run that is given another number of steps."""
+    done = f"{state.step} of {meant} steps are done, it goes on to {config.steps}"
+    rate = f"rises again for {config.warmup} steps and falls along the cosine of {config.steps}"
+    return f"{folder}: {done}; the learning rate {rate}"
+
+
 def _progress_bar(first, last, total, description, shown):
     """Return a bar over the steps that are left."""
     options: dict[str, Any] = dict(initial=first, total=total, desc=description, disable=not shown)
@@ -361,3 +382,21 @@ def _take_sample(model, state, sample):
         state.samples.append(dict(step=state.step) | finite)
     state.average.restore(state.parameters)
     model.train()
+
+
+@contextlib.contextmanager
+def _together(accelerator, state, description, save):
+    """Write a checkpoint, and say so, if another process is gone."""
+    try:
+        yield
+    except RuntimeError as e:
+        lost = isinstance(e, torch.distributed.DistError) or "gloo" in str(e)
+        if accelerator.num_processes == 1 or not lost:
+            raise
+        if accelerator.is_main_process:
+            save()
+        rank = f"process {accelerator.process_index} of {accelerator.num_processes}"
+        raise TrainingError(
+            f"{description}: {rank} has lost another one at step {state.step}",
+            hint="the launcher names it below; the same command goes on from the checkpoint",
+        ) from e
