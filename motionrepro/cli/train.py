@@ -121,6 +121,14 @@ def train(
             show_default="1",
         ),
     ] = None,
+    tracker: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="With --data: send the log to tensorboard, wandb or another of accelerate's trackers, too.",
+            show_default="none",
+        ),
+    ] = None,
     device: Device = None,
 ):
     """
@@ -161,7 +169,7 @@ def train(
         raise UserError("--only names ablations", "motionrepro train ablations --only ours-0")
     if data:
         more = given(captions=captions, caption_from_name=caption_from_name or None)
-        more |= given(clips=clips, cache=cache, processes=processes)
+        more |= given(clips=clips, cache=cache, processes=processes, tracker=tracker)
         changes = [f"{k}={v}" for k, v in given(steps=steps, accumulation=gradient_accumulation).items()]
         return _train_own(
             target, data, out, checkpoints, backbone, [*changes, *(set or [])], seed, samples, device, more
@@ -170,8 +178,10 @@ def train(
         raise UserError("--backbone and --set are for training on clips of your own", "add --data FOLDER")
     if captions or caption_from_name:
         raise UserError("--captions and --caption-from-name are for clips of your own", "add --data FOLDER")
-    if gradient_accumulation is not None:
-        raise UserError("--gradient-accumulation is for clips of your own", "add --data FOLDER")
+    if gradient_accumulation is not None or tracker:
+        raise UserError(
+            "--gradient-accumulation and --tracker are for clips of your own", "add --data FOLDER"
+        )
     if clips or cache or processes:
         raise UserError("--clips, --cache and --processes are for clips of your own", "add --data FOLDER")
     if target == "ablations" and seed is not None:

@@ -458,6 +458,7 @@ def train_adapter(
     progress: bool = True,  # show the bar
     held_out: dict = None,  # clips for the arrow of time, as `clip_cache` returns them; None measures none
     extend: bool = False,  # whether the folder's run may have had another number of steps, as for `train`
+    tracker=None,  # as for `train`
 ) -> tuple:  # (adapter, dictionary with `log`, `samples` and `seconds`)
     """Train an adapter; the base keeps its weights."""
     is_stream = isinstance(cache, ClipStream)
@@ -501,6 +502,7 @@ def train_adapter(
             sample_every,
             parts=True,
             extend=extend,
+            tracker=tracker,
         )
     return adapter.eval(), history
 
@@ -655,6 +657,7 @@ def own_adapter_command(
     cache=None,  # folder for encoded videos; default: `shards` beside the training states
     clips: int = None,  # of every video, one in each epoch in turn; default 1
     processes: int = None,  # that encode; default: `usual_processes`
+    tracker: str = None,  # name of one of accelerate's, which also gets the log
 ):
     """Train an adapter on videos of one's own; with more steps a finished run goes on, as `train` does it."""
     team = process_team(device)
@@ -692,7 +695,7 @@ def own_adapter_command(
         numbers = (pool_length, clips or 1, processes or usual_processes(device))
         folder = _own_shards(found, given, cache, base, encoder, recipe, *numbers, accept, progress)
     stream = ClipStream(folder, recipe.batch, recipe.accumulation, seed)
-    options: dict[str, Any] = dict(seed=seed, progress=progress, extend=True)
+    options: dict[str, Any] = dict(seed=seed, progress=progress, extend=True, tracker=tracker)
     adapter, history = train_adapter(recipe, state / "run", base, stream, **options)
     if team.is_main_process:
         _save_own(adapter, history, out, recipe, stream, backbone, Path(data).name, seed, progress)

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.tracking import get_available_trackers
 from accelerate.utils import DistributedDataParallelKwargs, GradientAccumulationPlugin, gather_object
 from diffusers.training_utils import EMAModel
 from tqdm.auto import tqdm
@@ -292,6 +293,7 @@ def train(
     sample_every: int = 500,  # steps between two of these
     parts: bool = False,  # whether it is a loss of parts
     extend: bool = False,  # whether the folder's run may have had another number of steps
+    tracker=None,  # name of one of accelerate's, or a `GeneralTracker`: also gets the log
 ) -> dict:  # lists `log`, `samples` (of dictionaries) and `lengthened`; `seconds` of training, `steps` taken
     """Train `model`, resuming exactly where an earlier call left off.
 
@@ -301,7 +303,7 @@ def train(
     """
     device = device or default_device()
     folder = Path(folder)
-    accelerator = _accelerator(device, config)
+    accelerator = _accelerator(device, config, folder, tracker)
     state = TrainState.begin(model, config, accelerator.device)
     if extend:
         check_steps(folder, config.steps)
@@ -328,9 +330,7 @@ def train(
             state.average.step(state.parameters)
             state.step = step + 1
             if step % config.log_every == 0 or state.step == config.steps:
-                scale = dict(scale=state.scaler.get_scale()) if state.scaler.is_enabled() else {}
-                rate = optimizer.param_groups[0]["lr"]
-                state.log.append(dict(step=step) | _numbers(*results, grad_norm=norm, lr=rate, **scale))
+                _log_step(accelerator, state, step, results, norm, optimizer.param_groups[0]["lr"])
                 bar.set_postfix(loss=f"{state.log[-1]['loss']:.4f}", refresh=False)
             if not accelerator.is_main_process:
                 continue
@@ -339,6 +339,8 @@ def train(
             if state.step == last or time.monotonic() - saved_at > config.checkpoint_seconds:
                 save()
                 saved_at = time.monotonic()
+    for tracker in accelerator.trackers:
+        tracker.finish()
     accelerator.wait_for_everyone()
     if last == config.steps:
         state.average.copy_to(state.parameters)
@@ -347,14 +349,40 @@ def train(
     return plain | dict(seconds=state.seconds, steps=last)
 
 # %% ../../nbs/training/61_loop.ipynb #fd05a60e
-def _accelerator(device, config):
+def _check_launcher(kind: str):
+    """Refuse launchers that share out parameters: average and checkpoint need them whole."""
+    if kind in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
+        raise UserError(
+            f"the launcher's configuration says {kind}, which shares out parameters; that is not supported",
+            "take configs/ddp.yaml: what is trained is small, and each GPU holds the base whole",
+        )
+
+
+def _check_tracker(tracker):
+    """Refuse a tracker that is not there; accelerate leaves it out without a word."""
+    there = sorted(str(getattr(name, "value", name)) for name in get_available_trackers())
+    if isinstance(tracker, str) and tracker not in there:
+        raise UserError(
+            f"tracker={tracker!r} is not installed; there is {', '.join(there) or 'none'}",
+            "install it, such as tensorboard or wandb, or leave it out",
+        )
+
+
+def _accelerator(device, config, folder, tracker):
     """Return what knows of devices and processes; precision is the recipe's, whatever a launcher says."""
-    return Accelerator(
+    _check_tracker(tracker)
+    accelerator = Accelerator(
         cpu=device == "cpu",
         mixed_precision="no",
+        log_with=tracker,
+        project_dir=str(folder),
         gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=config.accumulation),
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
+    _check_launcher(accelerator.distributed_type.value)
+    if tracker is not None:
+        accelerator.init_trackers("motionrepro", asdict(config))
+    return accelerator
 
 
 def _goes_on(folder, state, meant, config):
@@ -400,3 +428,11 @@ def _together(accelerator, state, description, save):
             f"{description}: {rank} has lost another one at step {state.step}",
             hint="the launcher names it below; the same command goes on from the checkpoint",
         ) from e
+
+
+def _log_step(accelerator, state, step, results, norm, rate):
+    """Add a row to the log, and give it to the tracker."""
+    scale = dict(scale=state.scaler.get_scale()) if state.scaler.is_enabled() else {}
+    row = dict(step=step) | _numbers(*results, grad_norm=norm, lr=rate, **scale)
+    state.log.append(row)
+    accelerator.log({name: value for name, value in row.items() if value is not None}, step=step)
