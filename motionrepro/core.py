@@ -182,6 +182,15 @@ def check_writable(
         raise UserError(f"{path}: is read, and the result would replace it", "give the result another name")
 
 # %% ../nbs/00_core.ipynb #db260ba5
+def _takes_files(folder):
+    """Tell whether files can be made in a folder; asking for rights alone is not enough for root."""
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError:
+        return False
+    return True
+
+
 def check_folders(
     *folders,  # that shall be made later; None is left alone
 ):
@@ -191,7 +200,7 @@ def check_folders(
         there = next(p for p in (path, *path.parents) if p.exists())
         if not there.is_dir():
             why = f"{there} is a file"
-        elif not os.access(there, os.W_OK):
+        elif not _takes_files(there):
             why = f"{there} is read-only"
         else:
             continue

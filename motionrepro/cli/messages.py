@@ -1,8 +1,14 @@
 """What people read: messages, tables and progress."""
 
 import contextlib
+import errno
 import json
+import logging
+import os
+import re
 import sys
+import traceback
+from pathlib import Path
 
 from typer.exceptions import TyperException
 
@@ -37,18 +43,58 @@ def is_mistake(error) -> bool:
     return type(error) is UserError
 
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # numbers of errors that tell of a full disk
+
+
 def explain(error) -> tuple:  # message, hint, exit status
     """Put an exception into words for a user."""
     if isinstance(error, TyperException):
         return _explain_usage(error)
     hint = getattr(error, "hint", "")
+    number = _system_error(error)
+    if number in FULL:
+        hint = "make room and give the same command again: what is finished is kept, nothing is half-written"
+        return f"{_named(error)}there is no room left to write ({os.strerror(number)})", hint, 2
     if isinstance(error, OSError) and error.strerror:
-        named = f"{error.filename}: " if error.filename else ""
-        return named + error.strerror, hint, 2
+        return _named(error) + error.strerror, hint, 2
+    if isinstance(error, (json.JSONDecodeError, UnicodeDecodeError)) and (file := _file_that_was_read(error)):
+        return f"{file}: is damaged ({error})", "copy it again, or delete it", 2
     if isinstance(error, (ValueError, OSError)):
         return str(error) or type(error).__name__, hint, 2
-    hint = hint or "this should not happen; run the same command with --debug to see where it comes from"
+    if isinstance(error, MemoryError) or re.search("out of memory|n't allocate memory", str(error)):
+        hint = "ask for fewer frames, smaller ones or fewer at a time; --dtype bfloat16 halves the weights"
+        return "there is not enough memory", hint, 1
+    if hint:
+        return str(error), hint, 1
+    hint = "this should not happen; run the same command with --debug to see where it comes from"
     return f"{type(error).__name__}: {error}", hint, 1
+
+
+def _system_error(error):
+    """The number that the system gave an error, or None; some libraries pass it on in words alone."""
+    if isinstance(error, OSError):
+        return error.errno
+    if re.search("PytorchStreamWriter|unexpected pos", str(error)):
+        return errno.ENOSPC
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    return int(found[1]) if found else None
+
+
+def _named(error):
+    """The file of an error, as the beginning of a message; for a temporary one, the folder that it lay in."""
+    file = getattr(error, "filename", None)
+    if not file:
+        return ""
+    path = Path(os.fsdecode(file))
+    return f"{path.parent if path.name.startswith('.new-') else file}: "
+
+
+def _file_that_was_read(error):
+    """The file whose content raised an error in `read_json`, or None if it was none."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_name == "read_json":
+            return frame.f_locals["path"]
+    return None
 
 
 def _explain_usage(error):
@@ -134,7 +180,7 @@ def loading(name: str):
     before = [(library, library.get_verbosity()) for library in (diffusers, hub, transformers)]
     bar = transformers.is_progress_bar_enabled()
     for library, _ in before:
-        library.set_verbosity_error()
+        library.set_verbosity(logging.CRITICAL)  # of what cannot be found, too: it may be elsewhere
     transformers.disable_progress_bar()
     waiting = (
         Console(stderr=True).status(f"loading {name}") if sys.stderr.isatty() else contextlib.nullcontext()

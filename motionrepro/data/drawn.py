@@ -96,6 +96,11 @@ def _write_prompt(path, prompt):
         temporary.write_text(prompt + "\n", encoding="utf-8")
 
 
+def _is_there(path):
+    """Tell whether a clip has been drawn; a machine that loses its power can leave empty files."""
+    return path.is_file() and path.stat().st_size > 0
+
+
 def _discard_remains(folder):
     """Delete what a process left that was killed while it wrote."""
     for file in folder.glob(".new-*"):
@@ -132,7 +137,7 @@ def _begin(folder, plan, until_the_end):
     clips, manifest = plan_clips(folder, *plan)
     _discard_remains(folder)
     write_json(folder / MANIFEST, manifest)
-    return [i for i, name in enumerate(clips) if not (folder / name).is_file()]
+    return [i for i, name in enumerate(clips) if not _is_there(folder / name)]
 
 
 def draw_clips(

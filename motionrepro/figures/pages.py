@@ -7,10 +7,12 @@ __all__ = ['Figure', 'load_manifest', 'run_notebook', 'write_overview', 'run_fig
 
 # %% ../../nbs/figures/92_pages.ipynb #7e818ea2
 import base64
+import contextlib
 import hashlib
 import html
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -32,7 +34,7 @@ from motionrepro.core import (
 )
 from .style import ID, Table, html_table, markdown_table, table_cell
 from ..profiles import Profile, checkout, figure_settings
-from ..provenance import provenance
+from ..provenance import locked, provenance
 
 # %% ../../nbs/figures/92_pages.ipynb #c30660fb
 _COSTS = ("seconds", "minutes", "hours")
@@ -484,6 +486,20 @@ def _choose(figures, only):
         raise UserError(f"no figure {', '.join(unknown)}", f"there are: {', '.join(ids)}")
     return [f for f in figures if f.id in wanted]
 
+# %% ../../nbs/figures/92_pages.ipynb #5e1c07ae
+@contextlib.contextmanager
+def _alone(out, figures):
+    """Keep other runs out of a folder, and clear away what killed ones left half-done."""
+    with locked(out / ".lock", wait=False) as mine:
+        if not mine:
+            raise UserError(f"{out}: another process draws there", "wait for it, or give another folder")
+        for remains in [*out.glob(".new-*"), *(p for f in figures for p in out.glob(f".{f.id}-*"))]:
+            if remains.is_dir():
+                shutil.rmtree(remains, ignore_errors=True)
+            else:
+                remains.unlink(missing_ok=True)
+        yield
+
 # %% ../../nbs/figures/92_pages.ipynb #9d63c447
 def run_figures(
     profile: str = "tiny",  # "smoke", "tiny" or "paper"
@@ -501,15 +517,16 @@ def run_figures(
         check_whole("jobs", jobs, 1)
     out = Path(out or checkout() / "figures" / profile).resolve()
     out.mkdir(parents=True, exist_ok=True)
-    runner = _Runner(figures, _notebooks(folder), out, profile)
-    due = runner.due(chosen)
-    if again:
-        due = chosen
-    fresh = len(chosen) - len(due)
-    already = f"; {fresh} of {len(chosen)} are up to date" if fresh else ""
-    print(f"figures go to {out}{already}", flush=True)
-    page = runner.write_page()
-    runner.draw(due, jobs)
+    with _alone(out, figures):
+        runner = _Runner(figures, _notebooks(folder), out, profile)
+        due = runner.due(chosen)
+        if again:
+            due = chosen
+        fresh = len(chosen) - len(due)
+        already = f"; {fresh} of {len(chosen)} are up to date" if fresh else ""
+        print(f"figures go to {out}{already}", flush=True)
+        page = runner.write_page()
+        runner.draw(due, jobs)
     runs = {f.id: runner.runs[f.id] for f in chosen}
     failed = [f.notebook for f in chosen if runs[f.id]["error"]]
     print(f"{len(chosen) - len(failed)} of {len(chosen)} figures drawn ({profile} profile): {page}")

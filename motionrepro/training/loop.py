@@ -31,6 +31,7 @@ from motionrepro.core import (
     generator,
     write_json,
 )
+from ..provenance import locked
 from .prepare import Part
 
 # %% ../../nbs/training/61_loop.ipynb #6dc3e44e
@@ -136,8 +137,8 @@ class TrainState:
             average=self.average.state_dict(),
             scaler=self.scaler.state_dict(),
         )
-        with atomic_path(folder / "checkpoint.pt") as p:
-            torch.save(dict(step=self.step, config=settings) | plain | tensors, p)
+        with atomic_path(folder / "checkpoint.pt") as p, open(p, "wb") as f:  # to a path, no cause is told
+            torch.save(dict(step=self.step, config=settings) | plain | tensors, f)
         write_json(folder / "log.json", dict(config=settings) | plain)
 
     @torch.no_grad()
@@ -147,7 +148,7 @@ class TrainState:
         if not file.exists():
             return config.steps
         place = "cpu" if device.type == "cpu" else device  # files know no "cpu:0", as several processes say
-        kept = torch.load(file, map_location=place, weights_only=True)
+        kept = _read_checkpoint(file, place)
         _check_same(file, kept["config"], config, processes, extend)
         for parameter, saved in zip(self.parameters, kept["parameters"], strict=True):
             parameter.copy_(saved)
@@ -164,6 +165,16 @@ class TrainState:
         if kept["config"]["steps"] != config.steps:
             self.lengthened.append(self.step)
         return kept["config"]["steps"]
+
+# %% ../../nbs/training/61_loop.ipynb #5e1c07aa
+def _read_checkpoint(file, device) -> dict:
+    """Return what a checkpoint holds; a `UserError` if it is damaged."""
+    with open(file, "rb") as f:
+        try:
+            return dict(torch.load(f, map_location=device, weights_only=True))
+        except Exception as e:  # whatever a damaged file makes PyTorch raise
+            hint = f"put a copy back, or delete {file.parent} to start again"
+            raise UserError(f"{file}: is damaged ({type(e).__name__})", hint) from e
 
 # %% ../../nbs/training/61_loop.ipynb #74ebb427
 def _check_same(file, there: dict, config: TrainConfig, processes: int, extend: bool):
@@ -188,7 +199,7 @@ def check_steps(
 ):
     """Refuse fewer steps than a folder's checkpoint has done."""
     file = Path(folder) / "checkpoint.pt"
-    done = torch.load(file, map_location="cpu", weights_only=True, mmap=True)["step"] if file.exists() else 0
+    done = _read_checkpoint(file, "cpu")["step"] if file.exists() else 0
     if steps < done:
         raise UserError(
             f"steps={steps}: {folder} has done {done} already",
@@ -199,9 +210,7 @@ def check_steps(
 class TrainingError(RuntimeError):
     """Training met a number that is not finite, or lost one of its processes; `hint` says what to do next."""
 
-    def __init__(self, message: str, hint: str = ""):
-        super().__init__(message)
-        self.hint = hint
+    hint = "a smaller lr or precision=fp32 may help, if the clips are sound; the last checkpoint is kept"
 
 
 class _BatchLoss(torch.nn.Module):
@@ -304,47 +313,48 @@ def train(
     device = device or default_device()
     folder = Path(folder)
     accelerator = _accelerator(device, config, folder, tracker)
-    state = TrainState.begin(model, config, accelerator.device)
-    if extend:
-        check_steps(folder, config.steps)
-    meant = state.load(folder, config, accelerator.device, accelerator.num_processes, extend)
-    progress = progress and accelerator.is_main_process
-    if meant != config.steps and progress:
-        print(_goes_on(folder, state, meant, config))
-    accelerator.scaler = state.scaler if state.scaler.is_enabled() else None
-    batch_loss, optimizer = accelerator.prepare(_BatchLoss(model, loss), state.optimizer)
-    model.train()
-    first = state.step
-    last = min(config.steps, stop_at or config.steps)
-    begun = time.monotonic() - state.seconds
-    saved_at = time.monotonic()
-    bar = _progress_bar(first, last, config.steps, description, progress)
+    with _alone(folder, accelerator.is_main_process):
+        state = TrainState.begin(model, config, accelerator.device)
+        if extend:
+            check_steps(folder, config.steps)
+        meant = state.load(folder, config, accelerator.device, accelerator.num_processes, extend)
+        progress = progress and accelerator.is_main_process
+        if meant != config.steps and progress:
+            print(_goes_on(folder, state, meant, config))
+        accelerator.scaler = state.scaler if state.scaler.is_enabled() else None
+        batch_loss, optimizer = accelerator.prepare(_BatchLoss(model, loss), state.optimizer)
+        model.train()
+        first = state.step
+        last = min(config.steps, stop_at or config.steps)
+        begun = time.monotonic() - state.seconds
+        saved_at = time.monotonic()
+        bar = _progress_bar(first, last, config.steps, description, progress)
 
-    def save():
-        state.seconds = time.monotonic() - begun
-        state.save(folder, config, accelerator.num_processes)
+        def save():
+            state.seconds = time.monotonic() - begun
+            state.save(folder, config, accelerator.num_processes)
 
-    with _together(accelerator, state, description, save):
-        for step in bar:
-            results, norm = _update(accelerator, batch_loss, optimizer, state, config, description, parts)
-            state.average.step(state.parameters)
-            state.step = step + 1
-            if step % config.log_every == 0 or state.step == config.steps:
-                _log_step(accelerator, state, step, results, norm, optimizer.param_groups[0]["lr"])
-                bar.set_postfix(loss=f"{state.log[-1]['loss']:.4f}", refresh=False)
-            if not accelerator.is_main_process:
-                continue
-            if sample is not None and (state.step % sample_every == 0 or state.step == config.steps):
-                _take_sample(model, state, sample)
-            if state.step == last or time.monotonic() - saved_at > config.checkpoint_seconds:
-                save()
-                saved_at = time.monotonic()
-    for tracker in accelerator.trackers:
-        tracker.finish()
-    accelerator.wait_for_everyone()
-    if last == config.steps:
-        state.average.copy_to(state.parameters)
-    model.eval()
+        with _together(accelerator, state, description, save):
+            for step in bar:
+                results, norm = _update(accelerator, batch_loss, optimizer, state, config, description, parts)
+                state.average.step(state.parameters)
+                state.step = step + 1
+                if step % config.log_every == 0 or state.step == config.steps:
+                    _log_step(accelerator, state, step, results, norm, optimizer.param_groups[0]["lr"])
+                    bar.set_postfix(loss=f"{state.log[-1]['loss']:.4f}", refresh=False)
+                if not accelerator.is_main_process:
+                    continue
+                if sample is not None and (state.step % sample_every == 0 or state.step == config.steps):
+                    _take_sample(model, state, sample)
+                if state.step == last or time.monotonic() - saved_at > config.checkpoint_seconds:
+                    save()
+                    saved_at = time.monotonic()
+        for tracker in accelerator.trackers:
+            tracker.finish()
+        accelerator.wait_for_everyone()
+        if last == config.steps:
+            state.average.copy_to(state.parameters)
+        model.eval()
     plain = dict(log=state.log, samples=state.samples, lengthened=state.lengthened)
     return plain | dict(seconds=state.seconds, steps=last)
 
@@ -424,10 +434,9 @@ def _together(accelerator, state, description, save):
         if accelerator.is_main_process:
             save()
         rank = f"process {accelerator.process_index} of {accelerator.num_processes}"
-        raise TrainingError(
-            f"{description}: {rank} has lost another one at step {state.step}",
-            hint="the launcher names it below; the same command goes on from the checkpoint",
-        ) from e
+        error = TrainingError(f"{description}: {rank} has lost another one at step {state.step}")
+        error.hint = "the launcher names it below; the same command goes on from the checkpoint"
+        raise error from e
 
 
 def _log_step(accelerator, state, step, results, norm, rate):
@@ -436,3 +445,18 @@ def _log_step(accelerator, state, step, results, norm, rate):
     row = dict(step=step) | _numbers(*results, grad_norm=norm, lr=rate, **scale)
     state.log.append(row)
     accelerator.log({name: value for name, value in row.items() if value is not None}, step=step)
+
+# %% ../../nbs/training/61_loop.ipynb #5e1c07ab
+@contextlib.contextmanager
+def _alone(folder, is_main):
+    """Keep other runs out of the folder of a training; the processes of one run share it."""
+    if not is_main:
+        yield
+        return
+    with locked(folder / ".lock", wait=False) as mine:
+        if not mine:
+            raise UserError(f"{folder}: another process trains there", "wait for it, or give another folder")
+        for remains in folder.glob(".new-*"):  # of a process that was killed while it wrote
+            with contextlib.suppress(OSError):
+                remains.unlink()
+        yield

@@ -330,7 +330,11 @@ class ClipStream:
         common = self.reader.common
         values = common["normalizer"]
         self.normalizer = MotionNormalizer(**values | dict(percentiles=tuple(values["percentiles"])))
-        self.empty = torch.from_numpy(np.load(Path(folder) / "empty.npy"))
+        try:
+            self.empty = torch.from_numpy(np.load(Path(folder) / "empty.npy"))
+        except (OSError, ValueError, EOFError) as e:
+            again = "give the same motionrepro data prepare again, it makes what is damaged"
+            raise UserError(f"{folder}/empty.npy: cannot be read ({type(e).__name__})", again) from e
         self.about = stream_about(**{k: common[k] for k in ("networks", "options", "shard_size", "contents")})
         self._last = (None, 0)
 
@@ -529,7 +533,10 @@ def check_claim(
 ):
     """Raise a `UserError` if a folder holds another training."""
     file = Path(folder) / "run.json"
-    there = read_json(file) if file.exists() else stamp
+    try:
+        there = dict(read_json(file)) if file.exists() else stamp
+    except (ValueError, TypeError) as e:
+        raise UserError(f"{file}: is damaged ({e})", f"delete {folder} to start again") from e
     kept = {name: there["recipe"][name] for name in free if name in there["recipe"]}
     expected = stamp | dict(recipe=stamp["recipe"] | kept)
     if there != expected:
