@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['UserError', 'check_range', 'check_whole', 'check_texts', 'atomic_path', 'write_json', 'read_json', 'differences',
            'atomic_folder', 'check_writable', 'check_folders', 'generator', 'assets_path', 'default_device',
-           'usable_device']
+           'usable_device', 'process_team']
 
 # %% ../nbs/00_core.ipynb #28066bf2
 import contextlib
@@ -243,3 +243,12 @@ def usable_device(
         there = ["cpu"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())]
         raise UserError(f"device={str(device)!r} cannot be used here; there is {', '.join(there)}") from None
     return device
+
+# %% ../nbs/00_core.ipynb #c01e0b41
+def process_team(
+    device=None,  # on which this process computes; default: cuda where there is one
+):  # `num_processes`, `process_index`, `is_main_process`, `wait_for_everyone()` and more
+    """Return accelerate's account of this process and its team; on GPUs each gets its own."""
+    from accelerate import PartialState  # here, since the command line's help should not wait for it
+
+    return PartialState(cpu=torch.device(device or default_device()).type == "cpu")

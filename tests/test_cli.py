@@ -839,6 +839,7 @@ def test_train_hands_adapters_to_their_own_command(monkeypatch):
         ("vae --out /dev/null/x", "/dev/null/x: cannot be made, /dev/null is a file"),
         ("dss --checkpoints /dev/null", "/dev/null is a file"),
         ("adapter --set lr=1", "add --data"),
+        ("adapter --gradient-accumulation 2", "add --data"),
         ("adapter --captions x.csv", "add --data"),
         ("adapter --caption-from-name", "add --data"),
         ("adapter --validation 0", "add --data"),
@@ -876,10 +877,10 @@ def test_training_on_own_clips_passes_on_what_was_given(monkeypatch):
     )
     assert cli("train adapter --data clips --out mine") == 0
     options = "--backbone sd15 --steps 7 --set lr=1 batch=2 --seed 3 --samples 9 --device cpu --checkpoints x"
-    options += " --captions results.csv --caption-from-name --validation 0.1"
+    options += " --captions results.csv --caption-from-name --validation 0.1 --gradient-accumulation 5"
     assert cli("train adapter --data clips --out mine", options) == 0
     options = dict(
-        changes=["steps=7", "lr=1", "batch=2"],
+        changes=["steps=7", "accumulation=5", "lr=1", "batch=2"],
         backbone="sd15",
         seed=3,
         pool_length=9,

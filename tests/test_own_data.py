@@ -122,6 +122,41 @@ def test_a_changed_data_set_is_not_trained_on_silently(small_base, tmp_path, cap
     assert (tmp_path / "data-out" / "diffusion_pytorch_model.safetensors").read_bytes() == weights
 
 
+def test_longer_clips_than_the_encoding_has_by_default(small_base, tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    write_clip(data / "x.mp4", frames=20)
+    (data / "x.txt").write_text("a clip of x")
+    assert train(small_base, data, "--set num_frames=20 batch=1") == 2
+    assert train(small_base, data, "--set num_frames=20 batch=1 adapter.max_frames=32") == 0
+    config = json.loads((tmp_path / "data-out" / "config.json").read_text())
+    assert config["max_frames"] == 32
+
+
+def test_a_finished_run_goes_on_with_more_steps_alone(small_base, tmp_path, capsys):
+    data = tmp_path / "data"
+    write_layout(beside, data)
+    weights = tmp_path / "data-out" / "diffusion_pytorch_model.safetensors"
+    card = tmp_path / "data-out" / "card.json"
+    assert train(small_base, data) == 0
+    first = weights.read_bytes()
+    capsys.readouterr()
+    assert train(small_base, data, "--steps 4 --gradient-accumulation 2") == 2  # another batch
+    assert "accumulation=1 there, 2 here" in capsys.readouterr().err
+    assert weights.read_bytes() == first
+    assert train(small_base, data, "--steps 4") == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "goes on" in line)
+    assert "1 of 1 steps are done, it goes on to 4; the learning rate rises again" in line
+    longer = weights.read_bytes()
+    training = json.loads(card.read_text())["training"]["adapter"]
+    assert longer != first and (training["steps"], training["lengthened"]) == (4, [1])
+    assert train(small_base, data, "--steps 3") == 2
+    messages = capsys.readouterr().err
+    assert "steps=3" in messages and "has done 4 already\nhint: give at least 4 steps" in messages
+    assert train(small_base, data, "--steps 4") == 0  # finished, and nothing has changed
+    assert weights.read_bytes() == longer
+
+
 def test_a_video_without_a_caption_may_be_named_after_its_file(small_base, tmp_path):
     data = tmp_path / "data"
     captions = write_layout(beside, data)

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -74,7 +75,23 @@ def test_killed_and_resumed(tmp_path):
     assert len(leftovers) <= 2, leftovers  # at most one unfinished temporary file for each kill
 
 
-def train_with_others(folder, accumulation):
+def as_one_of_several(rank, processes, port, function, *args):
+    """Call a function of this file as torchrun would have it called in one of its processes."""
+    address = dict(MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
+    os.environ.update({k: str(v) for k, v in (address | dict(RANK=rank, WORLD_SIZE=processes)).items()})
+    os.environ.update(LOCAL_RANK=str(rank), LOCAL_WORLD_SIZE=str(processes))
+    function(*args)
+
+
+def start_several(processes, function, *args):
+    """So many processes that call a function of this file together."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    return [start(as_one_of_several, rank, processes, port, function, *args) for rank in range(processes)]
+
+
+def train_with_others(folder, accumulation, stop_at=None):
     """Train a small network for 20 steps as one of the processes that share each step's batches."""
     from motionrepro.training.loop import TrainConfig, train
 
@@ -87,20 +104,12 @@ def train_with_others(folder, accumulation):
     config = TrainConfig(
         steps=20, lr=0.01, warmup=5, precision="fp32", accumulation=accumulation, log_every=1
     )
-    train(model, loss, config, folder, device="cpu", progress=False)
+    train(model, loss, config, folder, device="cpu", progress=False, stop_at=stop_at)
     torch.save(model.state_dict(), folder / f"final-{os.environ.get('RANK', 0)}.pt")
 
 
-def test_two_processes_see_what_one_sees_with_twice_the_batches(tmp_path):
-    one, two = tmp_path / "one", tmp_path / "two"
-    assert finish(start(train_with_others, one, 2)) == 0
-    script = tmp_path / "two.py"
-    script.write_text(
-        f"import pathlib, sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-        f"import test_training; test_training.train_with_others(pathlib.Path({str(two)!r}), 1)\n"
-    )
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    subprocess.run([*launch, script], check=True, timeout=400)
+def same_training(one, two):
+    """Whether two processes ended with the weights and the log of one that had their batches."""
     files = [one / "final-0.pt", two / "final-0.pt", two / "final-1.pt"]
     alone, first, second = (torch.load(f, weights_only=True) for f in files)
     for k, v in alone.items():
@@ -111,6 +120,115 @@ def test_two_processes_see_what_one_sees_with_twice_the_batches(tmp_path):
     for a, b in zip(*logs):
         for k in ("loss", "largest", "grad_norm"):
             assert abs(a[k] - b[k]) <= 1e-6 * abs(a[k]), k
+
+
+def test_two_processes_see_what_one_sees_with_twice_the_batches_and_go_on_from_a_checkpoint(tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert finish(start(train_with_others, one, 2)) == 0
+    script = tmp_path / "two.py"
+    script.write_text(
+        f"import pathlib, sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        f"import test_training; folder = pathlib.Path({str(two)!r})\n"
+        "test_training.train_with_others(folder, 1, stop_at=8)\n"
+        "test_training.train_with_others(folder, 1)\n"  # goes on from the checkpoint
+    )
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    subprocess.run([*launch, script], check=True, timeout=400)
+    same_training(one, two)
+
+
+def in_double_precision(module, inputs, named):
+    """Convert what a module is given."""
+
+    def double(value):
+        return value.double() if isinstance(value, torch.Tensor) and value.is_floating_point() else value
+
+    return tuple(double(v) for v in inputs), {k: double(v) for k, v in named.items()}
+
+
+def gradients_of_an_adapter(folder, clips, batch, accumulation):
+    """Write the gradients of three steps of an adapter that learns nothing, for clips of each kind.
+
+    They are computed in double precision: where clips change places, single precision alone makes 1e-6.
+    """
+    from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+    from motionrepro.training.adapter import AdapterRecipe, make_adapter, train_adapter
+    from motionrepro.training.prepare import ClipStream
+
+    recipe = AdapterRecipe(
+        adapter=dict(num_heads=2, head_dim=8, ff_dim=16, gate_init=0.5),
+        batch=batch,
+        accumulation=accumulation,
+        steps=3,
+        lr=0.0,
+        clip=1e6,
+        size=32,
+        num_frames=4,
+        interval=1,
+        precision="fp32",
+        gradient_checkpointing=False,
+        rho="spread",
+        weighting="min-snr",
+        consistency_weight=1.0,
+        caption_drop=0.5,
+    )
+    torch.set_default_dtype(torch.float64)
+    base = small_base()
+    base.unet.register_forward_pre_hook(in_double_precision, with_kwargs=True)
+    adapter = make_adapter(recipe, base.unet)  # the identity has no gradients but those of its last layers
+    random = torch.Generator().manual_seed(3)
+    for parameter in adapter.parameters():
+        parameter.data += 0.2 * torch.randn(parameter.shape, generator=random)
+    seen = []
+    register_optimizer_step_pre_hook(
+        lambda optimizer, *_: seen.append([p.grad.clone() for p in optimizer.param_groups[0]["params"]])
+    )
+    kinds = dict(
+        cache=torch.load(clips / "cache.pt", weights_only=True),
+        shards=ClipStream(clips / "shards", batch, accumulation),
+    )
+    for kind, data in kinds.items():
+        train_adapter(recipe, folder / kind, base, data, adapter, progress=False, sample_every=1000)
+    torch.save(seen, folder / f"gradients-{os.environ.get('RANK', 0)}.pt")
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """A folder with clips as a file and as shards."""
+    from motionrepro.backbones import load_backbone
+    from motionrepro.data.shards import find_videos
+    from motionrepro.data.video import write_video
+    from motionrepro.data.world import render, sample_scene
+    from motionrepro.training.prepare import ClipEncoder, clip_cache, clip_options, encode_videos
+
+    folder = tmp_path_factory.mktemp("clips")
+    base = load_backbone("tiny", device="cpu")
+    shape = dict(size=32, num_frames=4, interval=1)
+    clip_cache(base, folder / "cache.pt", length=8, progress=False, **shape)
+    for k in range(8):
+        write_video(folder / "videos" / f"{k}.gif", render(sample_scene(k, num_frames=6), 32)["video"])
+        (folder / "videos" / f"{k}.txt").write_text(f"a red circle {k}")
+    videos, left_out = find_videos(folder / "videos")
+    encoder = ClipEncoder("tiny", "cpu", base)
+    encode_videos(videos, folder / "shards", encoder, clip_options(**shape), False, left_out=left_out)
+    return folder
+
+
+def test_gradients_are_those_of_one_process_with_the_doubled_batch(clips, tmp_path):
+    whole = start(gradients_of_an_adapter, tmp_path / "whole", clips, 4, 1)
+    turns = start(gradients_of_an_adapter, tmp_path / "turns", clips, 2, 2)
+    pair = start_several(2, gradients_of_an_adapter, tmp_path / "pair", clips, 2, 1)
+    assert [finish(process) for process in (whole, turns, *pair)] == [0] * 4
+    files = ("whole/gradients-0.pt", "turns/gradients-0.pt", "pair/gradients-0.pt", "pair/gradients-1.pt")
+    expected, *others = (torch.load(tmp_path / file, weights_only=True) for file in files)
+    assert len(expected) == 6 and all(len(other) == 6 for other in others)
+    flat = [torch.cat([g.flatten() for g in gradients]) for gradients in expected]
+    assert all(g.abs().max() > 0 for gradients in expected for g in gradients)
+    assert all((a - b).norm() > 0.01 * a.norm() for k, a in enumerate(flat) for b in flat[:k])
+    for other in others:
+        for a, gradients in zip(flat, other):
+            assert (torch.cat([g.flatten() for g in gradients]) - a).norm() <= 1e-9 * a.norm()
 
 
 def small_base():

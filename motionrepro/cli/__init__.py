@@ -98,6 +98,8 @@ def main(
         if messages.debug and not messages.is_mistake(e):
             traceback.print_exc()
         message, hint, status = messages.explain(e)
+        if os.environ.get("RANK", "0") != "0":  # one of several processes, and not the first
+            message = f"process {os.environ['RANK']}: {message}"
         name = next((a for a in arguments if not a.startswith("-")), "")
         named = f" {name}" if name in [c.__name__ for c in COMMANDS] else ""
         messages.say("error", message, hint or f"motionrepro{named} --help tells what it accepts")

@@ -79,12 +79,13 @@ def evaluate(
     compare clips of that world, and are no substitute for the canonical ones on real video.
 
     With --json FILE, FILE.state keeps what was gathered, and an interrupted run goes on from there, as long as
-    the videos and options are the same.
+    the videos and options are the same. Processes that torchrun or accelerate launch start share the clips, and
+    come to the same numbers.
 
     Example: motionrepro evaluate samples/ real/ --metrics fvd,mm --frames 16 --extractor i3d=i3d_torchscript.pt
     --json scores.json
     """
-    from motionrepro.core import check_range
+    from motionrepro.core import check_range, process_team
     from motionrepro.metrics.evaluate import METRICS, check_metrics, load_networks
     from motionrepro.metrics.evaluate import evaluate as measure
 
@@ -94,7 +95,8 @@ def evaluate(
         metrics = ",".join(METRICS) if prompts else ALONE
     names = check_metrics([name.strip() for name in metrics.split(",")])
     check_targets({"--json": json}, [prompts] if prompts else [])
-    with _progress_bar() as progress:
+    team = process_team(device)
+    with _progress_bar(team.is_main_process) as progress:
         report = measure(
             generated,
             reference,
@@ -110,6 +112,8 @@ def evaluate(
             tell=say,
             progress=progress,
         )
+    if not team.is_main_process:
+        return
     if json:
         print_or_write(json, report)
     if json != "-":
@@ -117,13 +121,13 @@ def evaluate(
 
 
 @contextlib.contextmanager
-def _progress_bar():
+def _progress_bar(shown):
     """Yield what `evaluate` calls after each batch: a bar for each folder, on a terminal."""
     from rich.console import Console
     from rich.progress import Progress
 
     bars = {}
-    hidden = not sys.stderr.isatty()
+    hidden = not (shown and sys.stderr.isatty())
     with Progress(console=Console(stderr=True), transient=True, disable=hidden) as progress:
 
         def show(gathered, total):

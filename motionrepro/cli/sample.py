@@ -75,12 +75,12 @@ def sample(
     Make a clip for each line of a file of prompts.
 
     The clips are numbered like the lines, 00001.mp4 and so on (lines without text do not count), with the
-    prompt beside each. The same command goes on where it was interrupted, draws what was deleted, and draws
+    prompt beside each. Processes that torchrun or accelerate launch start share them. The same command goes on where it was interrupted, draws what was deleted, and draws
     what lines were added; DIR/sample.json knows the settings, and a folder of other settings is refused.
 
     Example: motionrepro sample prompts.txt --out samples --steps 20
     """
-    from motionrepro.core import UserError, check_folders
+    from motionrepro.core import UserError, check_folders, process_team
     from motionrepro.data.drawn import draw_clips
     from motionrepro.data.layouts import read_prompts
     from motionrepro.data.video import check_target
@@ -100,6 +100,7 @@ def sample(
     check_folders(out)
     from motionrepro.backbones import default_guidance
 
+    team = process_team(device)
     given = (pipeline_class(reuse), backbone, adapter, " ".join(texts), device, offline)
     pipe, which = load_pipeline(*given, **networks)
     pipe.set_progress_bar_config(disable=True)
@@ -131,12 +132,13 @@ def sample(
         seed,
         suffix,
         fps,
-        progress=lambda missing: track(missing, "drawing"),
+        progress=lambda missing: track(missing, "drawing") if team.is_main_process else missing,
     )
-    print(
-        f"{out}: {done['drawn']} clips drawn, {done['kept']} were there; {num_frames} frames, "
-        f"backbone {backbone}, {which}, rho {rho:g}, seed {seed}"
-    )
+    if team.is_main_process:
+        print(
+            f"{out}: {done['drawn']} clips drawn, {done['kept']} were there; {num_frames} frames, "
+            f"backbone {backbone}, {which}, rho {rho:g}, seed {seed}"
+        )
 
 
 def _weights(pipe) -> dict:

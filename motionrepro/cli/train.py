@@ -131,6 +131,22 @@ def train(
             help="With --data: settings of the recipe, such as batch=4 lr=2e-4; a wrong name gets the list.",
         ),
     ] = None,
+    gradient_accumulation: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="With --data: batches of each process whose gradients make one step.",
+            show_default="1",
+        ),
+    ] = None,
+    tracker: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="With --data: send the log to tensorboard, wandb or another of accelerate's trackers, too.",
+            show_default="none",
+        ),
+    ] = None,
     device: Device = None,
 ):
     """
@@ -139,7 +155,12 @@ def train(
     A run that was interrupted goes on where it stopped when the same command is given again. With the same
     base, ablations and adapter share their runs. What is finished and up to date is not computed again.
     A run on clips of your own is refused if their videos or captions have changed since it began. A share of
-    the videos, chosen by their names, is held out and scored on; the card says which.
+    the videos, chosen by their names, is held out and scored on; the card says which. Given more --steps, an
+    adapter's run goes on from where it is, also if it was finished: the learning rate rises again and falls
+    along the longer cosine.
+
+    Several processes, as torchrun or accelerate launch start them, share each step: batch times
+    --gradient-accumulation times processes decides what is learnt.
 
     Targets:
 
@@ -168,12 +189,19 @@ def train(
     if data:
         more = given(captions=captions, caption_from_name=caption_from_name or None)
         more |= given(clips=clips, cache=cache, processes=processes, validation=validation)
-        more |= given(mtn=mtn, adapter=adapter)
-        return _train_own(target, data, out, checkpoints, backbone, steps, set, seed, samples, device, more)
+        more |= given(mtn=mtn, adapter=adapter, tracker=tracker)
+        changes = [f"{k}={v}" for k, v in given(steps=steps, accumulation=gradient_accumulation).items()]
+        return _train_own(
+            target, data, out, checkpoints, backbone, [*changes, *(set or [])], seed, samples, device, more
+        )
     if backbone or set:
         raise UserError("--backbone and --set are for training on clips of your own", "add --data FOLDER")
     if captions or caption_from_name:
         raise UserError("--captions and --caption-from-name are for clips of your own", "add --data FOLDER")
+    if gradient_accumulation is not None or tracker:
+        raise UserError(
+            "--gradient-accumulation and --tracker are for clips of your own", "add --data FOLDER"
+        )
     if clips or cache or processes:
         raise UserError("--clips, --cache and --processes are for clips of your own", "add --data FOLDER")
     if validation is not None:
@@ -205,7 +233,7 @@ def train(
         reuse_command(name, **options)
 
 
-def _train_own(target, data, out, checkpoints, backbone, steps, changes, seed, samples, device, more):
+def _train_own(target, data, out, checkpoints, backbone, changes, seed, samples, device, more):
     """Train a network on a folder of videos."""
     from motionrepro.core import UserError, check_folders
 
@@ -213,12 +241,11 @@ def _train_own(target, data, out, checkpoints, backbone, steps, changes, seed, s
         raise UserError(f"--data is for train {', '.join(OWN_TARGETS)}, and not for train {target}")
     if target != "dss" and (more.get("mtn") or more.get("adapter")):
         raise UserError("--mtn and --adapter are for train dss", "leave them out")
+    if target != "adapter" and (more.get("tracker") or any(c.startswith("accumulation=") for c in changes)):
+        raise UserError("--gradient-accumulation and --tracker are for train adapter", "leave them out")
     if not out:
         raise UserError("--out is missing", f"name a folder for the network, such as --out my-{target}")
     check_folders(out, checkpoints)
-    changes = list(changes or [])
-    if steps is not None:
-        changes.insert(0, f"steps={steps}")
     options = given(backbone=backbone, checkpoints=checkpoints, seed=seed, pool_length=samples, device=device)
     if target == "adapter":
         from motionrepro.training.adapter import own_adapter_command as command

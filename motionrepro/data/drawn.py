@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from accelerate.utils import broadcast_object_list
+
 from motionrepro.core import (
     UserError,
     atomic_path,
@@ -19,6 +21,7 @@ from motionrepro.core import (
     check_whole,
     differences,
     generator,
+    process_team,
     read_json,
     write_json,
 )
@@ -127,6 +130,16 @@ def plan_clips(
     return clips, dict(settings=settings, clips=clips)
 
 # %% ../../nbs/data/14_drawn.ipynb #37a6ef64
+def _begin(folder, plan, until_the_end):
+    """Reserve a folder, and write the manifest; return the numbers of the clips that are missing."""
+    if not until_the_end.enter_context(locked(folder / ".lock", wait=False)):
+        raise UserError(f"{folder}: another process draws into it", "wait for it, or give another folder")
+    clips, manifest = plan_clips(folder, *plan)
+    _discard_remains(folder)
+    write_json(folder / MANIFEST, manifest)
+    return [i for i, name in enumerate(clips) if not _is_there(folder / name)]
+
+
 def draw_clips(
     folder,  # made if it is not there
     prompts,  # strings, at least one
@@ -137,21 +150,22 @@ def draw_clips(
     fps: float = 8,  # frames per second
     progress=iter,  # wraps the list of what is to be drawn, as a progress bar does
 ) -> dict:  # `drawn`, `kept`: numbers of clips
-    """Draw a clip for each prompt that has none yet."""
+    """Draw a clip for each prompt that has none yet, with the processes that call this at the same time."""
     check_whole("seed", seed, 0)
     folder = Path(folder)
     settings = dict(settings) | dict(seed=seed)
-    plan_clips(folder, prompts, settings, suffix, fps)
-    with locked(folder / ".lock", wait=False) as mine:
-        if not mine:
-            raise UserError(f"{folder}: another process draws into it", "wait for it, or give another folder")
-        clips, manifest = plan_clips(folder, prompts, settings, suffix, fps)
-        _discard_remains(folder)
-        write_json(folder / MANIFEST, manifest)
-        missing = [i for i, name in enumerate(clips) if not _is_there(folder / name)]
-        names = list(clips)
-        for i in progress(missing):
+    clips, _ = plan_clips(folder, prompts, settings, suffix, fps)
+    names = list(clips)
+    team = process_team()
+    team.wait_for_everyone()  # none looks at the folder when the first one writes
+    with contextlib.ExitStack() as until_the_end:
+        missing = []
+        if team.is_main_process:
+            missing = _begin(folder, (prompts, settings, suffix, fps), until_the_end)
+        (missing,) = broadcast_object_list([missing])
+        for i in progress(missing[team.process_index :: team.num_processes]):
             frames = draw(clips[names[i]], clip_generator(seed, i))
             _write_prompt((folder / names[i]).with_suffix(".txt"), clips[names[i]])
             write_video(folder / names[i], frames.float(), fps)
+        team.wait_for_everyone()
     return dict(drawn=len(missing), kept=len(clips) - len(missing))

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import broadcast_object_list, gather_object
 
-from ..core import UserError, atomic_path, check_range, check_whole
+from ..core import UserError, atomic_path, check_range, check_whole, process_team
 from ..data.layouts import find_captions, read_prompts, videos_fingerprint
 from ..data.video import VideoError, list_videos, read_clip
 from motionrepro.metrics.extractors import (
@@ -261,57 +262,77 @@ class Settings:
     dimensions: Any  # of a distance: "auto", None for all, or a number
 
 
-def _gather_features(gathered, video, networks, settings):
-    """Add the features of FID and FVD of clips `b f 3 h w`."""
-    for metric in ("fid", "fvd"):
-        if metric in settings.metrics:
-            extractor = networks[metric]
-            tags = dict(extractor=extractor.label, resize=extractor.resize, frames=video.shape[1])
-            gathered.add(metric, extractor(video), len(video), **tags, stride=settings.interval)
+def _features(video, networks, settings):
+    """Return the features of FID and FVD of clips `b f 3 h w`."""
+    asked = [metric for metric in ("fid", "fvd") if metric in settings.metrics]
+    return {metric: networks[metric](video).cpu() for metric in asked}
 
 
-def _gather_scores(gathered, video, prompts, networks, settings):
-    """Add what is measured of generated clips alone."""
+def _scores(video, prompts, networks, settings):
+    """Return what is measured of generated clips alone: logarithms of probabilities, and numbers `b 1`."""
     scores = {}
     if "is" in settings.metrics:
-        gathered.sums = gathered.sums or InceptionSums(settings.splits)
-        gathered.sums.update(networks["is"](video))
+        scores["is"] = networks["is"](video)
     if "mm" in settings.metrics:
-        scores["mm"] = motion_magnitude(video)
+        scores["mm"] = motion_magnitude(video)[:, None]
     if {"clipsim", "fc"} & set(settings.metrics):
         embedded = embed_frames(video, networks["clip"])
     if "clipsim" in settings.metrics:
-        scores["clipsim"] = clip_sim(embedded, networks["clip"].encode_text(prompts))
+        scores["clipsim"] = clip_sim(embedded, networks["clip"].encode_text(prompts))[:, None]
     if "fc" in settings.metrics:
-        scores["fc"] = frame_consistency(embedded)
-    for metric, values in scores.items():
-        gathered.add(metric, values.cpu()[:, None], len(video))
+        scores["fc"] = frame_consistency(embedded)[:, None]
+    return {metric: values.cpu() for metric, values in scores.items()}
 
 # %% ../../nbs/metrics/57_evaluate.ipynb #536b512c
+def _measure(names, files, interval, networks, settings, prompts):
+    """Read some files, and compute what is gathered of them."""
+    found: dict[str, Any] = dict(files=len(names), skipped={}, features={}, scores={})
+    clips = []
+    read = []
+    for name in names:
+        try:
+            clips.append(read_clip(files[name], settings.num_frames, interval, settings.size).video)
+            read.append(name)
+        except VideoError as e:
+            found["skipped"][name] = str(e)
+    if clips:
+        video = torch.stack(clips)
+        found["features"] = _features(video, networks, settings)
+        if prompts is not None:  # clips that have been generated
+            asked = [prompts.get(name, "") for name in read]
+            found["scores"] = _scores(video, asked, networks, settings)
+    return found
+
+
+def _add(gathered, found, networks, settings, tell):
+    """Add what was found in a block of files."""
+    for name, reason in found["skipped"].items():
+        gathered.skipped[name] = reason
+        if tell is not None:
+            tell("skipped", reason)
+    clips = found["files"] - len(found["skipped"])
+    for metric, features in found["features"].items():
+        extractor = networks[metric]
+        tags = dict(extractor=extractor.label, resize=extractor.resize, frames=settings.num_frames)
+        gathered.add(metric, features, clips, **tags, stride=settings.interval)
+    for metric, values in found["scores"].items():
+        if metric == "is":
+            gathered.sums = gathered.sums or InceptionSums(settings.splits)
+            gathered.sums.update(values)
+        else:
+            gathered.add(metric, values, clips)
+    gathered.position += found["files"]
+
+
 def _gather(gathered, files, interval, networks, settings, prompts=None, batch=16, tell=None):
-    """Add clips of files to what was gathered, from its position on; yield after each batch."""
+    """Add clips of files to what was gathered, from its position on; yield after a block of each process."""
     names = list(files)
+    team = process_team()
     while gathered.position < len(names):
-        clips = []
-        read = []
-        position = gathered.position
-        while position < len(names) and len(clips) < batch:
-            name = names[position]
-            position += 1
-            try:
-                clips.append(read_clip(files[name], settings.num_frames, interval, settings.size).video)
-                read.append(name)
-            except VideoError as e:
-                gathered.skipped[name] = str(e)
-                if tell is not None:
-                    tell("skipped", str(e))
-        if clips:
-            video = torch.stack(clips)
-            _gather_features(gathered, video, networks, settings)
-            if prompts is not None:  # clips that have been generated
-                asked = [prompts.get(name, "") for name in read]
-                _gather_scores(gathered, video, asked, networks, settings)
-        gathered.position = position
+        start = gathered.position + team.process_index * batch
+        mine = _measure(names[start : start + batch], files, interval, networks, settings, prompts)
+        for found in gather_object([mine]):
+            _add(gathered, found, networks, settings, tell)
         yield gathered
 
 # %% ../../nbs/metrics/57_evaluate.ipynb #042d0796
@@ -460,7 +481,13 @@ def evaluate(
     tell: Callable = None,  # is given a kind, "skipped" or "note", and a message
     progress: Callable = None,  # is given, after each batch, a folder's `Gathered` and its number of files
 ) -> dict:  # `metrics` with `MetricResult`s as dictionaries, `settings`, and what was read: JSON values
-    """Measure a folder of generated videos."""
+    """Measure a folder of generated videos, together with the processes that call this at the same time.
+
+    All of them return the same; the first one keeps the state, and calls `tell` and `progress`.
+    """
+    team = process_team()
+    if not team.is_main_process:
+        state = tell = progress = None
     metrics = check_metrics(metrics)
     networks = load_networks(metrics) if networks is None else networks
     files = list_videos(generated)
@@ -476,7 +503,8 @@ def evaluate(
     sides = (size, size) if isinstance(size, int) else tuple(size)
     settings = replace(draft, size=tuple(check_whole("size", side, 1) for side in sides))
     key = evaluation_key(settings, networks, files, real, asked)
-    made, true = gathered = _load_state(state, key, tell)
+    kept = broadcast_object_list([_load_state(state, key, tell)])  # of the first process
+    made, true = gathered = kept[0]
     begun = made.n + true.n
     saved = time.monotonic()
     for part, paths, rate, said in ((made, files, rates[0], asked), (true, real, rates[1], None)):

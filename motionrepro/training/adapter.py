@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['TIMESTEPS', 'WEIGHTINGS', 'SPREAD', 'RECIPES', 'ARROW_TIMESTEPS', 'VALIDATION_TIMESTEPS', 'VALIDATION_CLIPS',
-           'draw_timesteps', 'snr_weight', 'rising_gamma', 'spread_noise', 'training_noise', 'AdapterRecipe',
-           'AnimateDiffUNet', 'make_adapter', 'attach', 'mean_gates', 'batch_loss', 'adapter_loss', 'arrow_of_time',
-           'clip_losses', 'validation_scores', 'sampler', 'adapter_stamp', 'train_adapter', 'save_adapter',
-           'load_saved', 'changed_recipe', 'OwnVideos', 'last_loss', 'kept_scores', 'own_adapter_command', 'clip_cache']
+           'EXTENDABLE', 'draw_timesteps', 'snr_weight', 'rising_gamma', 'spread_noise', 'training_noise',
+           'AdapterRecipe', 'AnimateDiffUNet', 'make_adapter', 'attach', 'mean_gates', 'batch_loss', 'adapter_loss',
+           'arrow_of_time', 'clip_losses', 'validation_scores', 'sampler', 'adapter_stamp', 'train_adapter',
+           'save_adapter', 'load_saved', 'changed_recipe', 'OwnVideos', 'last_loss', 'kept_scores',
+           'own_adapter_command', 'clip_cache']
 
 # %% ../../nbs/training/63_adapter.ipynb #1ed677c7
 import hashlib
@@ -31,6 +32,7 @@ from motionrepro.core import (
     check_whole,
     differences,
     generator,
+    process_team,
     read_json,
 )
 from motionrepro.data.shards import (
@@ -49,12 +51,14 @@ from ..temporal.losses import denoising_loss, denoising_target, training_loss
 from ..temporal.noise import correlated_noise
 from ..temporal.pipeline import MotionAdaptivePipeline
 from .base import write_card
-from .loop import TrainConfig, checkpoints_path, train
+from .loop import TrainConfig, check_steps, checkpoints_path, train
 from ..provenance import fingerprint
 from motionrepro.training.prepare import (
     HELD_OUT,
     ClipEncoder,
+    WHOLE,
     ClipStream,
+    Part,
     check_claim,
     check_size,
     claim_folder,
@@ -326,15 +330,16 @@ def batch_loss(
     batch: dict,  # as `ClipStream` gives it
     random: torch.Generator,  # of the step, on the model's device
     progress: float = 0.0,  # share of the training that is over
+    part: Part = WHOLE,  # of the step's clips
 ) -> dict:  # `loss` and its parts, mean gates at motion 0 and 1, `ids` of the clips
     """Return the loss of these clips."""
     device = random.device
-    n = len(batch["ids"])
+    whole = len(batch["ids"]) * part.count
     latents, text, motion = (batch[k].to(device) for k in ("latents", "text", "motion"))
-    dropped = torch.rand(n, generator=random, device=device) < recipe.caption_drop
+    dropped = part.of(torch.rand(whole, generator=random, device=device)) < recipe.caption_drop
     law = (recipe.timestep_power, scheduler.config.num_train_timesteps, random, recipe.timesteps)
-    timesteps = draw_timesteps(n, *law)
-    noise = training_noise(latents.shape, recipe.rho, random)
+    timesteps = part.of(draw_timesteps(whole, *law))
+    noise = part.of(training_noise((whole, *latents.shape[1:]), recipe.rho, random))
     text = torch.where(dropped[:, None, None], batch["empty"].to(device), text).float()
     weights = None
     if recipe.weighting == "min-snr":
@@ -351,11 +356,12 @@ def adapter_loss(
     cache: dict,  # as `clip_cache` returns it
     random: torch.Generator,  # of the step, on the model's device
     progress: float = 0.0,  # share of the training that is over
+    part: Part = WHOLE,  # of the step's clips
 ) -> dict:  # as `batch_loss`
     """Return the loss of a random batch of clips."""
     values = {k: cache[k] for k in ("latents", "text", "motion", "ids")}
-    batch = draw(values, recipe.batch, random, random.device) | dict(empty=cache["empty"])
-    return batch_loss(model, recipe, scheduler, batch, random, progress)
+    batch = draw(values, recipe.batch, random, random.device, part=part) | dict(empty=cache["empty"])
+    return batch_loss(model, recipe, scheduler, batch, random, progress, part)
 
 # %% ../../nbs/training/63_adapter.ipynb #1c670a43
 ARROW_TIMESTEPS = (600, 700, 800, 900)  # of 1000
@@ -513,6 +519,9 @@ def adapter_stamp(
     return training_stamp(recipe, seed, about, code, backbone.unet, start)
 
 
+EXTENDABLE = ("steps", "accumulation")  # of which the loop knows how they may change
+
+
 def train_adapter(
     recipe: AdapterRecipe,
     folder,  # of the run; continued where it stopped
@@ -525,6 +534,8 @@ def train_adapter(
     checkpoint_seconds: float = 120.0,  # between two checkpoints
     progress: bool = True,  # show the bar
     held_out: dict = None,  # clips for the arrow of time, as `clip_cache` returns them; None measures none
+    extend: bool = False,  # whether the folder's run may have had another number of steps, as for `train`
+    tracker=None,  # as for `train`
 ) -> tuple:  # (adapter, dictionary with `log`, `samples` and `seconds`)
     """Train an adapter; the base keeps its weights."""
     is_stream = isinstance(cache, ClipStream)
@@ -537,12 +548,14 @@ def train_adapter(
     adapter = make_adapter(recipe, backbone.unet)
     if start is not None:
         adapter.load_state_dict(start.state_dict())
-    claim_folder(folder, adapter_stamp(recipe, seed, about, backbone, start))
+    if extend:
+        check_steps(folder, recipe.steps)
+    claim_folder(folder, adapter_stamp(recipe, seed, about, backbone, start), EXTENDABLE if extend else ())
 
-    def loss(model, step, random):
+    def loss(model, step, random, part):
         compute = batch_loss if is_stream else adapter_loss
         clips = cache.next_batch(step) if is_stream else cache
-        return compute(model, recipe, backbone.scheduler, clips, random, step / recipe.steps)
+        return compute(model, recipe, backbone.scheduler, clips, random, step / recipe.steps, part)
 
     with attach(backbone.unet, adapter) as model:
         if recipe.gradient_checkpointing:
@@ -564,6 +577,9 @@ def train_adapter(
             progress,
             sample,
             sample_every,
+            parts=True,
+            extend=extend,
+            tracker=tracker,
         )
     return adapter.eval(), history
 
@@ -826,6 +842,8 @@ def _save_own(adapter, history, out, recipe, stream, base, backbone, videos, see
     training = dict(seed=seed, validation=videos.validation, seconds=round(history["seconds"]))
     training |= dict(training_loss_of_last_tenth=loss, normalizer=asdict(stream.normalizer))
     training = asdict(recipe) | training
+    if history["lengthened"]:
+        training["lengthened"] = history["lengthened"]
     held_out = held_out_words(stream, videos.name)
     scores = kept_scores(out, dict(adapter=training), held_out)
     if scores is None:
@@ -850,9 +868,12 @@ def own_adapter_command(
     seed: int = 0,
     device: str = None,  # default: cuda where there is one
     progress: bool = True,  # show progress
+    tracker: str = None,  # name of one of accelerate's, which also gets the log
     **options,  # of `OwnVideos`: `captions`, `validation`, ...
 ):
-    """Train an adapter on videos of one's own."""
+    """Train an adapter on videos of one's own; with more steps a finished run goes on, as `train` does it."""
+    team = process_team(device)
+    progress = progress and team.is_main_process
     recipe = changed_recipe(RECIPES.get(backbone, RECIPES["paper"]), changes)
     check_range("seed", seed, 0)
     videos = OwnVideos(data, **options)
@@ -862,8 +883,12 @@ def own_adapter_command(
     _check_fits(recipe, base)
 
     def accept(about):  # before other shards replace those of the other run, too
-        check_claim(state / "run", adapter_stamp(recipe, seed, about, base))
+        check_claim(state / "run", adapter_stamp(recipe, seed, about, base), EXTENDABLE)
+        check_steps(state / "run", recipe.steps)
 
     stream = videos.stream(recipe, base, backbone, accept, seed, device, progress)
-    adapter, history = train_adapter(recipe, state / "run", base, stream, seed=seed, progress=progress)
-    _save_own(adapter, history, out, recipe, stream, base, backbone, videos, seed, progress)
+    how: dict[str, Any] = dict(seed=seed, progress=progress, extend=True, tracker=tracker)
+    adapter, history = train_adapter(recipe, state / "run", base, stream, **how)
+    if team.is_main_process:
+        _save_own(adapter, history, out, recipe, stream, base, backbone, videos, seed, progress)
+    team.wait_for_everyone()

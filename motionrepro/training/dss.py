@@ -25,6 +25,7 @@ from motionrepro.core import (
     check_range,
     check_whole,
     generator,
+    process_team,
     usable_device,
 )
 from ..data import world as shapes_world
@@ -573,6 +574,8 @@ def own_dss_command(
     **options,  # of `OwnVideos`: `captions`, `validation`, ...
 ):
     """Train a step selector on videos of one's own, or on their captions."""
+    if process_team(device).num_processes > 1:
+        raise UserError("a selector is trained by one process", "motionrepro train dss, without a launcher")
     beside: Any = folder_of_base(backbone)
     where = Path(mtn) if mtn else beside / "mtn"
     if not where.is_dir():

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PRECISIONS', 'TrainConfig', 'learning_rate_factor', 'mixed_precision', 'checkpoints_path', 'TrainState',
-           'TrainingError', 'train']
+           'check_steps', 'TrainingError', 'train']
 
 # %% ../../nbs/training/61_loop.ipynb #31fb870a
 import contextlib
@@ -17,7 +17,8 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, gather_object
+from accelerate.tracking import get_available_trackers
+from accelerate.utils import DistributedDataParallelKwargs, GradientAccumulationPlugin, gather_object
 from diffusers.training_utils import EMAModel
 from tqdm.auto import tqdm
 
@@ -31,6 +32,7 @@ from motionrepro.core import (
     write_json,
 )
 from ..provenance import locked
+from .prepare import Part
 
 # %% ../../nbs/training/61_loop.ipynb #6dc3e44e
 PRECISIONS = dict(fp32="no", bf16="bf16", fp16="fp16")  # ours -> accelerate's
@@ -66,9 +68,13 @@ class TrainConfig:
             raise UserError(f"precision={self.precision!r} is not one of auto, {', '.join(PRECISIONS)}")
 
 # %% ../../nbs/training/61_loop.ipynb #8a0792b5
-def learning_rate_factor(step: int, config: TrainConfig) -> float:
+def learning_rate_factor(
+    step: int,
+    config: TrainConfig,
+    start: int = 0,  # step from which it rises
+) -> float:
     """Return what the peak learning rate is multiplied with at `step`."""
-    warm = min(1, (step + 1) / max(config.warmup, 1))
+    warm = min(1, (step - start + 1) / max(config.warmup, 1))
     return warm * 0.5 * (1 + math.cos(math.pi * step / config.steps))
 
 # %% ../../nbs/training/61_loop.ipynb #4ae6efed
@@ -108,6 +114,7 @@ class TrainState:
     seconds: float = 0.0  # of training, up to the last checkpoint
     log: list = field(default_factory=list)  # a dictionary for every `log_every` steps
     samples: list = field(default_factory=list)  # what `sample` measured, a dictionary each time
+    lengthened: list = field(default_factory=list)  # steps at which the run was given another number of steps
 
     @classmethod
     def begin(cls, model, config: TrainConfig, device: torch.device) -> "TrainState":
@@ -120,9 +127,10 @@ class TrainState:
         scaled = mixed_precision(config.precision, device.type) == "fp16"
         return cls(parameters, optimizer, average, torch.amp.GradScaler(device.type, enabled=scaled))
 
-    def save(self, folder: Path, config: TrainConfig):
+    def save(self, folder: Path, config: TrainConfig, processes: int):
         """Write the checkpoint, and the log as JSON."""
-        plain = dict(seconds=self.seconds, log=self.log, samples=self.samples)
+        plain = dict(seconds=self.seconds, log=self.log, samples=self.samples, lengthened=self.lengthened)
+        settings = asdict(config) | dict(processes=processes)
         tensors = dict(
             parameters=[p.detach() for p in self.parameters],
             optimizer=self.optimizer.state_dict(),
@@ -130,17 +138,18 @@ class TrainState:
             scaler=self.scaler.state_dict(),
         )
         with atomic_path(folder / "checkpoint.pt") as p, open(p, "wb") as f:  # to a path, no cause is told
-            torch.save(dict(step=self.step, config=asdict(config)) | plain | tensors, f)
-        write_json(folder / "log.json", dict(config=asdict(config)) | plain)
+            torch.save(dict(step=self.step, config=settings) | plain | tensors, f)
+        write_json(folder / "log.json", dict(config=settings) | plain)
 
     @torch.no_grad()
-    def load(self, folder: Path, config: TrainConfig, device: torch.device):
-        """Go on from the checkpoint in a folder, if there is one."""
+    def load(self, folder: Path, config: TrainConfig, device: torch.device, processes: int, extend: bool):
+        """Go on from the checkpoint in a folder, if there is one; return how many steps it was meant for."""
         file = folder / "checkpoint.pt"
         if not file.exists():
-            return
-        kept = _read_checkpoint(file, device)
-        _check_same(file, kept["config"], config)
+            return config.steps
+        place = "cpu" if device.type == "cpu" else device  # files know no "cpu:0", as several processes say
+        kept = _read_checkpoint(file, place)
+        _check_same(file, kept["config"], config, processes, extend)
         for parameter, saved in zip(self.parameters, kept["parameters"], strict=True):
             parameter.copy_(saved)
         self.optimizer.load_state_dict(kept["optimizer"])
@@ -152,6 +161,10 @@ class TrainState:
         self.seconds = kept["seconds"]
         self.log = kept["log"]
         self.samples = kept.get("samples", [])
+        self.lengthened = kept.get("lengthened", [])
+        if kept["config"]["steps"] != config.steps:
+            self.lengthened.append(self.step)
+        return kept["config"]["steps"]
 
 # %% ../../nbs/training/61_loop.ipynb #5e1c07aa
 def _read_checkpoint(file, device) -> dict:
@@ -164,11 +177,14 @@ def _read_checkpoint(file, device) -> dict:
             raise UserError(f"{file}: is damaged ({type(e).__name__})", hint) from e
 
 # %% ../../nbs/training/61_loop.ipynb #74ebb427
-def _check_same(file, there: dict, config: TrainConfig):
+def _check_same(file, there: dict, config: TrainConfig, processes: int, extend: bool):
     """Refuse a checkpoint of another configuration; a field younger than the file had its default."""
-    there = {f.name: f.default for f in fields(config)} | there
-    here = asdict(config)
-    differs = [k for k in here if k != "checkpoint_seconds" and there[k] != here[k]]
+    there = {f.name: f.default for f in fields(config)} | dict(processes=1) | there
+    here = asdict(config) | dict(processes=processes)
+    free = ["checkpoint_seconds", *(["steps"] if extend else [])]
+    if there["accumulation"] * there["processes"] == here["accumulation"] * here["processes"]:
+        free += ["accumulation", "processes"]  # as many batches in a step, wherever they are computed
+    differs = [k for k in here if k not in free and there[k] != here[k]]
     if differs:
         changes = ", ".join(f"{k}={there[k]} there, {here[k]} here" for k in differs)
         raise UserError(
@@ -176,9 +192,23 @@ def _check_same(file, there: dict, config: TrainConfig):
             hint="give another folder, or delete this one to start again",
         )
 
+
+def check_steps(
+    folder,  # of a training
+    steps: int,  # that are asked for
+):
+    """Refuse fewer steps than a folder's checkpoint has done."""
+    file = Path(folder) / "checkpoint.pt"
+    done = _read_checkpoint(file, "cpu")["step"] if file.exists() else 0
+    if steps < done:
+        raise UserError(
+            f"steps={steps}: {folder} has done {done} already",
+            hint=f"give at least {done} steps, or another folder",
+        )
+
 # %% ../../nbs/training/61_loop.ipynb #499f2c1e
 class TrainingError(RuntimeError):
-    """Training met a number that is not finite."""
+    """Training met a number that is not finite, or lost one of its processes; `hint` says what to do next."""
 
     hint = "a smaller lr or precision=fp32 may help, if the clips are sound; the last checkpoint is kept"
 
@@ -190,8 +220,8 @@ class _BatchLoss(torch.nn.Module):
         super().__init__()
         self.model, self.loss = model, loss
 
-    def forward(self, step, random):
-        return self.loss(self.model, step, random)
+    def forward(self, step, *drawn):
+        return self.loss(self.model, step, *drawn)
 
 # %% ../../nbs/training/61_loop.ipynb #da68aff6
 def _check_finite(what, value, description, step, ids):
@@ -214,28 +244,34 @@ def _numbers(*results, **more) -> dict:
     return {k: v if math.isfinite(v) else None for k, v in means.items()}
 
 # %% ../../nbs/training/61_loop.ipynb #5945f125
-def _batches_of(accelerator, config, step):
-    """Yield a generator for each of this process's batches of a step; torch's global one is keyed alike."""
-    for part in range(config.accumulation):
-        batch = part * accelerator.num_processes + accelerator.process_index
+def _batches_of(accelerator, config, step, parts):
+    """Yield what the loss draws from, for each of this process's batches of a step."""
+    device = accelerator.device
+    count = config.accumulation * accelerator.num_processes
+    for k in range(config.accumulation):
+        batch = k * accelerator.num_processes + accelerator.process_index
         keys = (config.seed, "step", step, batch) if batch else (config.seed, "step", step)
-        random = generator(*keys, device=accelerator.device)
+        random = generator(*keys, device=device)
         torch.manual_seed(random.initial_seed())
-        yield random
+        if parts:
+            yield generator(config.seed, "step", step, device=device), Part(batch, count)
+        else:
+            yield (random,)
 
 # %% ../../nbs/training/61_loop.ipynb #76760a94
-def _update(accelerator, batch_loss, optimizer, state, config, description):
+def _update(accelerator, batch_loss, optimizer, state, config, description, parts):
     """Take one step of the optimiser; return the values of its batches and the norm of the gradient."""
     step = state.step
+    start = state.lengthened[-1] if state.lengthened else 0
     scaled = state.scaler.is_enabled()
     precision = mixed_precision(config.precision, accelerator.device.type)
     for group in optimizer.param_groups:
-        group["lr"] = config.lr * learning_rate_factor(step, config)
+        group["lr"] = config.lr * learning_rate_factor(step, config, start)
     results = []
-    for random in _batches_of(accelerator, config, step):
+    for drawn in _batches_of(accelerator, config, step, parts):
         with accelerator.accumulate(batch_loss):
             with _autocast(precision, accelerator.device):
-                result = batch_loss(step, random)
+                result = batch_loss(step, *drawn)
             ids = result.get("ids")
             _check_finite("loss", result["loss"], description, step, ids)
             accelerator.backward(result["loss"])
@@ -255,7 +291,7 @@ def _update(accelerator, batch_loss, optimizer, state, config, description):
 # %% ../../nbs/training/61_loop.ipynb #f0372766
 def train(
     model: torch.nn.Module,  # trained in place; at the end it holds the averaged weights
-    loss,  # `loss(model, step, generator)` -> dict with "loss"
+    loss,  # `loss(model, step, generator)` -> dict with "loss"; of parts `loss(model, step, generator, part)`
     config: TrainConfig,
     folder,  # for the checkpoint and the log; a run found there is continued
     description: str = "training",  # shown beside the progress bar
@@ -264,18 +300,27 @@ def train(
     progress: bool = True,  # show the bar
     sample=None,  # `sample(step)`: called with the averaged weights in the model; None, or numbers to log
     sample_every: int = 500,  # steps between two of these
-) -> dict:  # lists `log` and `samples` of dictionaries, `seconds` of training, `steps` taken
-    """Train `model`, resuming exactly where an earlier call left off."""
+    parts: bool = False,  # whether it is a loss of parts
+    extend: bool = False,  # whether the folder's run may have had another number of steps
+    tracker=None,  # name of one of accelerate's, or a `GeneralTracker`: also gets the log
+) -> dict:  # lists `log`, `samples` (of dictionaries) and `lengthened`; `seconds` of training, `steps` taken
+    """Train `model`, resuming exactly where an earlier call left off.
+
+    With `extend`, a run goes on to another number of steps, if that is not below what is done. The learning
+    rate then rises again over `warmup` steps and falls along the cosine of the new length. So the weights are
+    not those of one run of that length; `lengthened` lists the steps at which that happened.
+    """
     device = device or default_device()
     folder = Path(folder)
-    accelerator = Accelerator(
-        cpu=device == "cpu",
-        gradient_accumulation_steps=config.accumulation,
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
-    )
+    accelerator = _accelerator(device, config, folder, tracker)
     with _alone(folder, accelerator.is_main_process):
         state = TrainState.begin(model, config, accelerator.device)
-        state.load(folder, config, accelerator.device)
+        if extend:
+            check_steps(folder, config.steps)
+        meant = state.load(folder, config, accelerator.device, accelerator.num_processes, extend)
+        progress = progress and accelerator.is_main_process
+        if meant != config.steps and progress:
+            print(_goes_on(folder, state, meant, config))
         accelerator.scaler = state.scaler if state.scaler.is_enabled() else None
         batch_loss, optimizer = accelerator.prepare(_BatchLoss(model, loss), state.optimizer)
         model.train()
@@ -283,31 +328,80 @@ def train(
         last = min(config.steps, stop_at or config.steps)
         begun = time.monotonic() - state.seconds
         saved_at = time.monotonic()
-        bar = _progress_bar(first, last, config.steps, description, progress and accelerator.is_main_process)
-        for step in bar:
-            results, norm = _update(accelerator, batch_loss, optimizer, state, config, description)
-            state.average.step(state.parameters)
-            state.step = step + 1
-            if step % config.log_every == 0 or state.step == config.steps:
-                scale = dict(scale=state.scaler.get_scale()) if state.scaler.is_enabled() else {}
-                rate = optimizer.param_groups[0]["lr"]
-                state.log.append(dict(step=step) | _numbers(*results, grad_norm=norm, lr=rate, **scale))
-                bar.set_postfix(loss=f"{state.log[-1]['loss']:.4f}", refresh=False)
-            if not accelerator.is_main_process:
-                continue
-            if sample is not None and (state.step % sample_every == 0 or state.step == config.steps):
-                _take_sample(model, state, sample)
-            if state.step == last or time.monotonic() - saved_at > config.checkpoint_seconds:
-                state.seconds = time.monotonic() - begun
-                state.save(folder, config)
-                saved_at = time.monotonic()
+        bar = _progress_bar(first, last, config.steps, description, progress)
+
+        def save():
+            state.seconds = time.monotonic() - begun
+            state.save(folder, config, accelerator.num_processes)
+
+        with _together(accelerator, state, description, save):
+            for step in bar:
+                results, norm = _update(accelerator, batch_loss, optimizer, state, config, description, parts)
+                state.average.step(state.parameters)
+                state.step = step + 1
+                if step % config.log_every == 0 or state.step == config.steps:
+                    _log_step(accelerator, state, step, results, norm, optimizer.param_groups[0]["lr"])
+                    bar.set_postfix(loss=f"{state.log[-1]['loss']:.4f}", refresh=False)
+                if not accelerator.is_main_process:
+                    continue
+                if sample is not None and (state.step % sample_every == 0 or state.step == config.steps):
+                    _take_sample(model, state, sample)
+                if state.step == last or time.monotonic() - saved_at > config.checkpoint_seconds:
+                    save()
+                    saved_at = time.monotonic()
+        for tracker in accelerator.trackers:
+            tracker.finish()
         accelerator.wait_for_everyone()
         if last == config.steps:
             state.average.copy_to(state.parameters)
         model.eval()
-    return dict(log=state.log, samples=state.samples, seconds=state.seconds, steps=last)
+    plain = dict(log=state.log, samples=state.samples, lengthened=state.lengthened)
+    return plain | dict(seconds=state.seconds, steps=last)
 
 # %% ../../nbs/training/61_loop.ipynb #fd05a60e
+def _check_launcher(kind: str):
+    """Refuse launchers that share out parameters: average and checkpoint need them whole."""
+    if kind in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
+        raise UserError(
+            f"the launcher's configuration says {kind}, which shares out parameters; that is not supported",
+            "take configs/ddp.yaml: what is trained is small, and each GPU holds the base whole",
+        )
+
+
+def _check_tracker(tracker):
+    """Refuse a tracker that is not there; accelerate leaves it out without a word."""
+    there = sorted(str(getattr(name, "value", name)) for name in get_available_trackers())
+    if isinstance(tracker, str) and tracker not in there:
+        raise UserError(
+            f"tracker={tracker!r} is not installed; there is {', '.join(there) or 'none'}",
+            "install it, such as tensorboard or wandb, or leave it out",
+        )
+
+
+def _accelerator(device, config, folder, tracker):
+    """Return what knows of devices and processes; precision is the recipe's, whatever a launcher says."""
+    _check_tracker(tracker)
+    accelerator = Accelerator(
+        cpu=device == "cpu",
+        mixed_precision="no",
+        log_with=tracker,
+        project_dir=str(folder),
+        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=config.accumulation),
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    )
+    _check_launcher(accelerator.distributed_type.value)
+    if tracker is not None:
+        accelerator.init_trackers("motionrepro", asdict(config))
+    return accelerator
+
+
+def _goes_on(folder, state, meant, config):
+    """Say what becomes of a run that is given another number of steps."""
+    done = f"{state.step} of {meant} steps are done, it goes on to {config.steps}"
+    rate = f"rises again for {config.warmup} steps and falls along the cosine of {config.steps}"
+    return f"{folder}: {done}; the learning rate {rate}"
+
+
 def _progress_bar(first, last, total, description, shown):
     """Return a bar over the steps that are left."""
     options: dict[str, Any] = dict(initial=first, total=total, desc=description, disable=not shown)
@@ -326,6 +420,31 @@ def _take_sample(model, state, sample):
         state.samples.append(dict(step=state.step) | finite)
     state.average.restore(state.parameters)
     model.train()
+
+
+@contextlib.contextmanager
+def _together(accelerator, state, description, save):
+    """Write a checkpoint, and say so, if another process is gone."""
+    try:
+        yield
+    except RuntimeError as e:
+        lost = isinstance(e, torch.distributed.DistError) or "gloo" in str(e)
+        if accelerator.num_processes == 1 or not lost:
+            raise
+        if accelerator.is_main_process:
+            save()
+        rank = f"process {accelerator.process_index} of {accelerator.num_processes}"
+        error = TrainingError(f"{description}: {rank} has lost another one at step {state.step}")
+        error.hint = "the launcher names it below; the same command goes on from the checkpoint"
+        raise error from e
+
+
+def _log_step(accelerator, state, step, results, norm, rate):
+    """Add a row to the log, and give it to the tracker."""
+    scale = dict(scale=state.scaler.get_scale()) if state.scaler.is_enabled() else {}
+    row = dict(step=step) | _numbers(*results, grad_norm=norm, lr=rate, **scale)
+    state.log.append(row)
+    accelerator.log({name: value for name, value in row.items() if value is not None}, step=step)
 
 # %% ../../nbs/training/61_loop.ipynb #5e1c07ab
 @contextlib.contextmanager

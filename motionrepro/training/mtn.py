@@ -21,7 +21,15 @@ import torch
 from tqdm.auto import tqdm
 
 from ..backbones import load_backbone, save_half
-from ..core import UserError, atomic_path, check_range, check_whole, generator, read_json
+from motionrepro.core import (
+    UserError,
+    atomic_path,
+    check_range,
+    check_whole,
+    generator,
+    process_team,
+    read_json,
+)
 from ..data import world as shapes_world
 from ..data.world import load_all
 from ..diffusion import CLEAN, posterior_trajectory, spaced_timesteps
@@ -570,32 +578,9 @@ def _held_out_errors(network, recipe, base, stream, seed, n=32):
     before = evaluate_mtn(new_network(recipe, base, seed), base, clips, recipe)
     return dict(n=n, **summary(before, evaluate_mtn(network, base, clips, recipe)))
 
-# %% ../../nbs/training/64_mtn.ipynb #da25706a
-def own_mtn_command(
-    data,  # videos with captions, as for `find_videos`, or a folder of shards
-    out,  # folder of the finished network
-    backbone: str = "tiny",  # name or folder, as for `load_backbone`
-    changes=(),  # of the recipe, "name=value" each
-    checkpoints=None,  # folder of the training state, for `checkpoints_path`; a run found there is continued
-    seed: int = 0,
-    device: str = None,  # default: cuda where there is one
-    progress: bool = True,  # show progress
-    **options,  # of `OwnVideos`: `captions`, `validation`, ...
-):
-    """Train a motion network on videos of one's own."""
-    recipe = own_motion_recipe(backbone, changes)
-    check_range("seed", seed, 0)
-    videos = OwnVideos(data, **options)
-    recipe = videos.fitted(recipe, changes)
-    out, state = videos.places(out, checkpoints)
-    base = load_backbone(backbone, device=device)
-    _fitting_network(recipe, base)
-
-    def accept(about):
-        check_claim(state / "run", mtn_stamp(recipe, seed, about, base))
-
-    stream = videos.stream(recipe, base, backbone, accept, seed, device, progress)
-    network, history = train_mtn(recipe, state / "run", base, stream, seed=seed, progress=progress)
+# %% ../../nbs/training/64_mtn.ipynb #dd12689c
+def _save_own_mtn(network, history, out, recipe, stream, base, backbone, videos, seed, progress):
+    """Score a motion network of one's own on what was held out, and write it with its card."""
     training = asdict(recipe) | dict(
         seed=seed, validation=videos.validation, seconds=round(history["seconds"])
     )
@@ -613,6 +598,38 @@ def own_mtn_command(
     write_held_out(stream, out)
     if progress:
         print(f"{out}: {clips_words(stream)}, {recipe.steps} steps, training loss {last_loss(history):.4g}")
+
+# %% ../../nbs/training/64_mtn.ipynb #da25706a
+def own_mtn_command(
+    data,  # videos with captions, as for `find_videos`, or a folder of shards
+    out,  # folder of the finished network
+    backbone: str = "tiny",  # name or folder, as for `load_backbone`
+    changes=(),  # of the recipe, "name=value" each
+    checkpoints=None,  # folder of the training state, for `checkpoints_path`; a run found there is continued
+    seed: int = 0,
+    device: str = None,  # default: cuda where there is one
+    progress: bool = True,  # show progress
+    **options,  # of `OwnVideos`: `captions`, `validation`, ...
+):
+    """Train a motion network on videos of one's own."""
+    team = process_team(device)
+    progress = progress and team.is_main_process
+    recipe = own_motion_recipe(backbone, changes)
+    check_range("seed", seed, 0)
+    videos = OwnVideos(data, **options)
+    recipe = videos.fitted(recipe, changes)
+    out, state = videos.places(out, checkpoints)
+    base = load_backbone(backbone, device=device)
+    _fitting_network(recipe, base)
+
+    def accept(about):
+        check_claim(state / "run", mtn_stamp(recipe, seed, about, base))
+
+    stream = videos.stream(recipe, base, backbone, accept, seed, device, progress)
+    network, history = train_mtn(recipe, state / "run", base, stream, seed=seed, progress=progress)
+    if team.is_main_process:
+        _save_own_mtn(network, history, out, recipe, stream, base, backbone, videos, seed, progress)
+    team.wait_for_everyone()
 
 # %% ../../nbs/training/64_mtn.ipynb #9aad4a1e
 def trained_recipe(

@@ -1,0 +1,212 @@
+"""Several processes: numbers and clips are those of one, and what is left when one of them is killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import cli
+from test_training import finish, start, start_several
+
+
+def on_the_command_line(*parts):
+    """Run the command line in a process of its own."""
+    raise SystemExit(cli(*parts))
+
+
+def alone_and_together(command, outputs):
+    """Run a command in 1, 2 and 3 processes, all at the same time; it takes the name of its output."""
+    one, two, three = (command.format(out=out) for out in outputs)
+    running = [start(on_the_command_line, one)]
+    running += start_several(2, on_the_command_line, two) + start_several(3, on_the_command_line, three)
+    return [finish(process) for process in running]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Folders of 9 generated and 11 real clips; one of the generated ones is broken."""
+    from motionrepro.core import generator
+    from motionrepro.data.video import write_video
+
+    root = tmp_path_factory.mktemp("clips")
+    for name, n in (("made", 9), ("real", 11)):
+        for k in range(n):
+            noise = torch.rand(1, 3, 32, 32, generator=generator(name, k)).repeat(6, 1, 1, 1)
+            write_video(
+                root / name / f"{k}.gif", torch.stack([f.roll(k * i, 1) for i, f in enumerate(noise)])
+            )
+            (root / name / f"{k}.txt").write_text("a red circle")
+    (root / "made" / "4.gif").write_bytes(b"no video")
+    return root
+
+
+def test_metrics_are_the_same_for_any_number_of_processes(folders, tmp_path):
+    outputs = [tmp_path / f"{n}.json" for n in (1, 2, 3)]
+    line = f"evaluate {folders}/made {folders}/real --frames 4 --splits 2 --device cpu"
+    line += " --metrics fid,fvd,is,clipsim,mm,fc --json {out}"
+    assert alone_and_together(line, outputs) == [0] * 6
+    reports = [json.loads(file.read_text()) for file in outputs]
+    for report in reports:
+        assert list(report["metrics"]) == ["fid", "fvd", "is", "clipsim", "mm", "fc"]
+        assert report["metrics"] == reports[0]["metrics"]
+        assert report["generated"] == reports[0]["generated"]
+    assert reports[0]["generated"]["read"] == 8 and reports[0]["reference"]["read"] == 11
+
+
+def evaluated(folders, file, batch, stop_after=None):
+    """Measure in blocks; what stops it in the middle leaves a state."""
+    from motionrepro.core import process_team
+    from motionrepro.metrics.evaluate import evaluate, load_networks
+
+    seen = []
+
+    def progress(gathered, total):
+        seen.append(gathered.position)
+        if len(seen) == stop_after:
+            raise KeyboardInterrupt
+
+    process_team("cpu")
+    made, real = folders / "made", folders / "real"
+    networks = load_networks(["fvd", "mm"], device="cpu")
+    kept = dict(state=f"{file}.state", save_seconds=0, batch=batch, progress=progress)
+    report = evaluate(made, real, ["fvd", "mm"], networks, num_frames=4, **kept)
+    if process_team().is_main_process:
+        assert process_team().num_processes == 1 or len(seen) == 3  # six files of made at once, and of real
+        file.write_text(json.dumps(report))
+
+
+def test_an_evaluation_goes_on_with_another_number_of_processes(folders, tmp_path):
+    assert finish(start(evaluated, folders, tmp_path / "whole.json", 3)) == 0
+    file = tmp_path / "parts.json"
+    assert finish(start(evaluated, folders, file, 3, 2)) == 1
+    assert [finish(process) for process in start_several(2, evaluated, folders, file, 3)] == [0, 0]
+    whole, parts = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("whole", "parts"))
+    assert parts["metrics"] == whole["metrics"] and whole["continued"] == 0 and parts["continued"] == 3
+
+
+def test_clips_are_the_same_for_any_number_of_processes(tmp_path):
+    (tmp_path / "prompts.txt").write_text(
+        "\n".join(f"a {c} circle" for c in ("red", "blue", "green", "yellow"))
+    )
+    outputs = [tmp_path / str(n) for n in (1, 2, 3)]
+    line = f"sample {tmp_path}/prompts.txt --out {{out}} --steps 1 --num-frames 2 --format gif --device cpu"
+    assert alone_and_together(line, outputs) == [0] * 6
+    one, *others = (
+        {p.name: p.read_bytes() for p in folder.iterdir() if p.name[0] != "."} for folder in outputs
+    )
+    assert len(one) == 9 and all(other == one for other in others)
+
+
+def train_until_killed(folder, killed_at=None, seconds=120.0):
+    """Train a small network for 20 steps together with others; one of them may be killed in the middle."""
+    from motionrepro.training.loop import TrainConfig, TrainingError, train
+
+    def loss(model, step, random):
+        if step == killed_at and os.environ["RANK"] == "1":
+            os.kill(os.getpid(), signal.SIGKILL)
+        x = torch.randn(16, 4, generator=random)
+        return dict(loss=(model(x) - x.sum(1, keepdim=True)).square().mean())
+
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.SiLU(), torch.nn.Linear(8, 1))
+    config = TrainConfig(steps=20, lr=0.01, warmup=5, precision="fp32", checkpoint_seconds=seconds)
+    try:
+        train(model, loss, config, folder, device="cpu", progress=False)
+    except TrainingError as e:
+        (folder / "message").write_text(str(e))
+        raise
+    torch.save(model.state_dict(), folder / f"final-{os.environ['RANK']}.pt")
+
+
+def launch(script, folder, *more):
+    """Two processes under torchrun that train in a folder."""
+    script.write_text(
+        f"import pathlib, sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        f"import test_processes as t; t.train_until_killed(pathlib.Path({str(folder)!r}), *{more!r})\n"
+    )
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    return subprocess.run([*torchrun, script], capture_output=True, text=True, timeout=600)
+
+
+def same_weights(one, two):
+    """Whether the runs in two folders ended alike."""
+    files = [[torch.load(f / f"final-{rank}.pt", weights_only=True) for rank in (0, 1)] for f in (one, two)]
+    return all(torch.equal(a[k], b[k]) for a, b in zip(*files) for k in a)
+
+
+def test_who_loses_another_process_leaves_a_checkpoint(tmp_path):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    undisturbed = start_several(2, train_until_killed, whole)
+    killed = start_several(2, train_until_killed, broken, 13)
+    assert [finish(process) for process in undisturbed + killed] == [0, 0, 1, -signal.SIGKILL]
+    assert "process 0 of 2 has lost another one at step 13" in (broken / "message").read_text()
+    kept = torch.load(broken / "checkpoint.pt", weights_only=True)
+    assert kept["step"] == 13 and kept["config"]["processes"] == 2
+    assert [finish(process) for process in start_several(2, train_until_killed, broken)] == [0, 0]
+    assert same_weights(whole, broken)
+
+
+@pytest.mark.slow
+def test_a_killed_worker_ends_the_run_with_its_rank_and_a_checkpoint_that_resumes(tmp_path):
+    script = tmp_path / "run.py"
+    assert launch(script, tmp_path / "whole").returncode == 0
+    killed = launch(script, tmp_path / "broken", 13, 0.0)
+    print(killed.stderr)
+    assert killed.returncode != 0
+    assert "rank      : 1 " in killed.stderr and "Signal 9 (SIGKILL)" in killed.stderr
+    assert torch.load(tmp_path / "broken" / "checkpoint.pt", weights_only=True)["step"] == 13
+    assert launch(script, tmp_path / "broken").returncode == 0
+    assert same_weights(tmp_path / "whole", tmp_path / "broken")
+
+
+@pytest.mark.parametrize(
+    "name, kind, machines, processes",
+    [("cpu", "MULTI_CPU", 1, 2), ("ddp", "MULTI_GPU", 1, 8), ("nodes", "MULTI_GPU", 2, 16)],
+)
+def test_configurations_are_what_accelerate_takes(root, name, kind, machines, processes):
+    from accelerate.commands.config.config_args import ClusterConfig, load_config_from_file
+
+    config = load_config_from_file(str(root / "configs" / f"{name}.yaml"))
+    assert isinstance(config, ClusterConfig) and config.distributed_type == kind
+    assert (config.num_machines, config.num_processes) == (machines, processes)
+    assert config.mixed_precision == "no" and config.use_cpu == (name == "cpu")
+    assert not any([config.fsdp_config, config.deepspeed_config, config.dynamo_config])
+
+
+def test_all_configurations_are_tested(root):
+    assert {p.stem for p in (root / "configs").iterdir()} == {"cpu", "ddp", "nodes"}
+
+
+@pytest.mark.slow
+def test_a_configuration_launches_the_command_line(folders, tmp_path, root):
+    settings = (
+        "--backbone tiny --device cpu --steps 2 --set size=32 num_frames=2 interval=1 warmup=1 clip=100"
+    )
+    command = f"train adapter --data {folders}/real {settings}"
+    launch = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        "--config_file",
+        root / "configs" / "cpu.yaml",
+    ]
+    more = f"--gradient-accumulation 2 --out {tmp_path}/two --checkpoints {tmp_path}/state-two"
+    several = f"{command} batch=1 {more}".split()
+    done = subprocess.run(
+        [*launch, "-m", "motionrepro", *several], capture_output=True, text=True, timeout=900
+    )
+    print(done.stdout, done.stderr)
+    assert done.returncode == 0 and done.stdout.count("loss of the last tenth") == 1
+    one = f"{command} batch=4 --out {tmp_path}/one --checkpoints {tmp_path}/state-one"
+    assert cli(one) == 0
+    logs = [
+        json.loads(next(tmp_path.glob(f"state-{n}/own/*/run/log.json")).read_text()) for n in ("one", "two")
+    ]
+    assert [(log["config"]["processes"], log["config"]["accumulation"]) for log in logs] == [(1, 1), (2, 2)]
+    for a, b in zip(*(log["log"] for log in logs), strict=True):
+        for name in ("loss", "grad_norm"):
+            assert abs(a[name] - b[name]) <= 1e-3 * abs(a[name])
