@@ -25,7 +25,7 @@ def start(function, *args):
 
 def finish(process):
     """The exit status of a process that ends by itself."""
-    process.join(120)
+    process.join(600)  # a busy machine is no failure
     return process.exitcode
 
 
