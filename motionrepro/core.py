@@ -251,4 +251,8 @@ def process_team(
     """Return accelerate's account of this process and its team; on GPUs each gets its own."""
     from accelerate import PartialState  # here, since the command line's help should not wait for it
 
-    return PartialState(cpu=torch.device(device or default_device()).type == "cpu")
+    try:
+        kind = torch.device(device or default_device()).type
+    except RuntimeError:  # no device's name: say what there is
+        kind = torch.device(usable_device(device)).type
+    return PartialState(cpu=kind == "cpu")
