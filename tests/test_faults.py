@@ -918,32 +918,47 @@ def run_alone(line, folder):
     sys.exit(cli(line))
 
 
-def kill_at_seeded_moments(start, check, seed, kills=4):
-    """Kill a process at moments of its undisturbed run, and check after each that no file is half-written.
+def state_of(folder):
+    """Sizes and times of all files, by path."""
+    found = {}
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):
+            found[path] = (path.stat().st_size, path.stat().st_mtime_ns)
+    return found
+
+
+def seconds_of_work(process, folder, limit=400.0):
+    """Start a process, let it work for so long after its first change of a file; how long it worked."""
+    before = state_of(folder)
+    process.start()
+    deadline = time.monotonic() + 400
+    while process.is_alive() and state_of(folder) == before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    begun = time.monotonic()
+    process.join(limit)
+    return time.monotonic() - begun
+
+
+def kill_at_seeded_moments(folder, start, check, seed, kills=4):
+    """Kill a process at moments of its work, and check after each that no file is half-written.
 
     `start(name)` gives the process that makes `name`. The last run is not killed, and must end well.
     """
     process = start("undisturbed")
-    begun = time.monotonic()
-    process.start()
-    process.join(400)
+    whole = seconds_of_work(process, folder)
     assert process.exitcode == 0
-    whole = time.monotonic() - begun
     moments = random.Random(seed)
     killed = 0
     for _ in range(kills):
         process = start("killed")
-        process.start()
-        process.join(whole * moments.uniform(0.1, 0.9))
-        if process.is_alive():
-            process.kill()
-            killed += 1
+        seconds_of_work(process, folder, whole * moments.uniform(0, 0.4))
+        killed += process.is_alive()
+        process.kill()
         process.join()
         check("killed")
     assert killed, "not killed in the middle"
     process = start("killed")
-    process.start()
-    process.join(400)
+    seconds_of_work(process, folder)
     assert process.exitcode == 0
     check("killed")
 
@@ -983,7 +998,7 @@ def killed_train(place, fault):
         line = place.training(out=name, more="steps=60 ema=0.9").replace("--steps 2", "")
         return command(line.replace("--checkpoints state", f"--checkpoints state-{name}"))
 
-    kill_at_seeded_moments(start, lambda name: whole_files(place.folder), seed=1)
+    kill_at_seeded_moments(place.folder, start, lambda name: whole_files(place.folder), seed=1)
     weights = "diffusion_pytorch_model.safetensors"
     assert files_of(place / "killed")[weights] == files_of(place / "undisturbed")[weights]
 
@@ -1001,7 +1016,7 @@ def killed_prepare(place, fault):
     def start(name):
         return command(place.preparing(out=name) + " --shard-size 2")
 
-    kill_at_seeded_moments(start, lambda name: whole_files(place.folder), seed=2)
+    kill_at_seeded_moments(place.folder, start, lambda name: whole_files(place.folder), seed=2)
     assert files_of(place / "killed") == files_of(place / "undisturbed")
     assert not list((place / "killed").rglob(".new-*"))
 
@@ -1016,9 +1031,11 @@ def killed_prepare(place, fault):
 def killed_sample(place, fault):
     line = place.sampling(out="OUT")
     (place / "prompts.txt").write_text("\n".join(["a red circle", "a blue square"] * 8))
-    kill_at_seeded_moments(
-        lambda name: command(line.replace("OUT", name)), lambda name: whole_files(place.folder), seed=3
-    )
+
+    def start(name):
+        return command(line.replace("OUT", name))
+
+    kill_at_seeded_moments(place.folder, start, lambda name: whole_files(place.folder), seed=3)
     assert files_of(place / "killed") == files_of(place / "undisturbed")
     assert not list((place / "killed").rglob(".new-*"))
 
@@ -1037,7 +1054,7 @@ def killed_evaluate(place, fault):
         line = f"evaluate videos videos --metrics fid,mm --frames 4 --device cpu --json {name}.json"
         return WAITING.Process(target=evaluate_alone, args=(line, os.getcwd()))
 
-    kill_at_seeded_moments(start, lambda name: whole_files(place.folder), seed=4)
+    kill_at_seeded_moments(place.folder, start, lambda name: whole_files(place.folder), seed=4)
     killed, undisturbed = (json.loads((place / f"{n}.json").read_text()) for n in ("killed", "undisturbed"))
     assert undisturbed["continued"] == 0
     for name, result in undisturbed["metrics"].items():
@@ -1086,7 +1103,7 @@ def killed_figures(place, fault):
         whole_files(place.folder)
         assert all(p.read_bytes() == b"whole" for p in (place / name).glob("*.png"))
 
-    kill_at_seeded_moments(start, check, seed=5)
+    kill_at_seeded_moments(place.folder, start, check, seed=5)
     drawn = [{p.name for p in (place / name).iterdir()} for name in ("killed", "undisturbed")]
     assert drawn[0] == drawn[1] and {f"a{k}.png" for k in range(3)} < drawn[0]
 

@@ -113,6 +113,17 @@ def _execute(notebook, copy):
         with atomic_path(copy) as p:
             write_nb(nb, p)
 
+# %% ../../nbs/figures/92_pages.ipynb #5e1c07b8
+def _end_with_parent():
+    """End this process with the one that started it: even if that is killed, the pipe between them closes."""
+
+    def wait():
+        while os.read(0, 1):
+            pass
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
 # %% ../../nbs/figures/92_pages.ipynb #8890f059
 def _count_cells(notebook):
     """Count code cells; 0 where the notebook is missing or unreadable: running it will say why."""
@@ -131,12 +142,20 @@ def run_notebook(
     on_start=lambda process: None,  # called with the process
 ) -> str:  # empty, or the last lines of what went wrong
     """Run a notebook in a process of its own."""
-    code = "import sys; from motionrepro.figures.pages import _execute; _execute(*sys.argv[1:])"
+    code = (
+        "import sys; from motionrepro.figures.pages import _end_with_parent, _execute; "
+        "_end_with_parent(); _execute(*sys.argv[1:])"
+    )
     command = [sys.executable, "-c", code, str(Path(notebook).resolve()), str(Path(copy).resolve())]
     log = Path(copy).with_suffix(".log")
     with open(log, "w", encoding="utf-8") as errors:
         child = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=errors, text=True, env=os.environ | (env or {})
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env=os.environ | (env or {}),
         )
         try:
             on_start(child)
@@ -148,6 +167,8 @@ def run_notebook(
         finally:
             child.kill()
             child.wait()  # an interrupted run leaves no orphan
+            if child.stdin is not None:
+                child.stdin.close()
     lines = [line for line in log.read_text(encoding="utf-8").splitlines() if line.strip()]
     if child.returncode == 0:
         log.unlink()
