@@ -652,8 +652,9 @@ def check_claim(
         there = dict(read_json(file)) if file.exists() else stamp
     except (ValueError, TypeError) as e:
         raise UserError(f"{file}: is damaged ({e})", f"delete {folder} to start again") from e
-    kept = {name: there["recipe"][name] for name in free if name in there["recipe"]}
-    expected = stamp | dict(recipe=stamp["recipe"] | kept)
+    recipe = there.get("recipe", {})
+    kept = {name: recipe[name] for name in free if name in recipe}
+    expected = stamp | dict(recipe=stamp["recipe"] | kept) if kept else stamp
     if there != expected:
         raise UserError(
             f"{folder} holds another run: {_differences(there, expected)}",
