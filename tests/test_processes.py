@@ -165,7 +165,7 @@ def test_a_killed_worker_ends_the_run_with_its_rank_and_a_checkpoint_that_resume
 
 @pytest.mark.parametrize(
     "name, kind, machines, processes",
-    [("cpu", "MULTI_CPU", 1, 2), ("ddp", "MULTI_GPU", 1, 8), ("nodes", "MULTI_GPU", 2, 16)],
+    [("ddp", "MULTI_GPU", 1, 8), ("nodes", "MULTI_GPU", 2, 16)],
 )
 def test_configurations_are_what_accelerate_takes(root, name, kind, machines, processes):
     from accelerate.commands.config.config_args import ClusterConfig, load_config_from_file
@@ -173,12 +173,12 @@ def test_configurations_are_what_accelerate_takes(root, name, kind, machines, pr
     config = load_config_from_file(str(root / "configs" / f"{name}.yaml"))
     assert isinstance(config, ClusterConfig) and config.distributed_type == kind
     assert (config.num_machines, config.num_processes) == (machines, processes)
-    assert config.mixed_precision == "no" and config.use_cpu == (name == "cpu")
+    assert config.mixed_precision == "no" and not config.use_cpu
     assert not any([config.fsdp_config, config.deepspeed_config, config.dynamo_config])
 
 
 def test_all_configurations_are_tested(root):
-    assert {p.stem for p in (root / "configs").iterdir()} == {"cpu", "ddp", "nodes"}
+    assert {p.stem for p in (root / "configs").iterdir()} == {"ddp", "nodes"}
 
 
 @pytest.mark.slow
@@ -192,7 +192,9 @@ def test_a_configuration_launches_the_command_line(folders, tmp_path, root):
         "-m",
         "accelerate.commands.launch",
         "--config_file",
-        root / "configs" / "cpu.yaml",
+        root / "configs" / "ddp.yaml",
+        "--num_processes",
+        "2",
     ]
     more = f"--gradient-accumulation 2 --out {tmp_path}/two --checkpoints {tmp_path}/state-two"
     several = f"{command} batch=1 {more}".split()

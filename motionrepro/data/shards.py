@@ -341,6 +341,13 @@ def _whole_index(folder, number, stamp):
     return index
 
 # %% ../../nbs/data/15_shards.ipynb #2255bfdc
+def _mark_unfinished(folder):
+    """Take back that all shards are there, before one of them changes."""
+    common = read_json(Path(folder) / SHARDS) if (Path(folder) / SHARDS).is_file() else {}
+    if common.get("finished"):
+        write_json(Path(folder) / SHARDS, common | dict(finished=False))
+
+
 def make_block(
     number: int,  # of the block
     videos: list,  # (name, path or `PackedVideo`, captions) each
@@ -355,6 +362,7 @@ def make_block(
     index = _whole_index(folder, number, stamp)
     if index is not None:
         return number, False, index
+    _mark_unfinished(folder)
     index = dict(stamp=stamp) | _write_tars(folder, number, videos, encode, options)
     for k, clip in enumerate(index["clips"]):
         file = shard_file(folder, k, number)
@@ -493,8 +501,9 @@ def prepare_shards(
         changed = differences({k: there.get(k) for k in about}, about) if there else {}
         if changed:
             say(f"{folder} is made anew, since this has changed: {', '.join(changed.values())}")
-        write_json(folder / SHARDS, dict(finished=False) | about)
         blocks = split_blocks(videos, size)
+        if changed or len(there.get("counts", ())) != len(blocks):
+            write_json(folder / SHARDS, dict(finished=False) | about)
         task = functools.partial(make_block, folder=folder, encode=encode, options=options, networks=networks)
         results = run_blocks(task, blocks, processes, address)
         if progress is not None:
