@@ -26,7 +26,7 @@ from motionrepro.core import (
     write_json,
 )
 from .video import VIDEO_SUFFIXES, WRITERS, check_target, write_video
-from ..provenance import locked
+from ..provenance import alone_in
 
 # %% ../../nbs/data/14_drawn.ipynb #ed1db121
 MANIFEST = "sample.json"
@@ -132,8 +132,7 @@ def plan_clips(
 # %% ../../nbs/data/14_drawn.ipynb #37a6ef64
 def _begin(folder, plan, until_the_end):
     """Reserve a folder, and write the manifest; return the numbers of the clips that are missing."""
-    if not until_the_end.enter_context(locked(folder / ".lock", wait=False)):
-        raise UserError(f"{folder}: another process draws into it", "wait for it, or give another folder")
+    until_the_end.enter_context(alone_in(folder, "draws into it"))
     clips, manifest = plan_clips(folder, *plan)
     _discard_remains(folder)
     write_json(folder / MANIFEST, manifest)

@@ -43,7 +43,7 @@ from motionrepro.core import (
 )
 from .layouts import CaptionedVideos, find_captions, glimpse, words_of_name
 from .video import VIDEO_SUFFIXES, VideoError, read_clip
-from ..provenance import fingerprint, locked
+from ..provenance import alone_in, fingerprint
 
 # %% ../../nbs/data/15_shards.ipynb #159672ce
 @dataclass(frozen=True)
@@ -491,9 +491,7 @@ def prepare_shards(
     folder = Path(folder)
     _check_folder(folder)
     missing = [p for p in (folder, *folder.parents) if not p.exists()]
-    with locked(folder / ".lock", wait=wait) as mine:
-        if not mine:
-            raise UserError(f"{folder}: another process prepares it", "wait for it, or give another folder")
+    with alone_in(folder, "prepares it", wait):
         there = _check_folder(folder) or {}
         size = shard_size or there.get("shard_size") or usual_shard_size(len(videos.files))
         about = dict(networks=networks, options=options, shard_size=size)

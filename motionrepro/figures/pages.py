@@ -34,7 +34,7 @@ from motionrepro.core import (
 )
 from .style import ID, Table, html_table, markdown_table, table_cell
 from ..profiles import Profile, checkout, figure_settings
-from ..provenance import locked, provenance
+from ..provenance import alone_in, provenance
 
 # %% ../../nbs/figures/92_pages.ipynb #c30660fb
 _COSTS = ("seconds", "minutes", "hours")
@@ -511,9 +511,7 @@ def _choose(figures, only):
 @contextlib.contextmanager
 def _alone(out, figures):
     """Keep other runs out of a folder, and clear away what killed ones left half-done."""
-    with locked(out / ".lock", wait=False) as mine:
-        if not mine:
-            raise UserError(f"{out}: another process draws there", "wait for it, or give another folder")
+    with alone_in(out, "draws there"):
         for remains in [*out.glob(".new-*"), *(p for f in figures for p in out.glob(f".{f.id}-*"))]:
             if remains.is_dir():
                 shutil.rmtree(remains, ignore_errors=True)

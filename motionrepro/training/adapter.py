@@ -24,7 +24,7 @@ from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D
 from diffusers.utils import logging
 from torch import nn
 
-from ..backbones import load_backbone, save_half
+from ..backbones import load_backbone
 from motionrepro.core import (
     UserError,
     check_folders,
@@ -50,7 +50,7 @@ from ..temporal.adapter import MotionAdaptiveUNet, TemporalAdapter
 from ..temporal.losses import denoising_loss, denoising_target, training_loss
 from ..temporal.noise import correlated_noise
 from ..temporal.pipeline import MotionAdaptivePipeline
-from .base import write_card
+from .base import save_with_card
 from .loop import TrainConfig, check_steps, checkpoints_path, train
 from ..provenance import fingerprint
 from motionrepro.training.prepare import (
@@ -593,9 +593,7 @@ def save_adapter(
     **more,  # of `write_card`
 ):
     """Write an adapter in half precision, with its card."""
-    save_half(adapter, folder)
-    name = f"{Path(folder).parent.name} {Path(folder).name}"
-    write_card(folder, name, about, dict(adapter=training), scores, **more)
+    save_with_card(adapter, folder, "adapter", about, training, scores, **more)
 
 # %% ../../nbs/training/63_adapter.ipynb #1193366e
 def load_saved(
@@ -708,37 +706,6 @@ def _cache_folder(cache, data, given, networks, options):
     key = fingerprint([str(path), *map(str, given)], networks, options)
     return cache / f"{path.name}-{key}"
 
-# %% ../../nbs/training/63_adapter.ipynb #22a58174
-def _own_shards(
-    found, given, cache, base, encoder, recipe, number, clips, processes, validation, accept, progress
-):
-    """Encode one's own videos, as far as they are not; return the folder of shards."""
-    videos, left_out = found
-    if progress:
-        print(*videos.lines(), sep="\n")
-    videos, clips = _some_videos(videos, number, clips)
-    options = clip_options(recipe.size, recipe.num_frames, recipe.interval, clips)
-    networks = network_fingerprints(base)
-    folder = _cache_folder(cache, videos.data, (*given, number), networks, options)
-    shard_size = usual_shard_size(len(videos.files))
-    contents = videos_contents(split_blocks(videos, shard_size))
-    accept(stream_about(networks, options, shard_size, contents, validation))
-    more: dict[str, Any] = dict(left_out=left_out, shard_size=shard_size, processes=processes, wait=True)
-    result = encode_videos(videos, folder, encoder, options, progress, **more)
-    if progress:
-        print(summary_line(folder, result))
-    return folder
-
-# %% ../../nbs/training/63_adapter.ipynb #3d2d33de
-def _check_fixed(data, captions, caption_from_name, pool_length, clips, processes, cache):
-    """Refuse what was decided when shards were prepared."""
-    given = dict(captions=captions, caption_from_name=caption_from_name, samples=pool_length, clips=clips)
-    for name, value in (given | dict(processes=processes, cache=cache)).items():
-        if value is not None:
-            raise UserError(
-                f"{name}={value!r}: {data} holds shards, which are encoded already", "leave it out"
-            )
-
 # %% ../../nbs/training/63_adapter.ipynb #18ccc796
 @dataclass
 class OwnVideos:
@@ -762,10 +729,19 @@ class OwnVideos:
         self.is_encoded = (Path(self.data) / SHARDS).is_file()
         self.found: Any = None
         if self.is_encoded:
-            numbers = (self.pool_length, self.clips, self.processes, self.cache)
-            _check_fixed(self.data, self.captions, self.caption_from_name or None, *numbers)
+            self._check_fixed()
         else:
             self.found = find_videos(self.data, self.captions, self.caption_from_name)
+
+    def _check_fixed(self):
+        """Refuse what was decided when shards were prepared."""
+        given = dict(captions=self.captions, caption_from_name=self.caption_from_name or None)
+        given |= dict(samples=self.pool_length, clips=self.clips, processes=self.processes, cache=self.cache)
+        for name, value in given.items():
+            if value is not None:
+                raise UserError(
+                    f"{name}={value!r}: {self.data} holds shards, which are encoded already", "leave it out"
+                )
 
     def fitted(
         self,
@@ -803,15 +779,32 @@ class OwnVideos:
             _check_encoded_by(self.data, base, backbone)
             folder = self.data
         else:
-            given = (self.captions, self.caption_from_name)
-            numbers = (self.pool_length, self.clips or 1, self.processes or usual_processes(device))
-            options = (ClipEncoder(backbone, device, base), recipe, *numbers, self.validation)
-            folder = _own_shards(self.found, given, self.cache, base, *options, accept, progress)
+            folder = self._encode(recipe, ClipEncoder(backbone, device, base), accept, device, progress)
         accumulation = getattr(recipe, "accumulation", 1)
         stream = ClipStream(folder, recipe.batch, accumulation, seed, self.validation)
         if progress:
             print(f"held out: {held_out_words(stream, self.name)}")
         return stream
+
+    def _encode(self, recipe, encoder, accept, device, progress):
+        """Encode the videos, as far as they are not; return the folder of shards."""
+        videos, left_out = self.found
+        if progress:
+            print(*videos.lines(), sep="\n")
+        videos, clips = _some_videos(videos, self.pool_length, self.clips or 1)
+        options = clip_options(recipe.size, recipe.num_frames, recipe.interval, clips)
+        networks = network_fingerprints(encoder.backbone)
+        given = (self.captions, self.caption_from_name, self.pool_length)
+        folder = _cache_folder(self.cache, videos.data, given, networks, options)
+        shard_size = usual_shard_size(len(videos.files))
+        contents = videos_contents(split_blocks(videos, shard_size))
+        accept(stream_about(networks, options, shard_size, contents, self.validation))
+        more: dict[str, Any] = dict(left_out=left_out, shard_size=shard_size, wait=True)
+        more |= dict(processes=self.processes or usual_processes(device))
+        result = encode_videos(videos, folder, encoder, options, progress, **more)
+        if progress:
+            print(summary_line(folder, result))
+        return folder
 
 # %% ../../nbs/training/63_adapter.ipynb #423e04a8
 def last_loss(
@@ -825,7 +818,7 @@ def last_loss(
 def kept_scores(
     out,  # folder of a finished network
     training: dict,  # of `write_card`
-    held_out: str,  # in words
+    held_out: str = None,  # in words, of one's own videos
 ) -> dict | None:
     """Return the scores of a card that tells of this very training; None if it does not."""
     file = Path(out) / "card.json"
@@ -849,7 +842,7 @@ def _save_own(adapter, history, out, recipe, stream, base, backbone, videos, see
     if scores is None:
         scores = validation_scores(adapter, base, stream, recipe.rho, seed)
     save_adapter(adapter, out, about, training, scores, held_out=held_out)
-    write_held_out(stream, out)
+    write_held_out(stream.held_out_names, out)
     if progress:
         print(f"{out}: {clips}, {recipe.steps} steps, training loss of the last tenth {loss:.4g}")
     if progress and scores:

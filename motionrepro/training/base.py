@@ -6,7 +6,7 @@
 __all__ = ['STEPS', 'SCENES', 'UNET_WIDTHS', 'TARGETS', 'CARDS', 'MEANING', 'ABOUT', 'PARTS', 'clip_pool', 'contrastive_loss',
            'train_text', 'diffusion_loss', 'train_unet', 'train_classifier', 'train_video', 'train_clip',
            'score_evaluator', 'score_samples', 'choose_guidance', 'tune_guidance', 'card_text', 'write_card',
-           'evaluate', 'train_command']
+           'save_with_card', 'evaluate', 'train_command']
 
 # %% ../../nbs/training/62_base.ipynb #977db286
 import functools
@@ -585,6 +585,21 @@ def write_card(
     text = card_text(read_json(file))  # as a later reader would make it
     with atomic_path(Path(folder) / "README.md") as p:
         p.write_text(text, encoding="utf-8")
+
+# %% ../../nbs/training/62_base.ipynb #6b1f0c02
+def save_with_card(
+    model,  # stays as it is
+    folder,
+    part: str,  # what it is: "adapter", "mtn" or "dss"
+    about: str,  # one sentence
+    training: dict,  # settings and length
+    scores: dict,
+    **more,  # of `write_card`
+):
+    """Write a model in half precision, with its card."""
+    folder = Path(folder)
+    backbones.save_half(model, folder)
+    write_card(folder, f"{folder.parent.name} {folder.name}", about, {part: training}, scores, **more)
 
 # %% ../../nbs/training/62_base.ipynb #7c07fcde
 def evaluate(

@@ -17,7 +17,7 @@ import torch
 from diffusers import DDIMScheduler
 from tqdm.auto import tqdm
 
-from ..backbones import EMBEDDED, load_backbone, save_half
+from ..backbones import EMBEDDED, load_backbone
 from motionrepro.core import (
     UserError,
     assets_path,
@@ -45,7 +45,7 @@ from ..temporal.motion import motion_from_prompt
 from ..temporal.noise import correlated_noise
 from ..temporal.pipeline import folder_of_base, resolve_network
 from .adapter import OwnVideos, changed_recipe, kept_scores, last_loss, load_saved
-from .base import write_card
+from .base import save_with_card
 from .loop import TrainConfig, checkpoints_path, train
 from motionrepro.training.mtn import (
     MOTION_RECIPES,
@@ -66,8 +66,10 @@ from motionrepro.training.prepare import (
     draw,
     hold_out,
     held_out_words,
+    names_words,
     name_number,
     training_stamp,
+    write_held_out,
 )
 
 # %% ../../nbs/training/65_dss.ipynb #26491b9e
@@ -519,44 +521,42 @@ def own_captions(
     seed: int,
     n: int,  # captions to train on, at most
     held_out: int,  # captions to judge by, at most
-) -> tuple:  # both lists, and in words which videos are held out
+) -> tuple:  # both lists; in words which videos are held out, and their names
     """Return captions of one's own videos, in an order that the seed decides."""
     if videos.is_encoded:
         stream = ClipStream(videos.data, 1, 1, seed, videos.validation)
         mine = stream.read(0, min(n, len(stream)))["captions"]
         number = min(held_out, stream.held_out_count)
         others = stream.read_held_out(0, number)["captions"] if number else []
-        return mine, others, held_out_words(stream, videos.name)
+        return mine, others, held_out_words(stream, videos.name), stream.held_out_names
     texts = videos.found[0].texts
     names = sorted(videos.found[0].files, key=lambda name: name_number(name, seed))
     chosen = hold_out([names], videos.validation, seed)
     other = [name for name in names if chosen.takes(name)]
     mine = [name for name in names if chosen.leaves(name)]
-    shown = ", ".join(f"`{name}`" for name in other[:10]) + (", ..." if other[10:] else "")
-    words = f"{len(other)} of {len(names)} videos of `{videos.name}`: {shown}"
-    words = words if other else f"none of {len(names)} videos of `{videos.name}`"
-    return [texts[name][0] for name in mine[:n]], [texts[name][0] for name in other[:held_out]], words
+    words = names_words(other, len(other), len(names), videos.name)
+    return [texts[name][0] for name in mine[:n]], [texts[name][0] for name in other[:held_out]], words, other
 
 # %% ../../nbs/training/65_dss.ipynb #53ebdcff
 def _own_known(videos, motion, base, backbone, seed, n, held_out, device, progress):
-    """Return clips of one's own videos to train on, to judge by, and in words which videos are held out."""
+    """Return clips of one's own videos to train on, to judge by; what is held out, in words and names."""
     recipe = replace(motion, batch=1)
     stream = videos.stream(recipe, base, backbone, lambda about: None, seed, device, progress)
     mine = stream.read(0, min(n, len(stream)))
     number = min(held_out, stream.held_out_count)
     others = stream.read_held_out(0, number) if number else None
-    return mine, others, held_out_words(stream, videos.name)
+    return mine, others, held_out_words(stream, videos.name), stream.held_out_names
 
 
 def _own_clips(videos, motion, recipe, base, backbone, adapter, seed, n, held_out, device, progress):
     """Return the same for either source of clips."""
     if recipe.source == "known":
         return _own_known(videos, motion, base, backbone, seed, n, held_out, device, progress)
-    mine, others, words = own_captions(videos, seed, n, held_out)
+    mine, others, *held_out_videos = own_captions(videos, seed, n, held_out)
     return (
         dict(captions=mine, adapter=adapter),
         dict(captions=others, adapter=adapter) if others else None,
-        words,
+        *held_out_videos,
     )
 
 # %% ../../nbs/training/65_dss.ipynb #a09239c0
@@ -596,7 +596,7 @@ def own_dss_command(
     adapter = adapter and adapter.to(base.device)
     n = videos.pool_length or 256
     given = (videos, motion, recipe, base, backbone, adapter, seed, n, 64, device, progress)
-    clips, others, held_out = _own_clips(*given)
+    clips, others, held_out, names = _own_clips(*given)
     check_claim(
         state / "run", dss_stamp(recipe, seed, selector_about(network, base, clips, motion, recipe, seed))
     )
@@ -615,10 +615,10 @@ def own_dss_command(
             unseen = selector_data(network, base, others, file=file, seed=seed + 1, **common)
             scores = dict(n=len(unseen["statistics"]))
             scores |= evaluate_dss(selector, unseen, recipe, targets(found, recipe)[0])
-    save_half(selector, out)
     what = "captions" if recipe.source == "made" else "clips"
     number = f"{training['clips']} {what}"
     about = f"Choice of the switch step of paper B for `{backbone}`, from {number} of `{videos.name}`."
-    write_card(out, f"{out.parent.name} {out.name}", about, dict(dss=training), scores, held_out=held_out)
+    save_with_card(selector, out, "dss", about, training, scores, held_out=held_out)
+    write_held_out(names, out)
     if progress:
         print(f"{out}: {number}, {recipe.steps} steps; held out: {held_out}")

@@ -31,7 +31,7 @@ from motionrepro.core import (
     generator,
     write_json,
 )
-from ..provenance import locked
+from ..provenance import alone_in
 from .prepare import Part
 
 # %% ../../nbs/training/61_loop.ipynb #6dc3e44e
@@ -150,6 +150,7 @@ class TrainState:
         place = "cpu" if device.type == "cpu" else device  # files know no "cpu:0", as several processes say
         kept = _read_checkpoint(file, place)
         _check_same(file, kept["config"], config, processes, extend)
+        _refuse_fewer(folder, kept["step"], config.steps)
         for parameter, saved in zip(self.parameters, kept["parameters"], strict=True):
             parameter.copy_(saved)
         self.optimizer.load_state_dict(kept["optimizer"])
@@ -167,11 +168,12 @@ class TrainState:
         return kept["config"]["steps"]
 
 # %% ../../nbs/training/61_loop.ipynb #5e1c07aa
-def _read_checkpoint(file, device) -> dict:
-    """Return what a checkpoint holds; a `UserError` if it is damaged."""
+def _read_checkpoint(file, device, lazily=False) -> dict:
+    """Return what a checkpoint holds, `lazily` without reading its tensors; a `UserError` if damaged."""
     with open(file, "rb") as f:
+        source = file if lazily else f
         try:
-            return dict(torch.load(f, map_location=device, weights_only=True))
+            return dict(torch.load(source, map_location=device, weights_only=True, mmap=lazily))
         except Exception as e:  # whatever a damaged file makes PyTorch raise
             hint = f"put a copy back, or delete {file.parent} to start again"
             raise UserError(f"{file}: is damaged ({type(e).__name__})", hint) from e
@@ -199,7 +201,12 @@ def check_steps(
 ):
     """Refuse fewer steps than a folder's checkpoint has done."""
     file = Path(folder) / "checkpoint.pt"
-    done = _read_checkpoint(file, "cpu")["step"] if file.exists() else 0
+    if file.exists():
+        _refuse_fewer(folder, _read_checkpoint(file, "cpu", lazily=True)["step"], steps)
+
+
+def _refuse_fewer(folder, done, steps):
+    """Refuse fewer steps than are done."""
     if steps < done:
         raise UserError(
             f"steps={steps}: {folder} has done {done} already",
@@ -315,8 +322,6 @@ def train(
     accelerator = _accelerator(device, config, folder, tracker)
     with _alone(folder, accelerator.is_main_process):
         state = TrainState.begin(model, config, accelerator.device)
-        if extend:
-            check_steps(folder, config.steps)
         meant = state.load(folder, config, accelerator.device, accelerator.num_processes, extend)
         progress = progress and accelerator.is_main_process
         if meant != config.steps and progress:
@@ -453,9 +458,7 @@ def _alone(folder, is_main):
     if not is_main:
         yield
         return
-    with locked(folder / ".lock", wait=False) as mine:
-        if not mine:
-            raise UserError(f"{folder}: another process trains there", "wait for it, or give another folder")
+    with alone_in(folder, "trains there"):
         for remains in folder.glob(".new-*"):  # of a process that was killed while it wrote
             with contextlib.suppress(OSError):
                 remains.unlink()

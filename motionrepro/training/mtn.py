@@ -9,7 +9,6 @@ __all__ = ['MOTION_RECIPES', 'MotionRecipe', 'flow_origins', 'block_features', '
            'own_motion_recipe', 'own_mtn_command', 'trained_recipe']
 
 # %% ../../nbs/training/64_mtn.ipynb #3ba23422
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -20,7 +19,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from ..backbones import load_backbone, save_half
+from ..backbones import load_backbone
 from motionrepro.core import (
     UserError,
     atomic_path,
@@ -54,7 +53,7 @@ from motionrepro.reuse.mtn import (
 )
 from ..temporal.noise import RHO, TIES, tied_noise
 from .adapter import OwnVideos, changed_recipe, kept_scores, last_loss
-from .base import write_card
+from .base import save_with_card
 from .loop import TrainConfig, train
 from motionrepro.training.prepare import (
     ClipStream,
@@ -481,8 +480,7 @@ def ship(
 ):
     """Write a model in half precision, with its card."""
     folder = Path(out) / base / part
-    save_half(model, folder)
-    write_card(folder, f"{base} {part}", about, {part: training}, scores)
+    save_with_card(model, folder, part, about, training, scores)
     print(f"{folder}: " + ", ".join(f"{k} {v:.4g}" for k, v in scores.items() if isinstance(v, float)))
 
 # %% ../../nbs/training/64_mtn.ipynb #e6167043
@@ -493,8 +491,7 @@ def is_shipped(
     training: dict,
 ) -> bool:
     """Tell whether the card of a shipped model tells of this very training."""
-    card = Path(out) / base / part / "card.json"
-    return card.exists() and read_json(card)["training"] == json.loads(json.dumps({part: training}))
+    return kept_scores(Path(out) / base / part, {part: training}) is not None
 
 # %% ../../nbs/training/64_mtn.ipynb #d22b3cb6
 def with_origins(cache: dict, recipe: MotionRecipe, file, progress: bool = True, world=shapes_world) -> dict:
@@ -589,13 +586,11 @@ def _save_own_mtn(network, history, out, recipe, stream, base, backbone, videos,
     scores = kept_scores(out, dict(mtn=training), held_out)
     if scores is None:
         scores = _held_out_errors(network, recipe, base, stream, seed)
-    save_half(network, out)
     about = (
         f"Motion matrices of paper B for `{backbone}`, trained on {clips_words(stream)} of `{videos.name}`."
     )
-    name = f"{out.parent.name} {out.name}"
-    write_card(out, name, about, dict(mtn=training), scores, held_out=held_out)
-    write_held_out(stream, out)
+    save_with_card(network, out, "mtn", about, training, scores, held_out=held_out)
+    write_held_out(stream.held_out_names, out)
     if progress:
         print(f"{out}: {clips_words(stream)}, {recipe.steps} steps, training loss {last_loss(history):.4g}")
 

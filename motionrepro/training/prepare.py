@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['HELD_OUT', 'WHOLE', 'world_clips', 'fitted_normalizer', 'network_fingerprints', 'clip_cache', 'ClipEncoder',
            'clip_options', 'encode_videos', 'name_number', 'HeldOut', 'hold_out', 'stream_about', 'ClipStream',
-           'clips_words', 'held_out_words', 'write_held_out', 'usual_processes', 'prepare_command', 'check_size',
-           'caption_tokens', 'latent_pool', 'Part', 'draw', 'training_stamp', 'drawn_scenes', 'check_claim',
-           'claim_folder']
+           'clips_words', 'held_out_words', 'names_words', 'write_held_out', 'usual_processes', 'prepare_command',
+           'check_size', 'caption_tokens', 'latent_pool', 'Part', 'draw', 'training_stamp', 'drawn_scenes',
+           'check_claim', 'claim_folder']
 
 # %% ../../nbs/training/60_prepare.ipynb #55a754fc
 import functools
@@ -461,24 +461,36 @@ def held_out_words(
     shown: int = 10,  # names at most
 ) -> str:
     """Say which videos are held out, for a card."""
-    total = len(stream.reader) + stream.held_out_count
-    if not stream.held_out_count:
+    count = stream.held_out_count
+    return names_words(stream.held_out_names, count, len(stream.reader) + count, data, shown)
+
+
+def names_words(
+    names: Iterable,  # of the videos that are held out
+    count: int,  # of them
+    total: int,  # of all videos
+    data: str,  # name of the videos
+    shown: int = 10,  # names at most
+) -> str:
+    """Say which of some videos are held out."""
+    if not count:
         return f"none of {total} videos of `{data}`"
-    names = [f"`{name}`" for name in itertools.islice(stream.held_out_names, shown)]
-    rest = stream.held_out_count - len(names)
-    more = f" and {rest} more, see held-out.txt" if rest else ""
-    return f"{stream.held_out_count} of {total} videos of `{data}`: {', '.join(names)}{more}"
+    first = [f"`{name}`" for name in itertools.islice(names, shown)]
+    more = f" and {count - len(first)} more, see held-out.txt" if count > len(first) else ""
+    return f"{count} of {total} videos of `{data}`: {', '.join(first)}{more}"
 
 
 def write_held_out(
-    stream: ClipStream,
+    names: Iterable,  # of the videos that are held out
     folder,  # receives `held-out.txt` with a name on each line, if there are any
 ):
     """Write the names of the videos that are held out."""
-    if not stream.held_out_count:
+    names = iter(names)
+    first = next(names, None)
+    if first is None:
         return
     with atomic_path(Path(folder) / "held-out.txt") as p, open(p, "w", encoding="utf-8") as f:
-        f.writelines(f"{name}\n" for name in stream.held_out_names)
+        f.writelines(f"{name}\n" for name in itertools.chain([first], names))
 
 # %% ../../nbs/training/60_prepare.ipynb #4a674981
 def usual_processes(
