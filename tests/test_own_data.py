@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 from conftest import cli, one_line_and_a_hint
+from PIL import Image
 
 PROMPTS = [
     "a red circle moving left slowly on a plain gray background",
@@ -231,10 +232,22 @@ def test_a_motion_network_and_a_selector_of_ones_own(tmp_path, capsys):
         f"generate 'a red circle' --reuse --num-frames 4 --references 3 --steps 4 --out {tmp_path / 'a.gif'}"
     )
     assert cli(made, f"--mtn {mtn} --dss {dss} --switch-step auto --device cpu") == 0
-    assert "motion by the motion network (MTN), switch step by the selector" in capsys.readouterr().out
+    by_both = "motion by the motion network (MTN), switch step by the selector"
+    assert by_both in capsys.readouterr().out
     assert cli(made, "--mtn none --dss none --switch-step auto --device cpu --backbone tiny-128") == 0
     out = capsys.readouterr().out
     assert "motion of the raw features" in out and "equation 12" in out
+    known = f"{data / '0.gif'} --num-frames 4 --steps 4 --device cpu --backbone tiny"
+    analysed = f"analyse {known} --out {tmp_path / 'a.png'}"
+    assert cli(analysed, f"--mtn {mtn} --dss {dss}") == 0
+    assert by_both in capsys.readouterr().out
+    learned = read_json(tmp_path / "a.json")
+    assert cli(analysed, "--mtn none --dss none") == 0
+    assert read_json(tmp_path / "a.json")["nmi"] != learned["nmi"]
+    Image.open(data / "0.gif").convert("RGB").save(tmp_path / "first.png")
+    edited = f"edit {known} --style {tmp_path / 'first.png'} --out {tmp_path / 'b.gif'}"
+    assert cli(edited, f"--mtn {mtn} --dss {dss} --switch-step auto") == 0
+    assert by_both in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,11 @@ from .options import (
     Backbone,
     Clip,
     Device,
+    Dss,
     Dtype,
     GivenPrompt,
     Interval,
+    Mtn,
     Noise,
     NumFrames,
     Offline,
@@ -61,6 +63,8 @@ def analyse(
         ),
     ] = None,
     dtype: Dtype = "float32",
+    mtn: Mtn = None,
+    dss: Dss = None,
 ):
     """
     Show the motion of a clip as paper B's method sees it.
@@ -82,6 +86,8 @@ def analyse(
         noise=noise,
         steps=steps,
         seed=seed,
+        mtn=mtn,
+        dss=dss,
     )
     picture, numbers = _targets(out, json, clip)
     from motionrepro.core import check_range, generator
@@ -95,7 +101,8 @@ def analyse(
     from motionrepro.reuse.pipeline import DenoisingReusePipeline
     from motionrepro.diffusion import ddpm_scheduler
 
-    pipe, which = load_pipeline(DenoisingReusePipeline, backbone, adapter, prompt, device, offline, dtype)
+    named = (backbone, adapter, prompt, device, offline, dtype)
+    pipe, which = load_pipeline(DenoisingReusePipeline, *named, mtn=mtn, dss=dss)
     keep_window(pipe, backbone, window)
     pipe.scheduler = ddpm_scheduler(pipe.backbone)
     found = analyse_clip(

@@ -17,10 +17,12 @@ from .options import (
     Backbone,
     Clip,
     Device,
+    Dss,
     Dtype,
     Fps,
     GivenPrompt,
     Interval,
+    Mtn,
     NegativePrompt,
     Noise,
     NumFrames,
@@ -79,6 +81,8 @@ def edit(
     ] = "edited.gif",
     negative_prompt: NegativePrompt = None,
     dtype: Dtype = "float32",
+    mtn: Mtn = None,
+    dss: Dss = None,
 ):
     """
     Give a clip's motion another look.
@@ -114,7 +118,8 @@ def edit(
 
     if guidance is None:
         guidance = default_guidance(backbone) if prompt else 1.0
-    pipe, which = load_pipeline(DenoisingReusePipeline, backbone, adapter, prompt, device, offline, dtype)
+    named = (backbone, adapter, prompt, device, offline, dtype)
+    pipe, which = load_pipeline(DenoisingReusePipeline, *named, mtn=mtn, dss=dss)
     keep_window(pipe, backbone, window)
     size = [pipe.backbone.resolution] * 2
     made = pipe.edit(

@@ -117,7 +117,7 @@ Mtn = Annotated[
     str | None,
     typer.Option(
         metavar="DIR",
-        help="With --reuse: a motion network of train mtn, or none for the raw features' motion.",
+        help="A motion network of train mtn, for reuse; none takes the raw features' motion.",
         show_default="the one in the backbone's folder, if there is one",
     ),
 ]
@@ -125,7 +125,7 @@ Dss = Annotated[
     str | None,
     typer.Option(
         metavar="DIR",
-        help="With --reuse: a step selector of train dss, or none for equation 12 on observed errors.",
+        help="A step selector of train dss, for reuse; none takes equation 12 on observed errors.",
         show_default="the one in the backbone's folder, if there is one",
     ),
 ]
