@@ -56,7 +56,9 @@ from .adapter import OwnVideos, changed_recipe, kept_scores, last_loss
 from .base import save_with_card
 from .loop import TrainConfig, train
 from motionrepro.training.prepare import (
+    WHOLE,
     ClipStream,
+    Part,
     check_claim,
     check_size,
     claim_folder,
@@ -198,7 +200,7 @@ def reuse_steps(
     text: torch.Tensor,  # `b s d`, one for each clip
     timesteps: list,  # falling; the last one only ends the last residual, `CLEAN` for the clean latent
     recipe: MotionRecipe,  # how noise is tied
-    random: torch.Generator,  # of the noise, on the CPU
+    random,  # a `torch.Generator` of the noise, on the CPU, or a list with one for each clip
     blocks=(6, 8),  # indices into `decoder_blocks`
     frames=None,  # numbers of the frames, if they are not 0, 1, 2, ...
     origins: torch.Tensor = None,  # for tie="flow": `b f H W`, as `flow_origins` returns it
@@ -245,17 +247,19 @@ def motion_batch_loss(
     backbone,  # the frozen base
     batch: dict,  # as `ClipStream` gives it; for tie="flow" with `origins`
     random: torch.Generator,  # of the step, on the network's device
+    part: Part = WHOLE,  # of the step's clips
 ) -> dict:  # "loss" (eq. 11), "loss_step", "loss_surrogate", "loss_prediction", relative errors, `ids`
     """Return the three losses of these clips, on a random schedule."""
     timesteps = random_schedule(recipe.schedule_steps, backbone.scheduler.config.num_train_timesteps, random)
     seed = int(torch.randint(2**31, (), generator=random, device=random.device))
+    numbers = part.of(range(len(batch["ids"]) * part.count))
     steps = reuse_steps(
         backbone,
         batch["latents"].to(random.device).float(),
         batch["text"].to(random.device).float(),
         timesteps,
         recipe,
-        generator(seed, "noise"),  # on the CPU: the same on every device
+        [generator(seed, "noise", k) for k in numbers],  # on the CPU: the same on every device
         network.config.blocks,
         origins=batch.get("origins"),
     )
@@ -272,12 +276,12 @@ def mtn_loss(
     backbone,  # the frozen base
     cache: dict,  # as `clip_cache` returns it; for tie="flow" with `origins`
     random: torch.Generator,  # of the step, on the network's device
+    part: Part = WHOLE,  # of the step's clips
 ) -> dict:  # as `motion_batch_loss`
     """Return the three losses of a random batch of clips."""
     needed = {k: cache[k] for k in ("latents", "text", "ids", "origins") if k in cache}
-    return motion_batch_loss(
-        network, recipe, backbone, draw(needed, recipe.batch, random, random.device), random
-    )
+    batch = draw(needed, recipe.batch, random, random.device, part=part)
+    return motion_batch_loss(network, recipe, backbone, batch, random, part)
 
 # %% ../../nbs/training/64_mtn.ipynb #c5bfc6ce
 def new_network(recipe: MotionRecipe, backbone, seed: int = 0) -> MotionTransformationNetwork:
@@ -323,14 +327,14 @@ def train_mtn(
         network.load_state_dict(start.state_dict())
     claim_folder(folder, mtn_stamp(recipe, seed, about, backbone, start))
 
-    def loss(model, step, random):
+    def loss(model, step, random, part):
         if is_stream:
-            return motion_batch_loss(model, recipe, backbone, cache.next_batch(step), random)
-        return mtn_loss(model, recipe, backbone, cache, random)
+            return motion_batch_loss(model, recipe, backbone, cache.next_batch(step), random, part)
+        return mtn_loss(model, recipe, backbone, cache, random, part)
 
     config = recipe.loop(seed, checkpoint_seconds=checkpoint_seconds)
-    device = backbone.device.type
-    return network, train(network, loss, config, folder, "motion network", device, stop_at, progress)
+    where = (folder, "motion network", backbone.device.type, stop_at, progress)
+    return network, train(network, loss, config, *where, parts=True)
 
 # %% ../../nbs/training/64_mtn.ipynb #b1f2cf4b
 def validation_clips(
