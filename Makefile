@@ -23,7 +23,7 @@ constraints := $(VENV)/lowest.txt
 pip := $(BIN)/python -m pip install --disable-pip-version-check $(if $(LOWEST),--constraint $(constraints))
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: setup figures test test-slow train readme clean help
+.PHONY: setup figures test test-slow train readme docs clean help
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP) ## create .venv and install everything (6 GB, less with CPU=1); a second run installs nothing
@@ -63,8 +63,17 @@ train: $(STAMP) ## rebuild the weights that ship with the package (hours on 2 co
 readme: $(STAMP) ## write README.md from nbs/index.ipynb
 	@$(run) python tools/readme.py
 
+docs: $(VENV)/.docs ## build the site in _docs from the notebooks, without running them, and check it
+	$(test) python docs/pages.py _proc
+	$(run) python -m sphinx -q -W --keep-going -E -c docs -d _proc/.doctrees _proc _docs
+	$(run) python tools/check_docs.py _docs
+
+$(VENV)/.docs: $(STAMP)
+	$(pip) --config-settings editable_mode=compat --editable '.[docs]'
+	@touch $@
+
 clean: ## remove the environment, drawn figures and build leftovers (checkpoints stay)
-	rm -rf $(VENV) figures build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) figures _docs _proc build dist *.egg-info .pytest_cache .ruff_cache
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/make \1@\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS=@ read -r name what; do printf '%-14s %s\n' "$$name" "$$what"; done

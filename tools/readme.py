@@ -25,11 +25,10 @@ def from_root(match):
     return before + (link[3:] if link.startswith("../") else f"nbs/{link}")
 
 
-def verdict_counts():
+def verdict_counts(all_rows):
     """How many claims have which verdict, as a table; those decided by earlier code are counted apart."""
     papers = dict(A="paper A", B="paper B", X="our own questions")
     lines = [f"| | {' | '.join(DECISIONS)} |", "|---|" + "---|" * len(DECISIONS)]
-    all_rows = ledger()
     for letter, name in papers.items():
         rows = [row for row in all_rows if row["id"].startswith(letter)]
         current, stale = (Counter(r["verdict"] for r in rows if r["stale"] == old) for old in (False, True))
@@ -51,15 +50,21 @@ def readme():
     text, resources = MarkdownExporter().from_notebook_node(notebook)
     if resources["outputs"]:
         sys.exit("nbs/index.ipynb has pictures in its output; link to files instead")
-    text = text.replace("<!-- verdict counts -->", verdict_counts())
+    text = text.replace("<!-- verdict counts -->", verdict_counts(ledger()))
     return note + "\n\n" + re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 
-text = readme()
-if "--check" not in sys.argv[1:]:
-    target.write_text(text, encoding="utf-8")
-elif (old := target.read_text(encoding="utf-8")) != text:
-    sys.stdout.writelines(
-        difflib.unified_diff(old.splitlines(True), text.splitlines(True), "README.md", "nbs/index.ipynb")
-    )
-    sys.exit("README.md is not what nbs/index.ipynb says; write it with: make readme")
+def main():
+    """Write the file, or compare it."""
+    text = readme()
+    if "--check" not in sys.argv[1:]:
+        target.write_text(text, encoding="utf-8")
+    elif (old := target.read_text(encoding="utf-8")) != text:
+        sys.stdout.writelines(
+            difflib.unified_diff(old.splitlines(True), text.splitlines(True), "README.md", "nbs/index.ipynb")
+        )
+        sys.exit("README.md is not what nbs/index.ipynb says; write it with: make readme")
+
+
+if __name__ == "__main__":
+    main()

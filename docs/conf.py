@@ -1,0 +1,57 @@
+"""How Sphinx turns the pages that `pages.py` wrote into the site; `make docs` runs both."""
+
+import configparser
+import sys
+from importlib import metadata
+from pathlib import Path
+
+here = Path(__file__).resolve().parent
+sys.path.insert(0, str(here))
+settings = configparser.ConfigParser(delimiters=["="])
+settings.read(here.parent / "settings.ini", encoding="utf-8")
+settings = settings["DEFAULT"]
+
+project = settings["title"]
+author = settings["author"]
+copyright = settings["copyright"]
+version = release = settings["version"]
+language = "en"
+
+extensions = ["myst_nb"]
+nb_execution_mode = "off"  # pages show what the notebooks store; `make test` runs them
+nb_code_prompt_show = "Exported source"
+nb_code_prompt_hide = "Exported source"
+nb_render_markdown_format = "myst"  # printed Markdown is Markdown
+myst_enable_extensions = ["amsmath", "attrs_inline", "colon_fence", "dollarmath", "fieldlist"]
+myst_dmath_double_inline = True
+myst_heading_anchors = 6
+myst_heading_slug_func = "links.anchor"
+nitpicky = True  # a name without a page is an error
+python_use_unqualified_type_names = True
+add_module_names = False
+toc_object_entries = False
+
+# MathJax comes with a package, in one file: the site needs no network.
+mathjax = metadata.distribution("sphinx-mathjax-offline")
+html_static_path = [
+    "static",
+    str(mathjax.locate_file("sphinx-mathjax-offline/static/mathjax/tex-svg-full.js")),
+]
+mathjax_path = "tex-svg-full.js"
+html_css_files = ["site.css"]
+html_js_files = ["ledger.js"]
+
+html_theme = "sphinx_book_theme"
+html_title = settings["title"]
+html_baseurl = settings["doc_host"] + settings["doc_baseurl"] + "/"
+html_copy_source = False
+html_theme_options = dict(
+    repository_url=settings["git_url"],
+    use_repository_button=True,
+    use_download_button=False,
+    use_fullscreen_button=False,
+    show_navbar_depth=1,
+    show_toc_level=1,
+    pygments_light_style="a11y-high-contrast-light",
+    pygments_dark_style="a11y-high-contrast-dark",
+)
