@@ -65,8 +65,8 @@ readme: $(STAMP) ## write README.md from nbs/index.ipynb
 
 docs: $(VENV)/.docs ## build the site in _docs from the notebooks, without running them, and check it
 	$(test) python docs/pages.py _proc
-	$(run) python -m sphinx -q -W --keep-going -E -c docs -d _proc/.doctrees _proc _docs
-	$(run) python tools/check_docs.py _docs
+	$(run) python -m sphinx -q -W --keep-going -E -c docs -d _proc/.doctrees _proc _docs/html
+	$(run) python tools/check_docs.py _docs/html
 
 $(VENV)/.docs: $(STAMP)
 	$(pip) --config-settings editable_mode=compat --editable '.[docs]'

@@ -5,6 +5,8 @@ import inspect
 import json
 import re
 
+from links import outside
+
 from motionrepro.claims import CLAIMS, tell
 from motionrepro.figures.style import html_table, table_cell
 
@@ -21,8 +23,8 @@ def verdict(row: dict) -> str:
 
 
 def escaped(text: str) -> str:
-    """Write plain text so that Markdown leaves it as it is."""
-    return re.sub(r"([\\`*_{}\[\]<>|$~])", r"\\\1", str(text))
+    """Write plain text so that Markdown leaves it as it is, but for code in backticks."""
+    return outside(r"`[^`]*`", r"[\\*_{}\[\]<>|$~]", lambda match: "\\" + match[0], text)
 
 
 def short(text: str) -> str:
@@ -43,15 +45,15 @@ def claim_list(
 
 
 def overview(rows: list, counts: str) -> str:
-    """Write the page with the table of all claims, which `ledger.js` lets one filter."""
-    head = ("claim", "what", "place", "paper", "ours", "verdict")
+    """Write the page with the table of all claims, which `site.js` lets one filter."""
+    head = ("claim", "verdict", "what", "place", "paper", "ours")
     lines = []
     for row in rows:
         page = PAPERS[row["id"][0]][0]
         link = f'<a href="{page}.html#{row["id"].lower()}">{row["id"]}</a>'
         texts = [html.escape(str(row[name]) or "–") for name in ("claim", "place", "paper")]
         ours = html.escape(short(row["ours"]) or row["note"])
-        lines.append([link, *texts, ours, verdict(row)])
+        lines.append([link, verdict(row), *texts, ours])
     toctree = "\n".join(page for page, _ in PAPERS.values())
     return f"""# The ledger
 

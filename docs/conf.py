@@ -39,7 +39,7 @@ html_static_path = [
 ]
 mathjax_path = "tex-svg-full.js"
 html_css_files = ["site.css"]
-html_js_files = ["ledger.js"]
+html_js_files = ["site.js"]
 
 html_theme = "sphinx_book_theme"
 html_title = settings["title"]

@@ -153,6 +153,7 @@ class Site:
 
     def with_claims(self, text: str) -> str:
         """Put stored results where a text asks for them: `<!-- claims A01 A02 -->`."""
+
         def one(match):
             return claim_list([self.rows[id] for id in match[1].split()])
 

@@ -62,6 +62,7 @@ def test_a_site_without_faults(checker, site):
         ('<img src="a.png" alt="a.png">', "has no text"),
         ("<p>so $x_1$ is</p>", "unrendered"),
         ("<p>so $$x$$ is</p>", "unrendered"),
+        ("<p>so $[0, 1)$ is</p>", "unrendered"),
         ("<p>so \\(x\\) is</p>", "unrendered"),
         ('<script src="https://example.org/a.js"></script>', "fetches https://example.org/a.js"),
         (FORMULA.format("x"), "no MathJax"),

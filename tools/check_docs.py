@@ -17,7 +17,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 GENERATED = {"genindex.html", "search.html", "py-modindex.html"}  # Sphinx's own, without "next"
-UNRENDERED = re.compile(r"\$\$|\\\(|\\\[|\$\\?[A-Za-z][^$\n]*\$")
+UNRENDERED = re.compile(r"\$\$(?:[^$]*\$\$)?|\\\(|\\\[|\$[^\s$](?:[^$]*[^\s$])?\$")
 SILENT = {"script", "style", "code", "pre", "title", "textarea"}  # whose text is no prose
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
 

@@ -1,7 +1,5 @@
 // Filters for the ledger's table. Without JavaScript the table stands there whole.
-document.addEventListener("DOMContentLoaded", () => {
-  const ledger = document.getElementById("ledger");
-  if (!ledger) return;
+const filterLedger = (ledger) => {
   const rows = [...ledger.querySelectorAll("tbody tr")];
   const text = (row, name) => row.querySelector(`td.${name}`).textContent;
   const papers = { A: "paper A", B: "paper B", X: "our own questions" };
@@ -34,4 +32,21 @@ document.addEventListener("DOMContentLoaded", () => {
   bar.append(count);
   ledger.prepend(bar);
   show();
+};
+
+// Names for those who hear the page: what a control shows, where the theme says something else or nothing.
+const nameControls = () => {
+  for (const control of document.querySelectorAll("details.hide > summary, .search-button-field")) {
+    control.removeAttribute("aria-label");
+  }
+  for (const summary of document.querySelectorAll("nav .has-children > details > summary")) {
+    const part = summary.closest("li").querySelector("a").textContent;
+    summary.setAttribute("aria-label", `pages of ${part}`);
+  }
+};
+
+document.addEventListener("DOMContentLoaded", () => {
+  nameControls();
+  const ledger = document.getElementById("ledger");
+  if (ledger) filterLedger(ledger);
 });
