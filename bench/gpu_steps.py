@@ -6,6 +6,7 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -25,9 +26,9 @@ from motionrepro.backbones import load_backbone, sd_unet, tiny_unet
 from motionrepro.core import assets_path, default_device, generator, write_json
 from motionrepro.provenance import save_result
 from motionrepro.studies.sizes import OPTIMISER_BYTES, parameters, training_step
-from motionrepro.temporal.adapter import TemporalAdapter
+from motionrepro.temporal.adapter import MotionAdaptiveUNet, TemporalAdapter
 from motionrepro.temporal.attention import AdaptiveTemporalBlock, GlobalTemporalBlock
-from motionrepro.training.adapter import RECIPES, attach, load_saved, train_adapter
+from motionrepro.training.adapter import RECIPES, load_saved, train_adapter
 from motionrepro.training.prepare import clip_cache
 
 DTYPES = dict(fp16=torch.float16, bf16=torch.bfloat16)
@@ -123,13 +124,13 @@ def beside_device(seconds, work, rates):
 
 
 def clip_models(setting, dtype):
-    """The bare UNet, ours, and AnimateDiff's modules, which have a UNet of their own."""
+    """The bare UNet, ours, and AnimateDiff's modules, in a UNet of their own: one carries one adapter."""
     unet = setting.unet("sd15", dtype)
     ours = RECIPES["tiny" if setting.smoke else "paper"]
     theirs = replace(ours, method="animatediff", adapter=dict(use_motion_mid_block=False))
     models = dict(bare=bare(unet))
-    for name, recipe in dict(ours=ours, AnimateDiff=theirs).items():
-        models[name] = attach(unet, trained_adapter(recipe, unet)).eval()
+    for name, recipe, base in (("ours", ours, unet), ("AnimateDiff", theirs, deepcopy(unet))):
+        models[name] = MotionAdaptiveUNet(base, trained_adapter(recipe, base)).eval()
     return models
 
 

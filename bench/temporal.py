@@ -11,6 +11,7 @@ with a gradient for its input.
 """
 
 import argparse
+import copy
 import gc
 import statistics
 import time
@@ -25,7 +26,8 @@ from motionrepro.backbones import load_backbone, sd_unet
 from motionrepro.core import generator
 from motionrepro.provenance import save_result
 from motionrepro.studies.ablations import VARIANTS
-from motionrepro.training.adapter import RECIPES, attach
+from motionrepro.temporal.adapter import MotionAdaptiveUNet
+from motionrepro.training.adapter import RECIPES
 
 TARGET_ADDED, TARGET_TOTAL = 0.25, 1.10
 RECIPE = {
@@ -94,8 +96,9 @@ def measure(name, args):
         torch.linspace(0, 1, clips + 2)[1:-1].to(unet.device),
     )
     adapters = dict(zip(("ours", "AnimateDiff"), (trained_adapter(recipe, unet) for recipe in RECIPE[name])))
+    bases = dict(ours=unet, AnimateDiff=copy.deepcopy(unet))  # a UNet carries one adapter at a time
     models = {"bare": bare(unet)} | {
-        m: attach(unet, adapter).requires_grad_(False) for m, adapter in adapters.items()
+        m: MotionAdaptiveUNet(bases[m], adapter).requires_grad_(False) for m, adapter in adapters.items()
     }
     for adapter in adapters.values():
         adapter.requires_grad_(True)

@@ -23,7 +23,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from motionrepro.backbones import load_backbone
 from motionrepro.core import generator
 from motionrepro.provenance import save_result
-from motionrepro.training.adapter import RECIPES, adapter_loss, attach, make_adapter
+from motionrepro.temporal.adapter import MotionAdaptiveUNet
+from motionrepro.training.adapter import RECIPES, adapter_loss, make_adapter
 
 SAME_LOSS = 1e-3  # relative: what may count as the same training
 TARGET = 2.0  # clips per second over those of the plain step
@@ -61,7 +62,7 @@ class Trained:
         with torch.no_grad():  # its zeros become small, as after training: all of it is used
             for p in self.adapter.parameters():
                 p.add_(0.02 * torch.randn_like(p))
-        self.model = attach(unet, self.adapter).train()
+        self.model = MotionAdaptiveUNet(unet, self.adapter).train()
         self.recipe, self.cache, self.scheduler = recipe, cache, backbone.scheduler
         self.half = half
 

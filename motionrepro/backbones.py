@@ -428,7 +428,7 @@ def has_pickles(
 def read_model(
     cls,  # of the model, from diffusers or transformers
     source,  # folder or hub repository
-    part: str,  # the model's folder there
+    part: str = None,  # the model's folder there; None where it has no other
     *,
     dtype: torch.dtype = torch.float32,  # of the weights in memory
     use_safetensors: bool = True,  # False reads pickles
@@ -723,9 +723,12 @@ def read_network(
 ):
     """Read a network from a folder on this machine, in evaluation mode."""
     try:
-        return cls.from_pretrained(folder, torch_dtype=dtype, local_files_only=True).eval()
+        return read_model(cls, folder, dtype=dtype, local_files_only=True).eval()
     except OSError as e:
-        raise UserError(f"{shown} has no readable weights", "save it again, or copy the whole folder") from e
+        hint = "save it again, or copy the whole folder"
+        if has_pickles(folder):
+            hint = "pickles are not read here: save it again with safe_serialization=True"
+        raise UserError(f"{shown} has no readable weights", hint) from e
 
 # %% ../nbs/20_backbones.ipynb #a3649d20
 def load_network(

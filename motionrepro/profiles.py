@@ -25,6 +25,7 @@ class Profile:
     steps: int  # sampling steps
     seeds: int  # repetitions with another seed
     data: str = "world"  # "world", or the folder of real clips
+    animatediff: str = ""  # folder or hub repository of AnimateDiff's published modules; empty for none
 
     @property
     def reuse(self) -> "Profile":
@@ -50,15 +51,16 @@ def figure_settings(
         name = os.environ.get("MOTIONREPRO_PROFILE") or ("smoke" if os.environ.get("IN_TEST") else "tiny")
     if name not in PROFILES:
         raise UserError(f"profile={name!r} is not one of {', '.join(PROFILES)}")
+    profile = replace(PROFILES[name], animatediff=os.environ.get("MOTIONREPRO_ANIMATEDIFF", ""))
     if name != "paper":
-        return PROFILES[name]
+        return profile
     data = os.environ.get("MOTIONREPRO_DATA", "")
     if not data or not Path(data).is_dir():
         raise UserError(
             f"the paper profile needs real clips, and MOTIONREPRO_DATA={data!r} is not a folder",
             "set MOTIONREPRO_DATA to a folder of videos, or use the tiny profile",
         )
-    return replace(PROFILES[name], data=data)
+    return replace(profile, data=data)
 
 # %% ../nbs/03_profiles.ipynb #0e2e4b85
 def checkout() -> Path:

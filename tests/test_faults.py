@@ -157,6 +157,17 @@ class Models:
         TemporalAdapter.for_unet(unet, num_heads=2, head_dim=8).save_pretrained(self.folder / "adapter")
         return self.folder / "adapter"
 
+    def motion_modules(self, channels=(16,) * 4, **config):
+        """A folder with AnimateDiff's modules, for this base unless something else is asked for."""
+        from diffusers import MotionAdapter
+
+        config = (
+            dict(motion_layers_per_block=1, motion_norm_num_groups=8, motion_num_attention_heads=2) | config
+        )
+        folder = self.folder / f"motion-modules-{len(channels)}-{config.get('conv_in_channels', '')}"
+        MotionAdapter(channels, **config).save_pretrained(folder)
+        return folder
+
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
@@ -491,6 +502,17 @@ def cut_adapter(place, fault):
     for size in (0, 100, len(whole) // 2):
         weights.write_bytes(whole[:size])
         place.refuses(place.generating(adapter="mine"), fault)
+
+
+@fault("files", "motion modules of AnimateDiff that are pickles only", "has no readable weights")
+def pickled_modules(place, fault):
+    import torch
+
+    shutil.copytree(place.models.motion_modules(), place / "mine")
+    (weights,) = (place / "mine").glob("*.safetensors")
+    weights.unlink()
+    torch.save({}, weights.with_suffix(".bin"))
+    place.refuses(place.generating(adapter="mine"), fault)
 
 
 @fault("files", "the configuration of an adapter was cut off", "mine/config.json: is damaged")
@@ -1378,6 +1400,31 @@ def other_settings(place, fault):
 def adapter_of_another_base(place, fault):
     shutil.copytree(place.models.adapter, place / "mine")
     place.refuses("generate x --num-frames 2 --steps 1 --backbone tiny --adapter mine --out a.gif", fault)
+
+
+@fault(
+    "people",
+    "motion modules of AnimateDiff that were made for SDXL",
+    "adapter has motion modules for another base: block_out_channels=(16, 16, 16)",
+    "what is needed is named",
+)
+def modules_of_another_base(place, fault):
+    adapter = place.models.motion_modules((16,) * 3)
+    place.refuses(place.generating(adapter=adapter), fault)
+    assert "this one needs (16, 16, 16, 16) and 1" in place.run(place.generating(adapter=adapter))[1]
+
+
+@fault("people", "motion modules for PIA, which is given a picture", "adapter has conv_in_channels=9")
+def modules_for_pictures(place, fault):
+    adapter = place.models.motion_modules(conv_in_channels=9)
+    place.refuses(place.generating(adapter=adapter), fault)
+
+
+@fault("people", "AnimateDiff's sparse control as an adapter", "it holds a SparseControlNetModel")
+def sparse_control(place, fault):
+    (place / "mine").mkdir()
+    (place / "mine" / "config.json").write_text('{"_class_name": "SparseControlNetModel"}')
+    place.refuses(place.generating(adapter="mine"), fault)
 
 
 for id, wrong, test in (

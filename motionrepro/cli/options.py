@@ -36,7 +36,8 @@ Adapter = Annotated[
     str | None,
     typer.Option(
         metavar="DIR",
-        help="A saved adapter, its owner/name on the hub, or none.",
+        help="A saved adapter, its owner/name on the hub, or none. AnimateDiff's published motion modules are one, "
+        "too: a folder or owner/name of diffusers' format MotionAdapter.",
         show_default="the one in the backbone's folder, if there is one",
     ),
 ]
@@ -86,7 +87,7 @@ ContextLength = Annotated[
     typer.Option(
         metavar="N",
         help="Frames that see each other, from 2: longer clips are denoised by windows of so many.",
-        show_default="what the adapter takes, 16",
+        show_default="what the adapter takes: 16, AnimateDiff's 32",
     ),
 ]
 ContextOverlap = Annotated[

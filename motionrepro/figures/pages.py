@@ -343,6 +343,8 @@ def _surroundings(
     large = [folder.parent / "checkpoints"]
     if profile.data != "world":
         large.append(Path(profile.data))
+    if profile.animatediff:
+        large.append(Path(profile.animatediff))
     for root in large:
         for p in _files(root).values():
             digest.update(f"\0{p} {p.stat().st_size} {p.stat().st_mtime_ns}".encode())

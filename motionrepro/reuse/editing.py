@@ -25,7 +25,7 @@ from motionrepro.reuse.handover import (
 )
 from .matrices import decoder_features
 from .run import begin_run, check_tie, finish_run
-from ..temporal.adapter import injected
+from ..temporal.adapter import injected, max_frames_of
 from ..temporal.noise import SAMPLER_TIES, check_generator, tied_noise
 from ..temporal.pipeline import OUTPUT_TYPES, check_names, as_texts, clip_pixels
 
@@ -140,7 +140,7 @@ def check_given(pipe, noise, rho, generator, frames):
     check_generator(generator, 1)
     check_tie(noise, rho, (*SAMPLER_TIES, "inversion"))
     if pipe.adapter is not None:
-        check_range("number of frames", frames, 1, pipe.adapter.config.max_frames)
+        check_range("number of frames", frames, 1, max_frames_of(pipe.adapter))
 
 # %% ../../nbs/reuse/46_editing.ipynb #9f64c3bf
 def frame_pairs_of(

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderKL, MotionAdapter, UNet2DConditionModel
 from diffusers.schedulers import KarrasDiffusionSchedulers
 from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from transformers import (
@@ -50,7 +50,7 @@ from motionrepro.reuse.run import (
     clip_chunks,
     finish_run,
 )
-from ..temporal.adapter import TemporalAdapter, injected
+from ..temporal.adapter import ADAPTERS, TemporalAdapter, injected
 from ..temporal.noise import RHO, check_generator, tied_noise
 from motionrepro.temporal.pipeline import (
     OUTPUT_TYPES,
@@ -86,7 +86,7 @@ class DenoisingReusePipeline(MotionAdaptivePipeline):
         tokenizer: CLIPTokenizer,
         unet: UNet2DConditionModel,  # as in a `StableDiffusionPipeline`
         scheduler: KarrasDiffusionSchedulers,  # any of diffusers' for Stable Diffusion
-        adapter: TemporalAdapter = None,  # made for this UNet; None denoises each frame for itself
+        adapter: TemporalAdapter | MotionAdapter = None,  # made for this UNet; None: each frame for itself
         mtn: MotionTransformationNetwork = None,  # made for this UNet; None takes the raw features' motion
         dss: DenoisingStepSelector = None,  # None chooses by eq. 12 on observed errors
         safety_checker: StableDiffusionSafetyChecker = None,  # blackens frames; None lets all pass
@@ -109,7 +109,7 @@ class DenoisingReusePipeline(MotionAdaptivePipeline):
     def from_pretrained(
         cls,
         base="tiny",  # as for `MotionAdaptivePipeline.from_pretrained`
-        adapter: Any = "saved",  # a `TemporalAdapter` or its folder; None; "saved": the base's own, if any
+        adapter: Any = "saved",  # one of `ADAPTERS` or its folder; None; "saved": the base's own, if any
         mtn: Any = "saved",  # a `MotionTransformationNetwork`, the same way
         dss: Any = "saved",  # a `DenoisingStepSelector`, the same way
         *,
@@ -130,7 +130,7 @@ class DenoisingReusePipeline(MotionAdaptivePipeline):
         mtn = resolve_network(MotionTransformationNetwork, "mtn", mtn, folder, dtype, offline)
         dss = resolve_network(DenoisingStepSelector, "dss", dss, folder, dtype, offline)
         if folder is not None and is_saved_pipeline(folder, cls):
-            adapter = resolve_network(TemporalAdapter, "adapter", adapter, folder, dtype, offline)
+            adapter = resolve_network(ADAPTERS, "adapter", adapter, folder, dtype, offline)
             parts = dict(adapter=adapter, mtn=mtn, dss=dss, torch_dtype=dtype, local_files_only=True)
             if scheduler is not None:
                 parts["scheduler"] = scheduler

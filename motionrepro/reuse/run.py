@@ -32,7 +32,7 @@ from motionrepro.reuse.handover import (
 )
 from .matrices import decoder_blocks
 from .mtn import MotionTransformationNetwork
-from ..temporal.adapter import map_tensors
+from ..temporal.adapter import map_tensors, max_frames_of
 from ..temporal.motion import resolve_motion
 from ..temporal.noise import SAMPLER_TIES, check_generator, tied_noise
 from motionrepro.temporal.pipeline import (
@@ -488,7 +488,7 @@ def check_card(
 # %% ../../nbs/reuse/45a_run.ipynb #72859ca8
 def longest_chunk(
     config: DenoisingReuseConfig,
-    adapter=None,  # a `TemporalAdapter`
+    adapter=None,  # one of `ADAPTERS`
     mtn: MotionTransformationNetwork = None,
 ) -> tuple:  # frames, inf without a limit; and what limits them, in words
     """Tell how many frames can follow from one set of references."""
@@ -497,7 +497,7 @@ def longest_chunk(
         horizon = mtn.config.horizon
         limits.append((config.references + horizon, f"the mtn looks {horizon} frames ahead"))
     if adapter is not None and config.together:
-        longest = adapter.config.max_frames
+        longest = max_frames_of(adapter)
         limits.append((config.references + longest, f"the adapter takes {longest} frames (max_frames)"))
     return min(limits)
 
@@ -505,7 +505,7 @@ def longest_chunk(
 def clip_chunks(
     config: DenoisingReuseConfig,
     num_frames: int,  # of a clip, at least 2
-    adapter=None,  # a `TemporalAdapter`
+    adapter=None,  # one of `ADAPTERS`
     mtn: MotionTransformationNetwork = None,
 ) -> list:  # of slices, each of two frames at least
     """Cut a clip where it gets fresh references.
@@ -528,7 +528,7 @@ def clip_chunks(
 def check_frames(
     config: DenoisingReuseConfig,
     num_frames: int,  # of a clip
-    adapter=None,  # a `TemporalAdapter`
+    adapter=None,  # one of `ADAPTERS`
     mtn: MotionTransformationNetwork = None,
 ):
     """Refuse numbers of references, and of frames from one to the next, that networks were not made for."""
@@ -540,7 +540,7 @@ def check_frames(
         )
     check_range("references", config.references, 2, num_frames)
     if adapter is not None:
-        check_range("references", config.references, 0, adapter.config.max_frames)
+        check_range("references", config.references, 0, max_frames_of(adapter))
     every = config.references_every
     if every is None:
         return

@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['MAIN_POINT', 'VARIANTS', 'MADE_BY', 'ADAPTER_TARGETS', 'real_clips', 'Judges', 'real_axes', 'score_clips',
            'evaluate_clips', 'paired_interval', 'criterion', 'hears_motion', 'Run', 'ablations', 'Workplace', 'trained',
-           'training_summary', 'perform', 'adapter_command', 'shipped_adapter', 'quick_size', 'quick_results']
+           'training_summary', 'perform', 'adapter_command', 'shipped_adapter', 'quick_size', 'published_animatediff',
+           'quick_results']
 
 # %% ../../nbs/studies/72_ablations.ipynb #ecb885c4
 import functools
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers import MotionAdapter
 from tqdm.auto import tqdm
 
 from ..backbones import default_guidance, load_backbone, save_half
@@ -43,9 +45,11 @@ from ..profiles import results_of
 from ..provenance import code_hash, fingerprint, locked, save_result
 from .statistics import mean_bounds
 from .store import Results, point_key, rho_key, stored_values
+from ..temporal.adapter import temporal_blocks
 from ..temporal.attention import AdaptiveTemporalBlock, GlobalTemporalBlock
 from ..temporal.motion import ACTIONS, MANNERS, SCENERY, motion_from_prompt, world_normalizer
 from ..temporal.noise import correlated_noise
+from ..temporal.pipeline import load_trained
 from motionrepro.training.adapter import (
     RECIPES,
     AdapterRecipe,
@@ -766,16 +770,37 @@ def quick_size(
     steps = 3 if profile.name == "smoke" else min(profile.steps, 20)
     return dict(n=min(profile.clips, 16), steps=steps)
 
+# %% ../../nbs/studies/72_ablations.ipynb #9e07188a
+def published_animatediff(
+    profile,  # of the figure
+    backbone,  # a `Backbone`
+) -> tuple:  # (`MotionAdapter`, or None; in words why there is none, or "")
+    """Load AnimateDiff's published motion modules, where the user named them and they fit the base."""
+    if not profile.animatediff:
+        return None, (
+            "needs weights: set MOTIONREPRO_ANIMATEDIFF to a folder or hub repository of a MotionAdapter, "
+            "such as guoyww/animatediff-motion-adapter-v1-5-3, for a base of Stable Diffusion's widths"
+        )
+    try:
+        adapter = load_trained(
+            MotionAdapter, "MOTIONREPRO_ANIMATEDIFF", profile.animatediff, backbone.unet.dtype
+        )
+        temporal_blocks(adapter, backbone.unet)
+    except UserError as e:
+        return None, f"left out: {e}"
+    return adapter.to(backbone.device), ""
+
 # %% ../../nbs/studies/72_ablations.ipynb #729fb371
 def quick_results(
     profile,  # of the figure
     rhos=(0.6,),  # points to measure
     backbone=None,  # a `Backbone`; None loads the profile's
     adapter="shipped",  # a `TemporalAdapter`; None for the bare base alone
+    published=None,  # AnimateDiff's modules, as `published_animatediff` loads them
     judges=None,  # `Judges`; None takes the shipped ones
     seed: int = 0,  # of captions and noise
-) -> Results:  # runs "base-0" and, where there is an adapter, "ours-0"
-    """Measure a few clips of the bare base and of the shipped adapter, as the ablations are measured."""
+) -> Results:  # runs "base-0" and, where there is an adapter, "ours-0" and "animatediff-published-0"
+    """Measure a few clips of the bare base and of adapters for it, as the ablations are measured."""
     backbone = backbone or load_backbone(profile.backbone)
     judges = judges or Judges.shipped()
     if isinstance(adapter, str):
@@ -788,8 +813,9 @@ def quick_results(
     shape = (profile.num_frames, backbone.unet.config.in_channels, side, side)
     sampling = (size["steps"], default_guidance(profile.backbone), seed)
     runs = {}
-    for variant, blocks in (("base", None), ("ours", adapter)):
-        if variant == "ours" and adapter is None:
+    methods = {"base": None, "ours": adapter, "animatediff-published": published}
+    for variant, blocks in methods.items():
+        if variant != "base" and blocks is None:
             continue
         sample = sampler(backbone, blocks)
         points = {}

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['logger', 'OUTPUT_TYPES', 'LOADING_OPTIONS', 'clip_pixels', 'check_finite', 'as_output',
            'MotionAdaptivePipelineOutput', 'check_names', 'as_texts', 'check_prompts', 'check_embeds',
-           'callback_inputs', 'check_returned', 'latent_shape', 'initial_latents', 'load_trained', 'load_from_hub',
-           'saved_on_hub', 'resolve_network', 'check_loading', 'check_scheduler', 'weights_dtype', 'folder_of_base',
-           'is_saved_pipeline', 'last_rows', 'MotionAdaptivePipeline']
+           'callback_inputs', 'check_returned', 'latent_shape', 'initial_latents', 'classes_by_name', 'load_trained',
+           'read_from_hub', 'load_from_hub', 'saved_on_hub', 'resolve_network', 'check_loading', 'check_scheduler',
+           'weights_dtype', 'folder_of_base', 'is_saved_pipeline', 'last_rows', 'MotionAdaptivePipeline']
 
 # %% ../../nbs/temporal/36_pipeline.ipynb #af81db24
 import logging
@@ -17,7 +17,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, DiffusionPipeline, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    DiffusionPipeline,
+    MotionAdapter,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+)
 from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
 from diffusers.loaders import (
     FromSingleFileMixin,
@@ -43,6 +49,7 @@ from motionrepro.backbones import (
     Backbone,
     is_hub_id,
     load_backbone,
+    read_model,
     read_network,
     saved_kind,
 )
@@ -57,7 +64,14 @@ from motionrepro.core import (
 )
 from ..data.video import write_video
 from ..diffusion import guided, scheduler_step, set_timesteps
-from .adapter import TemporalAdapter, injected, map_tensors
+from motionrepro.temporal.adapter import (
+    ADAPTERS,
+    TemporalAdapter,
+    injected,
+    map_tensors,
+    max_frames_of,
+    temporal_blocks,
+)
 from .motion import resolve_motion
 from .noise import NOISE_TYPES, correlated_noise, rescheduled_noise
 from .windows import ContextWindows
@@ -289,30 +303,57 @@ def initial_latents(
     return rescheduled_noise(shape, rho, windows.split(shape[1]), noise_type, **options)
 
 # %% ../../nbs/temporal/36_pipeline.ipynb #e47fc9c8
+def classes_by_name(
+    cls,  # a class, or a tuple of several
+) -> dict:
+    """Return classes by the names that saved configurations have for them."""
+    return {c.__name__: c for c in (cls if isinstance(cls, tuple) else (cls,))}
+
+
 def load_trained(
-    cls,  # `TemporalAdapter`, or another `ModelMixin`
+    cls,  # of the network, a `ModelMixin`, or a tuple of those that it may be
     name: str,  # argument's name, for the message
     source,  # a folder as `save_pretrained` wrote it, or a repository of the hub
     dtype: torch.dtype = torch.float32,  # of the weights in memory
     local_files_only: bool = False,  # never ask the hub
 ):  # the network, in evaluation mode
     """Load a network from a folder or the hub."""
+    classes = classes_by_name(cls)
+    needed = " or ".join(classes)
     if not isinstance(source, (str, Path)):
-        raise UserError(f"{name} must be a {cls.__name__} or its folder, not {type(source).__name__}")
+        raise UserError(f"{name} must be a {needed}, or the folder of one, not {type(source).__name__}")
     if is_hub_id(source):
         return load_from_hub(cls, name, str(source), dtype, local_files_only)
     kind = saved_kind(source)
-    if kind != cls.__name__:
+    if kind not in classes:
         found = f"; it holds a {kind}" if kind else ""
         raise UserError(
-            f"{name}={str(source)!r} is not a folder with a saved {cls.__name__}{found}",
+            f"{name}={str(source)!r} is not a folder with a saved {needed}{found}",
             f"write one with {name}.save_pretrained(folder)",
         )
-    return read_network(cls, source, dtype, shown=f"{name}={str(source)!r}")
+    return read_network(classes[kind], source, dtype, shown=f"{name}={str(source)!r}")
+
+# %% ../../nbs/temporal/36_pipeline.ipynb #f5bd43dd
+def read_from_hub(
+    cls,  # of the network, or a tuple of those that it may be
+    name: str,  # argument's name, for the message
+    repository: str,  # owner/name
+    dtype: torch.dtype,  # of the weights in memory
+    part: str = None,  # the network's folder there; None where it has no other
+    **where,  # `local_files_only`
+):  # the network, in evaluation mode
+    """Read a network from the hub, or raise an `OSError`."""
+    classes = classes_by_name(cls)
+    any_class = next(iter(classes.values()))
+    kind = any_class.load_config(repository, subfolder=part, **where).get("_class_name", "model")
+    if kind not in classes:
+        needed = " or ".join(classes)
+        raise UserError(f"{name}={repository!r} is not a saved {needed}; it holds a {kind}")
+    return read_model(classes[kind], repository, part, dtype=dtype, **where).eval()
 
 
 def load_from_hub(
-    cls,  # a `ModelMixin`
+    cls,  # of the network, or a tuple of those that it may be
     name: str,  # argument's name, for the message
     repository: str,  # owner/name
     dtype: torch.dtype,  # of the weights in memory
@@ -320,36 +361,31 @@ def load_from_hub(
 ):  # the network, in evaluation mode
     """Load a network from the hub."""
     try:
-        kind = cls.load_config(repository, local_files_only=local_files_only).get("_class_name", "model")
-        if kind != cls.__name__:
-            raise UserError(f"{name}={repository!r} is not a saved {cls.__name__}; it holds a {kind}")
-        options = dict(torch_dtype=dtype, local_files_only=local_files_only, use_safetensors=True)
-        return cls.from_pretrained(repository, **options).eval()
+        return read_from_hub(cls, name, repository, dtype, local_files_only=local_files_only)
     except OSError as e:
+        needed = " or ".join(classes_by_name(cls))
         raise UserError(
-            f"{name}={repository!r} is not a folder with a saved {cls.__name__}, "
-            "and cannot be loaded from the hub",
+            f"{name}={repository!r} is not a folder with a saved {needed}, and cannot be loaded from the hub",
             "it is not in the local cache, or has no safetensors, or the hub cannot be reached",
         ) from e
 
 # %% ../../nbs/temporal/36_pipeline.ipynb #f83e5baf
 def saved_on_hub(
-    cls,  # of the network
+    cls,  # of the network, or a tuple of those that it may be
     name: str,  # of its folder within the base's repository
     repository,  # of the base
     dtype: torch.dtype,  # of the weights in memory
     local_files_only: bool = False,  # never ask the hub
 ):  # the network, in evaluation mode, or None
     """Load the network that lies in a base's repository of the hub, if there is one."""
-    where = dict(subfolder=name, local_files_only=local_files_only, use_safetensors=True)
     try:
-        return cls.from_pretrained(str(repository), torch_dtype=dtype, **where).eval()
+        return read_from_hub(cls, name, str(repository), dtype, name, local_files_only=local_files_only)
     except OSError:
         return None
 
 # %% ../../nbs/temporal/36_pipeline.ipynb #9ec208d8
 def resolve_network(
-    cls,  # of the network
+    cls,  # of the network, or a tuple of those that it may be
     name: str,  # argument's name, and of the folder beside a base
     value,  # a network or its folder; None for none; "saved": the one in the base's folder, if there is one
     base_folder: Path = None,  # of the base; None if it has none
@@ -468,14 +504,13 @@ class MotionAdaptivePipeline(
         tokenizer: CLIPTokenizer,
         unet: UNet2DConditionModel,  # as in a `StableDiffusionPipeline`
         scheduler: KarrasDiffusionSchedulers,  # any of diffusers' for Stable Diffusion
-        adapter: TemporalAdapter = None,  # made for this UNet; None denoises each frame for itself
+        adapter: TemporalAdapter | MotionAdapter = None,  # made for this UNet; None: each frame for itself
         safety_checker: StableDiffusionSafetyChecker = None,  # blackens frames; None lets all pass
         feature_extractor: CLIPImageProcessor = None,  # for the safety checker and IP-Adapters
         image_encoder: CLIPVisionModelWithProjection = None,  # for IP-Adapters
     ):
         super().__init__()
-        if adapter is not None:
-            adapter.check(unet)
+        temporal_blocks(adapter, unet)  # refuses an adapter for another base
         if safety_checker is not None and feature_extractor is None:
             raise UserError("safety_checker needs a feature_extractor", "pass both, or neither")
         self.register_modules(
@@ -497,7 +532,7 @@ class MotionAdaptivePipeline(
     def from_pretrained(
         cls: type[_Pipeline],
         base="tiny",  # as for `load_backbone`, a `Backbone`, or a folder that `save_pretrained` wrote
-        # a `TemporalAdapter`, its folder or repository of the hub; None; "saved": the base's own, if any
+        # one of `ADAPTERS`, its folder or repository of the hub; None; "saved": the base's own, if any
         adapter: Any = "saved",
         *,
         scheduler=None,  # default: DPM-Solver++ on Karras' noise levels, or the saved one
@@ -512,7 +547,7 @@ class MotionAdaptivePipeline(
         check_scheduler(scheduler)
         folder = folder_of_base(base, options.get("assets"))
         offline = options.get("local_files_only", False)
-        adapter = resolve_network(TemporalAdapter, "adapter", adapter, folder, dtype, offline)
+        adapter = resolve_network(ADAPTERS, "adapter", adapter, folder, dtype, offline)
         chosen = {} if scheduler is None else dict(scheduler=scheduler)
         if folder is not None and is_saved_pipeline(folder, cls):
             whole = super().from_pretrained(
@@ -557,7 +592,7 @@ class MotionAdaptivePipeline(
     @property
     def max_frames(self) -> int | None:
         """The longest clip that the adapter takes in one window; None without an adapter."""
-        return None if self.adapter is None else self.adapter.config.max_frames
+        return None if self.adapter is None else max_frames_of(self.adapter)
 
     @property
     def free_noise_enabled(self) -> bool:

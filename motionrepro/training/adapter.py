@@ -5,10 +5,9 @@
 # %% auto #0
 __all__ = ['TIMESTEPS', 'WEIGHTINGS', 'SPREAD', 'RECIPES', 'ARROW_TIMESTEPS', 'VALIDATION_TIMESTEPS', 'VALIDATION_CLIPS',
            'EXTENDABLE', 'draw_timesteps', 'snr_weight', 'rising_gamma', 'spread_noise', 'training_noise',
-           'AdapterRecipe', 'AnimateDiffUNet', 'make_adapter', 'attach', 'mean_gates', 'batch_loss', 'adapter_loss',
-           'arrow_of_time', 'clip_losses', 'validation_scores', 'sampler', 'adapter_stamp', 'train_adapter',
-           'save_adapter', 'load_saved', 'changed_recipe', 'OwnVideos', 'last_loss', 'kept_scores',
-           'own_adapter_command', 'clip_cache']
+           'AdapterRecipe', 'make_adapter', 'mean_gates', 'batch_loss', 'adapter_loss', 'arrow_of_time', 'clip_losses',
+           'validation_scores', 'sampler', 'adapter_stamp', 'train_adapter', 'save_adapter', 'load_saved',
+           'changed_recipe', 'OwnVideos', 'last_loss', 'kept_scores', 'own_adapter_command', 'clip_cache']
 
 # %% ../../nbs/training/63_adapter.ipynb #1ed677c7
 import hashlib
@@ -19,9 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AnimateDiffPipeline, MotionAdapter, UNetMotionModel
+from diffusers import MotionAdapter
 from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D
-from diffusers.utils import logging
 from torch import nn
 
 from ..backbones import load_backbone
@@ -46,10 +44,11 @@ from motionrepro.data.shards import (
 )
 from ..data.video import write_video
 from ..metrics.results import mean_result
-from ..temporal.adapter import MotionAdaptiveUNet, TemporalAdapter
+from ..temporal.adapter import ADAPTERS, MotionAdaptiveUNet, TemporalAdapter, max_frames_of
+from ..temporal.animatediff import motion_modules
 from ..temporal.losses import denoising_loss, denoising_target, training_loss
 from ..temporal.noise import correlated_noise
-from ..temporal.pipeline import MotionAdaptivePipeline
+from ..temporal.pipeline import MotionAdaptivePipeline, load_trained
 from .base import save_with_card
 from .loop import TrainConfig, check_steps, checkpoints_path, train
 from ..provenance import fingerprint
@@ -230,64 +229,8 @@ RECIPES = {
     "tiny-128": replace(_TINY, size=128, steps=1000, lr=1e-3, consistency_weight=2.0),
 }
 
-# %% ../../nbs/training/63_adapter.ipynb #f47ca6db
-def _motion_unet(unet, adapter) -> Any:
-    """Return diffusers' own combination, without its notice that it casts nothing."""
-    level = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        return UNetMotionModel.from_unet2d(unet, adapter)
-    finally:
-        logging.set_verbosity(level)
-
-# %% ../../nbs/training/63_adapter.ipynb #eda7f808
-def _motion_blocks(model, with_middle):
-    """Return the blocks of a `UNetMotionModel` or `MotionAdapter` that have motion modules."""
-    middle = [model.mid_block] if with_middle else []
-    return [*model.down_blocks, *middle, *model.up_blocks]
-
-# %% ../../nbs/training/63_adapter.ipynb #5e1ac295
-class AnimateDiffUNet(nn.Module):
-    """The base's weights with AnimateDiff's motion modules, called like `MotionAdaptiveUNet`."""
-
-    def __init__(
-        self,
-        unet,  # a `UNet2DConditionModel`; stays as it is
-        adapter: MotionAdapter,  # its modules are trained in place
-    ):
-        super().__init__()
-        self.adapter = adapter
-        self.unet = _motion_unet(unet, adapter).to(unet.device).eval().requires_grad_(False)
-        with_middle = adapter.mid_block is not None
-        pairs = zip(_motion_blocks(self.unet, with_middle), _motion_blocks(adapter, with_middle), strict=True)
-        for block, trained in pairs:
-            block.motion_modules = trained.motion_modules
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exception):
-        pass
-
-    def enable_gradient_checkpointing(self):
-        """Recompute features in the backward pass instead of keeping them."""
-        self.unet.enable_gradient_checkpointing()
-
-    def forward(
-        self,
-        sample: torch.Tensor,  # `b f c h w`
-        timestep,  # a number, or `(b,)`
-        encoder_hidden_states: torch.Tensor,  # `b s d`
-        motion=None,  # of no effect: AnimateDiff treats all clips alike
-    ):  # `.sample` `b f c h w`
-        """Return the UNet's output for each frame."""
-        text = encoder_hidden_states.repeat_interleave(sample.shape[1], 0)
-        out = self.unet(sample.transpose(1, 2), timestep, text)
-        out.sample = out.sample.transpose(1, 2)
-        return out
-
 # %% ../../nbs/training/63_adapter.ipynb #52acc4b5
-def make_adapter(recipe: AdapterRecipe, unet) -> nn.Module:  # `TemporalAdapter` or `MotionAdapter`
+def make_adapter(recipe: AdapterRecipe, unet) -> TemporalAdapter | MotionAdapter:
     """Return an adapter for this base, the identity at first."""
     if recipe.method == "ours":
         return TemporalAdapter.for_unet(unet, **recipe.adapter)
@@ -303,16 +246,6 @@ def make_adapter(recipe: AdapterRecipe, unet) -> nn.Module:  # `TemporalAdapter`
             nn.init.zeros_(module.proj_out.bias)
     return adapter
 
-# %% ../../nbs/training/63_adapter.ipynb #d05f3f31
-def attach(
-    unet,
-    adapter=None,  # of either kind; None denoises each frame for itself
-) -> MotionAdaptiveUNet | AnimateDiffUNet:  # called `model(latents, timestep, text, motion)`
-    """Return a base with an adapter in it."""
-    if isinstance(adapter, MotionAdapter):
-        return AnimateDiffUNet(unet, adapter)
-    return MotionAdaptiveUNet(unet, adapter)
-
 # %% ../../nbs/training/63_adapter.ipynb #dfb7d100
 def mean_gates(adapter) -> dict:  # `gate_0`, `gate_1`; nothing for an adapter without gates
     """Return the mean of all gates at motion 0 and 1."""
@@ -324,7 +257,7 @@ def mean_gates(adapter) -> dict:  # `gate_0`, `gate_1`; nothing for an adapter w
 
 # %% ../../nbs/training/63_adapter.ipynb #087f15f2
 def batch_loss(
-    model,  # as `attach` returns it
+    model,  # a `MotionAdaptiveUNet`
     recipe: AdapterRecipe,
     scheduler,  # of the base
     batch: dict,  # as `ClipStream` gives it
@@ -350,7 +283,7 @@ def batch_loss(
 
 # %% ../../nbs/training/63_adapter.ipynb #46e7ff57
 def adapter_loss(
-    model,  # as `attach` returns it
+    model,  # a `MotionAdaptiveUNet`
     recipe: AdapterRecipe,
     scheduler,  # of the base
     cache: dict,  # as `clip_cache` returns it
@@ -369,7 +302,7 @@ ARROW_TIMESTEPS = (600, 700, 800, 900)  # of 1000
 
 @torch.no_grad()
 def arrow_of_time(
-    model,  # as `attach` returns it
+    model,  # a `MotionAdaptiveUNet`
     scheduler,  # of the base
     clips: dict,  # held out, as `clip_cache` returns them
     rho: float = 0.6,  # of the noise
@@ -403,7 +336,7 @@ VALIDATION_CLIPS = 256  # at most
 
 @torch.no_grad()
 def clip_losses(
-    model,  # as `attach` returns it
+    model,  # a `MotionAdaptiveUNet`
     scheduler,  # of the base
     clips: dict,  # as `ClipStream` gives them
     rho: float = 0.6,  # of the noise
@@ -442,7 +375,7 @@ def validation_scores(
     rho = 0.6 if rho == "spread" else rho
     losses = []
     for part in (adapter, None):
-        with attach(backbone.unet, part) as model:
+        with MotionAdaptiveUNet(backbone.unet, part) as model:
             model.eval()
             found = []
             for start in range(0, n, batch):
@@ -471,23 +404,12 @@ def sampler(
     adapter=None,  # of either kind; None is the bare base
 ):  # `sample(prompts, latents, motion, num_inference_steps=..., guidance_scale=...)` to `b f 3 h w` in [0, 1]
     """Return a function that draws clips from noise `b f c h w` of variance 1."""
-    is_ours = not isinstance(adapter, MotionAdapter)
-    if is_ours:
-        pipe: Any = MotionAdaptivePipeline.from_pretrained(backbone, adapter)
-    else:
-        usual = backbone.pipeline()
-        parts = {part: getattr(usual, part) for part in ("vae", "text_encoder", "tokenizer", "scheduler")}
-        unet = AnimateDiffUNet(backbone.unet, adapter).unet
-        pipe = AnimateDiffPipeline(**parts, unet=unet, motion_adapter=adapter)
+    pipe = MotionAdaptivePipeline.from_pretrained(backbone, adapter)
     pipe.set_progress_bar_config(disable=True)
 
     def sample(prompts, latents, motion, **options):
-        num_frames = latents.shape[1]
         options |= dict(output_type="pt")
-        if is_ours:
-            return pipe(prompts, num_frames, motion, latents=latents, **options).frames
-        height, width = (n * backbone.downsample for n in latents.shape[3:])
-        return pipe(prompts, num_frames, height, width, latents=latents.transpose(1, 2), **options).frames
+        return pipe(prompts, latents.shape[1], motion, latents=latents, **options).frames
 
     return sample
 
@@ -515,7 +437,7 @@ def adapter_stamp(
     start=None,  # adapter to start from
 ) -> dict:  # JSON values
     """Return what the weights of an adapter depend on."""
-    code = (TemporalAdapter if recipe.method == "ours" else AnimateDiffUNet, make_adapter, adapter_loss)
+    code = (TemporalAdapter if recipe.method == "ours" else motion_modules, make_adapter, adapter_loss)
     return training_stamp(recipe, seed, about, code, backbone.unet, start)
 
 
@@ -557,7 +479,7 @@ def train_adapter(
         clips = cache.next_batch(step) if is_stream else cache
         return compute(model, recipe, backbone.scheduler, clips, random, step / recipe.steps, part)
 
-    with attach(backbone.unet, adapter) as model:
+    with MotionAdaptiveUNet(backbone.unet, adapter) as model:
         if recipe.gradient_checkpointing:
             model.enable_gradient_checkpointing()
 
@@ -600,9 +522,7 @@ def load_saved(
     folder,  # as `save_adapter` wrote it
 ) -> nn.Module:  # `TemporalAdapter` or `MotionAdapter`, in single precision
     """Return an adapter of either kind."""
-    kinds = {k.__name__: k for k in (TemporalAdapter, MotionAdapter)}
-    kind = kinds[read_json(Path(folder) / "config.json")["_class_name"]]
-    return kind.from_pretrained(folder, torch_dtype=torch.float32, local_files_only=True).eval()
+    return load_trained(ADAPTERS, "adapter", folder, local_files_only=True)
 
 # %% ../../nbs/training/63_adapter.ipynb #44be7603
 _KINDS = dict(int="a whole number", float="a number", bool="true or false", tuple="whole numbers and commas")
@@ -655,7 +575,7 @@ def changed_recipe(
 # %% ../../nbs/training/63_adapter.ipynb #6267a762
 def _check_fits(recipe, base):
     """Refuse sizes that the base or the adapter cannot take."""
-    longest = getattr(make_adapter(recipe, base.unet).config, "max_frames", 32)
+    longest = max_frames_of(make_adapter(recipe, base.unet))
     check_range("size", recipe.size, base.downsample)
     check_range("num_frames", recipe.num_frames, 2, longest)
     check_size(recipe.size, base)

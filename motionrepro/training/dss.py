@@ -40,7 +40,7 @@ from motionrepro.reuse.dss import (
 )
 from ..reuse.matrices import decoder_features
 from ..reuse.mtn import MotionTransformationNetwork, error_curves, load_mtn
-from ..temporal.adapter import TemporalAdapter, injected
+from ..temporal.adapter import ADAPTERS, TemporalAdapter, injected
 from ..temporal.motion import motion_from_prompt
 from ..temporal.noise import correlated_noise
 from ..temporal.pipeline import folder_of_base, resolve_network
@@ -141,7 +141,7 @@ def captions_of(
 @torch.no_grad()
 def made_steps(
     backbone,  # frozen
-    adapter,  # `TemporalAdapter`, or None
+    adapter,  # one of `ADAPTERS`, or None
     prompts: list,  # of `b` clips
     steps: int,  # of the schedule
     noise: torch.Tensor,  # to start from, `b f c h w`
@@ -592,7 +592,7 @@ def own_dss_command(
     out, state = videos.places(out, checkpoints)
     base = load_backbone(backbone, device=device)
     network = resolve_network(MotionTransformationNetwork, "mtn", str(where)).to(base.device)
-    adapter = None if adapter == "none" else resolve_network(TemporalAdapter, "adapter", adapter, beside)
+    adapter = None if adapter == "none" else resolve_network(ADAPTERS, "adapter", adapter, beside)
     adapter = adapter and adapter.to(base.device)
     n = videos.pool_length or 256
     given = (videos, motion, recipe, base, backbone, adapter, seed, n, 64, device, progress)
