@@ -40,7 +40,7 @@ from motionrepro.reuse.dss import (
 )
 from ..reuse.matrices import decoder_features
 from ..reuse.mtn import MotionTransformationNetwork, error_curves, load_mtn
-from ..temporal.adapter import ADAPTERS, TemporalAdapter, injected
+from ..temporal.adapter import ADAPTERS, injected
 from ..temporal.motion import motion_from_prompt
 from ..temporal.noise import correlated_noise
 from ..temporal.pipeline import folder_of_base, resolve_network
