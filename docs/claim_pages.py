@@ -39,7 +39,8 @@ def claim_list(
     lines = []
     for row in rows:
         said = f"[{row['id']}](#{row['id']}) {verdict(row)} {escaped(row['claim'])}"
-        values = f"*paper:* {escaped(row['paper'])}; *here:* {escaped(short(row['ours']) or row['note'])}"
+        paper = "" if row["paper"] == "-" else f"*paper:* {escaped(row['paper'])}; "
+        values = f"{paper}*here:* {escaped(short(row['ours']) or row['note'])}"
         lines.append(f"- {said}\n\n  {values}")
     return "::::{container} claims\n\n" + "\n".join(lines) + "\n\n::::"
 

@@ -43,10 +43,11 @@ def type_name(annotation) -> str:
 
 def parameters(
     thing,  # function or class
+    bound: bool = False,  # leave out the first parameter
 ) -> list:  # of lines
     """List what a docment says of each parameter and of the result."""
     lines = []
-    for name, said in docments(thing, full=True).items():
+    for name, said in list(docments(thing, full=True).items())[bound:]:
         kind = type_name(said.anno)
         if name == "self" or not (kind or said.docment):
             continue
@@ -85,7 +86,7 @@ def entry(
     kind = kind or ("class" if inspect.isclass(thing) else "function")
     head = name if kind == "property" else name + signature(thing, bound)
     docstring = inspect.getdoc(thing) if thing.__doc__ else ""
-    body = [docstring, "\n".join(parameters(thing)[: None if kind != "property" else 0])]
+    body = [docstring, "" if kind == "property" else "\n".join(parameters(thing, bound))]
     if kind == "class":
         body += members(thing, module)
     fence = ":" * (5 if kind == "class" else 4)

@@ -22,7 +22,7 @@ from motionrepro.figures.pages import load_manifest
 
 root = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(root / "tools"), str(root / "docs")]
-from claim_pages import PAPERS, claim_list, details, overview  # noqa: E402
+from claim_pages import PAPERS, claim_list, details, overview, verdict  # noqa: E402
 from entries import entry  # noqa: E402
 from links import Names, link_claims, link_pages  # noqa: E402
 from readme import verdict_counts  # noqa: E402
@@ -120,7 +120,7 @@ def entry_of(name: str, module: str) -> str:
 
 def contents(title: str, listed: list, said: str = "") -> str:
     """Write the page of a part: its pages, each with a line."""
-    lines = [f"- [{heading}](/{page})\\\n  {line}" for page, heading, line in listed]
+    lines = [f"- [{heading}](/{page})" + (f"\\\n  {line}" if line else "") for page, heading, line in listed]
     pages = "\n".join(f"/{Path(page).with_suffix('')}" for page, *_ in listed)
     toctree = f"```{{toctree}}\n:hidden:\n{pages}\n```"
     return "\n\n".join([f"# {title}", said, "\n".join(lines), toctree]) + "\n"
@@ -193,9 +193,11 @@ class Site:
             folder, title = PARTS[tens]
             listed = [(page_of(p), *heading_and_line(p)) for p in paths]
             self.write(f"{folder}/index.md", self.names.linkify(contents(title, listed)))
-        figures = [
-            (f"paper_figures/{f.notebook}", f.title, f.place or "a question of our own") for f in self.figures
-        ]
+        figures = []
+        for f in self.figures:
+            rows = [self.rows[id] for id in f.claims]
+            said = [f.place, *(f"[{row['id']}](#{row['id']}) {verdict(row)}" for row in rows)]
+            figures.append((f"paper_figures/{f.notebook}", f.title, " · ".join(filter(None, said))))
         said = "Each has the paper's value beside ours, and the verdict. `make figures` draws them."
         self.write("paper_figures/index.md", contents("The figures", figures, said))
 
