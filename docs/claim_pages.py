@@ -99,7 +99,7 @@ def details(
     fields = dict(re.split(r"\s{2,}", line, maxsplit=1) for line in tell(row, width=10**6).splitlines()[2:])
     for name, text in fields.items():
         fields[name] = f"`{text}`" if name in ("judged by", "decide again") else escaped(text)
-    fields["verdict"] = f"{verdict(row)} {escaped(row['note'])}"
+    fields["verdict"] = f"{verdict(row)} {escaped(row['note'].removeprefix('stale: '))}"
     if figures:
         links = [f"[{figure.title}](/paper_figures/{figure.notebook})" for figure in figures]
         fields["figures"] = "; ".join(links)
