@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md's worked example is run as it stands; hooks, citation and release agree with the package."""
+"""CONTRIBUTING.md's example is run as it stands; hooks, citation and release agree with the package."""
 
 import configparser
 import os
@@ -245,3 +245,46 @@ def test_forms_ask_for_something(root):
         assert len(ids) == len(set(ids)) and any(
             p.get("validations", {}).get("required") for p in asked["body"]
         )
+
+
+def in_colab(root):
+    """The chapters with a badge of Colab."""
+    chapters = (root / "nbs").rglob("*.ipynb")
+    return sorted(p for p in chapters if "colab-badge" in p.read_text(encoding="utf-8"))
+
+
+def test_chapters_with_a_badge_need_nothing_but_the_checkout_and_its_requirements(root, settings):
+    import ast
+
+    import nbformat
+    from packaging.requirements import Requirement
+
+    names = {Requirement(r).name for r in settings["requirements"].split()}
+    names = {
+        dict(pillow="PIL").get(n, n.replace("scikit-learn", "sklearn").replace("scikit-image", "skimage"))
+        for n in names
+    }
+    allowed = names | set(sys.stdlib_module_names) | {"motionrepro", "nbdev"}
+    assert len(in_colab(root)) > 4
+    for path in in_colab(root):
+        place = path.relative_to(root)
+        title, _, install, *cells = nbformat.read(path, as_version=4).cells
+        assert (
+            f"(https://colab.research.google.com/github/{settings['user']}/{settings['repo']}/blob/main/{place})"
+            in title.source
+        )
+        assert settings["git_url"].replace("%(user)s", settings["user"]) in install.source
+        nbdev = next(r for r in settings["dev_requirements"].split() if r.startswith("nbdev"))
+        assert f'"{nbdev}" ./{settings["repo"]}\n' in install.source
+        assert install.source.endswith(f"%cd {settings['repo']}/{place.parent}")
+        code = [cell.source for cell in cells if cell.cell_type == "code"]
+        assert not [
+            source
+            for source in code
+            if re.search(r"#\| *(slow|cuda|hub)\b|subprocess|\bresults_of\b", source)
+        ]
+        tree = ast.parse("\n".join(code))
+        for node in ast.walk(tree):
+            modules = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            modules += [node.module] if isinstance(node, ast.ImportFrom) else []
+            assert {module.split(".")[0] for module in modules} <= allowed, (place, modules)
