@@ -1316,12 +1316,12 @@ def nothing_moves(place, fault):
 
 @fault("numbers", "weights with another checksum than the one that is pinned", "sha256 is")
 def wrong_checksum(place, fault):
-    place.videos()
+    place.videos(n=4)
     (place / "weights.pt").write_bytes(b"others")
-    for extractor in (f"c3d=weights.pt@{'0' * 64}", "inception=weights.pt", "i3d=weights.pt"):
-        metrics = dict(c3=("is"), in_=("fid"), i3=("fvd")).get(extractor[:2], "fid")
-        line = f"evaluate videos videos --metrics {metrics} --frames 16 --splits 1 --extractor {extractor}"
-        place.videos(n=4)
+    extractors = dict(fid="inception=weights.pt", fvd="i3d=weights.pt")
+    extractors["is"] = f"c3d=weights.pt@{'0' * 64}"
+    for metric, extractor in extractors.items():
+        line = f"evaluate videos videos --metrics {metric} --frames 16 --splits 1 --extractor {extractor}"
         place.refuses(line, fault)
 
 

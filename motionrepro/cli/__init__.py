@@ -88,9 +88,8 @@ def main(
     except KeyboardInterrupt:
         print("motionrepro: interrupted", file=sys.stderr)
         return 130
-    except (
-        BrokenPipeError
-    ):  # a reader such as `head` has seen enough; this is the status that the shell reports for it
+    except BrokenPipeError:
+        # a reader such as `head` has seen enough; 141 is the status that the shell reports for it
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing left to flush at exit
         return 141

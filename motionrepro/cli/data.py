@@ -13,8 +13,8 @@ def data(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="Folder of videos with text files of the same names, or as WebVid, UCF-101 or MSR-VTT come; or "
-            "WebDataset tars of videos, KEY.mp4 with KEY.txt or caption in KEY.json.",
+            help="Folder of videos with text files of the same names, or as WebVid, UCF-101 or MSR-VTT come; "
+            "or WebDataset tars of videos, KEY.mp4 with KEY.txt or caption in KEY.json.",
         ),
     ],
     out: Annotated[
@@ -59,8 +59,8 @@ def data(
         str | None,
         typer.Option(
             metavar="HOST:PORT",
-            help="Of a Ray cluster whose machines encode instead, and see SOURCE and DIR under the same paths; "
-            "or auto. Needs pip install 'motionrepro[ray]'.",
+            help="Of a Ray cluster whose machines encode instead, and see SOURCE and DIR under the same "
+            "paths; or auto. Needs pip install 'motionrepro[ray]'.",
             show_default="this machine alone",
         ),
     ] = None,
@@ -69,9 +69,9 @@ def data(
     """
     Encode videos once, into shards to train on.
 
-    A shard is a WebDataset tar of latents, text embeddings and raw motion scores, and is whole or absent. The same
-    command goes on where it was killed, and encodes anew what has changed: videos, captions, settings or weights.
-    DIR/report.json says what was left out, and why.
+    A shard is a WebDataset tar of latents, text embeddings and raw motion scores, and is whole or absent.
+    The same command goes on where it was killed, and encodes anew what has changed: videos, captions,
+    settings or weights. DIR/report.json says what was left out, and why.
 
     Example: motionrepro data prepare WebVid --out shards --backbone sd15 --clips 4
     """
@@ -85,10 +85,10 @@ def data(
         out,
         clip_options(size, num_frames, interval, clips, seed),
         backbone,
-        captions,
-        caption_from_name,
-        shard_size,
-        processes,
-        address,
-        device,
+        captions=captions,
+        caption_from_name=caption_from_name,
+        shard_size=shard_size,
+        processes=processes,
+        address=address,
+        device=device,
     )

@@ -51,8 +51,8 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="FILE",
-            help="For clipsim: a prompt on each line, for the clips in the order of their numbers; or WebVid's "
-            ".csv or MSR-VTT's .json.",
+            help="For clipsim: a prompt on each line, for the clips in the order of their numbers; or "
+            "WebVid's .csv or MSR-VTT's .json.",
             show_default="captions of GENERATED, such as x.txt beside x.mp4",
         ),
     ] = None,
@@ -78,12 +78,12 @@ def evaluate(
     left out. A name such as FID[world] says which network a number comes from: those of the embedded world
     compare clips of that world, and are no substitute for the canonical ones on real video.
 
-    With --json FILE, FILE.state keeps what was gathered, and an interrupted run goes on from there, as long as
-    the videos and options are the same. Processes that torchrun or accelerate launch start share the clips, and
-    come to the same numbers.
+    With --json FILE, FILE.state keeps what was gathered, and an interrupted run goes on from there, as long
+    as the videos and options are the same. Processes that torchrun or accelerate launch start share the
+    clips, and come to the same numbers.
 
-    Example: motionrepro evaluate samples/ real/ --metrics fvd,mm --frames 16 --extractor i3d=i3d_torchscript.pt
-    --json scores.json
+    Example: motionrepro evaluate samples/ real/ --metrics fvd,mm --frames 16 --extractor
+    i3d=i3d_torchscript.pt --json scores.json
     """
     from motionrepro.core import check_range, process_team
     from motionrepro.metrics.evaluate import METRICS, check_metrics, load_networks
@@ -102,12 +102,12 @@ def evaluate(
             reference,
             names,
             load_networks(names, extractor or [], device),
-            frames,
-            interval,
-            reference_interval,
-            size,
-            prompts,
-            splits,
+            num_frames=frames,
+            interval=interval,
+            reference_interval=reference_interval,
+            size=size,
+            prompts=prompts,
+            splits=splits,
             state=f"{json}.state" if json not in (None, "-") else None,
             tell=say,
             progress=progress,

@@ -166,7 +166,7 @@ def track(items, description: str):
 
 @contextlib.contextmanager
 def loading(name: str):
-    """Show that a model is being loaded, and hide its libraries' notices: five retries are one error of ours."""
+    """Show that a model is being loaded, not its libraries' notices: five retries are one error of ours."""
     import warnings
 
     from diffusers.utils import logging as diffusers

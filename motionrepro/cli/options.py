@@ -8,7 +8,10 @@ from typer.core import TyperCommand
 
 from motionrepro import __version__
 
-BACKBONES = "tiny, tiny-128, sd15, sd21, a folder in diffusers' layout, a single .safetensors file, or owner/name of the hub"
+BACKBONES = (
+    "tiny, tiny-128, sd15, sd21, a folder in diffusers' layout, a single .safetensors file, "
+    "or owner/name of the hub"
+)
 
 
 def print_version(wanted: bool):
@@ -185,8 +188,8 @@ Captions = Annotated[
     str | None,
     typer.Option(
         metavar="FILE",
-        help="WebVid's .csv, MSR-VTT's .json, a split list .txt of UCF-101; or the layout by name: txt, webvid, "
-        "ucf101 or msrvtt.",
+        help="WebVid's .csv, MSR-VTT's .json, a split list .txt of UCF-101; or the layout by name: txt, "
+        "webvid, ucf101 or msrvtt.",
         show_default="what is recognised",
     ),
 ]
@@ -242,7 +245,7 @@ def spread_lists(
 
 
 class Command(TyperCommand):
-    """A command that takes no empty values but for --prompt: they come from variables of a shell that are not set."""
+    """A command that refuses empty values, but for --prompt: a shell's unset variables give them."""
 
     def invoke(self, ctx):
         parameters: list[Any] = self.params

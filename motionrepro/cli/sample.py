@@ -75,8 +75,9 @@ def sample(
     Make a clip for each line of a file of prompts.
 
     The clips are numbered like the lines, 00001.mp4 and so on (lines without text do not count), with the
-    prompt beside each. Processes that torchrun or accelerate launch start share them. The same command goes on where it was interrupted, draws what was deleted, and draws
-    what lines were added; DIR/sample.json knows the settings, and a folder of other settings is refused.
+    prompt beside each. Processes that torchrun or accelerate launch start share them. The same command goes
+    on where it was interrupted, draws what was deleted, and draws what lines were added; DIR/sample.json
+    knows the settings, and a folder of other settings is refused.
 
     Example: motionrepro sample prompts.txt --out samples --steps 20
     """

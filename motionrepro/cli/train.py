@@ -82,8 +82,8 @@ def train(
         str | None,
         typer.Option(
             metavar="DIR",
-            help="Train adapter, mtn or dss on the videos of this folder: with text files of the same names, or as "
-            "WebVid, UCF-101 or MSR-VTT come; or on shards of data prepare.",
+            help="Train adapter, mtn or dss on the videos of this folder: with text files of the same names, "
+            "or as WebVid, UCF-101 or MSR-VTT come; or on shards of data prepare.",
         ),
     ] = None,
     captions: Captions = None,

@@ -708,14 +708,15 @@ class ShardReader:
         seed: int = 0,  # of the order
         mix: int = 4,  # blocks whose clips are shuffled together
         takes: Callable = None,  # of a video's name: whether its clips are read; None reads all
+        counts: list = None,  # how many videos of each block it takes, where that is known
     ):
         self.folder = Path(folder)
         self.common = read_shards(folder)
         self.seed = check_whole("seed", seed, 0)
         self.mix = check_whole("mix", mix, 1)
         self.takes = takes
-        self.counts = self.common["counts"]
-        if takes is not None:
+        self.counts = self.common["counts"] if counts is None else counts
+        if takes is not None and counts is None:
             self.counts = [sum(map(takes, names)) for names in shard_names(folder)]
         self.clips = self.common["options"]["clips"]
         self._window: Any = None  # (epoch, its number), and the order of its samples

@@ -383,7 +383,7 @@ class ClipStream:
         self.held_out = hold_out(shard_names(folder), validation, seed)
         taken = None if self.held_out.bound < 0 else self.held_out.leaves
         self.reader = ShardReader(folder, seed, takes=taken)
-        self.other_reader = taken and ShardReader(folder, seed, takes=self.held_out.takes)
+        self.other_reader = taken and self._read_others(folder, seed)
         self.batch = check_whole("batch", batch, 1)
         self.accumulation = check_whole("accumulation", accumulation, 1)
         common = self.reader.common
@@ -397,6 +397,11 @@ class ClipStream:
         parts = ("networks", "options", "shard_size", "contents")
         self.about = stream_about(**{k: common[k] for k in parts}, validation=validation)
         self._last = (None, 0)
+
+    def _read_others(self, folder, seed):
+        """Return the reader of what is held out: all that the first one leaves, so no index is read again."""
+        rest = [n - taken for n, taken in zip(self.reader.common["counts"], self.reader.counts)]
+        return ShardReader(folder, seed, takes=self.held_out.takes, counts=rest)
 
     def __len__(self) -> int:
         """Return how many clips there are to train on, all clips of each video."""
