@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from accelerate.utils import broadcast_object_list, gather_object
 
-from ..core import UserError, atomic_path, check_whole, process_team
+from ..core import UserError, atomic_path, check_range, check_whole, process_team
 from ..data.layouts import find_captions, read_prompts, videos_fingerprint
 from ..data.video import VideoError, list_videos, read_clip
 from motionrepro.metrics.extractors import (
@@ -430,7 +430,7 @@ def _inception_result(sums, extractor, read):
 def _check(settings, networks, generated, reference):
     """Refuse settings that would fail after all clips are read."""
     low = 2 if {"mm", "fc"} & set(settings.metrics) else 1
-    check_whole("num_frames", settings.num_frames, low)
+    check_range("num_frames", check_whole("num_frames", settings.num_frames, 1), low)
     check_whole("interval", settings.interval, 1)
     check_whole("reference_interval", settings.reference_interval, 1)
     check_whole("ddof", settings.ddof, 0)
