@@ -39,8 +39,8 @@ Adapter = Annotated[
     str | None,
     typer.Option(
         metavar="DIR",
-        help="A saved adapter, its owner/name on the hub, or none. AnimateDiff's published motion modules are "
-        "one, too: a folder or owner/name of diffusers' format MotionAdapter.",
+        help="A saved adapter, its owner/name on the hub, or none. AnimateDiff's published motion modules "
+        "are one, too: a folder or owner/name of diffusers' format MotionAdapter.",
         show_default="the one in the backbone's folder, if there is one",
     ),
 ]
