@@ -250,7 +250,7 @@ def test_forms_ask_for_something(root):
 def in_colab(root):
     """The chapters with a badge of Colab."""
     chapters = (root / "nbs").rglob("*.ipynb")
-    return sorted(p for p in chapters if "colab-badge" in p.read_text(encoding="utf-8"))
+    return sorted(p for p in chapters if "open-in-colab.svg" in p.read_text(encoding="utf-8"))
 
 
 def test_chapters_with_a_badge_need_nothing_but_the_checkout_and_its_requirements(root, settings):
