@@ -1,20 +1,18 @@
 """How Sphinx turns the pages that `pages.py` wrote into the site; `make docs` runs both."""
 
-import configparser
 import sys
 from importlib import metadata
 from pathlib import Path
 
-here = Path(__file__).resolve().parent
-sys.path.insert(0, str(here))
-settings = configparser.ConfigParser(delimiters=["="])
-settings.read(here.parent / "settings.ini", encoding="utf-8")
-settings = settings["DEFAULT"]
+from nbdev.config import get_config
 
-project = settings["title"]
-author = settings["author"]
-copyright = settings["copyright"]
-version = release = settings["version"]
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # for `links`
+settings = get_config()
+
+project = settings.title
+author = settings.author
+copyright = settings.copyright
+version = release = settings.version
 language = "en"
 
 extensions = ["myst_nb"]
@@ -42,11 +40,11 @@ html_css_files = ["site.css"]
 html_js_files = ["site.js"]
 
 html_theme = "sphinx_book_theme"
-html_title = settings["title"]
-html_baseurl = settings["doc_host"] + settings["doc_baseurl"] + "/"
+html_title = settings.title
+html_baseurl = settings.doc_host + settings.doc_baseurl + "/"
 html_copy_source = False
 html_theme_options = dict(
-    repository_url=settings["git_url"],
+    repository_url=settings.git_url,
     use_repository_button=True,
     use_download_button=False,
     use_fullscreen_button=False,

@@ -92,7 +92,9 @@ def chapter(
     made = NBProcessor(path, procs=[processors.populate_language, *steps])
     made.process()
     module = re.search(r"#\|\s*default_exp ([\w.]+)|$", path.read_text(encoding="utf-8"))[1]
-    cells, above, code_at = [], path.stem, 0
+    cells = []
+    above = path.stem  # the last heading
+    code_at = 0  # of the last code cell
     for cell in made.nb.cells:
         if "default_exp" in cell.directives_:
             continue
@@ -142,7 +144,9 @@ class Site:
     """Collect all pages, and write them."""
 
     def __init__(self, folder: Path):
-        self.folder, self.pages, self.names = folder, all_pages(), Names()
+        self.folder = folder
+        self.pages = all_pages()
+        self.names = Names()
         self.rows = {row["id"]: row for row in ledger()}
         self.figures = load_manifest(root / "paper_figures")
 
@@ -223,7 +227,7 @@ class Site:
             names = [n for n in public_names(module) if f"{module}.{n}" in self.names.full]
             if names:
                 thing = importlib.import_module(module)
-                lines += [f"## {module.removeprefix('motionrepro.')}", *listed_names(thing, names)]
+                lines += [f"## {module.removeprefix('motionrepro.')}", listed_names(thing, names)]
         self.write("interface.md", "\n\n".join(lines) + "\n")
 
     def build(self):
@@ -247,13 +251,13 @@ def public_names(module: str) -> list:
     return [n for n in getattr(thing, "__all__", []) if callable(getattr(thing, n))]
 
 
-def listed_names(module, names: list) -> list:
+def listed_names(module, names: list) -> str:
     """List names, each with the first line of its docstring."""
     lines = []
     for name in names:
         line = (inspect.getdoc(getattr(module, name)) or "").split("\n\n")[0].replace("\n", " ")
         lines.append(f"- [`{name}`](#{module.__name__}.{name}): {line}")
-    return ["\n".join(lines)]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['UserError', 'check_range', 'check_whole', 'check_texts', 'atomic_path', 'write_json', 'read_json', 'differences',
-           'atomic_folder', 'check_writable', 'check_folders', 'generator', 'assets_path', 'default_device',
-           'usable_device', 'process_team']
+           'atomic_folder', 'discard_remains', 'check_writable', 'check_folders', 'generator', 'assets_path',
+           'default_device', 'usable_device', 'process_team']
 
 # %% ../nbs/00_core.ipynb #28066bf2
 import contextlib
@@ -13,6 +13,7 @@ import json
 import math
 import operator
 import os
+import shutil
 import tempfile
 from importlib import resources
 from pathlib import Path
@@ -154,6 +155,19 @@ def atomic_folder(
             goal.parent.mkdir(parents=True, exist_ok=True)
             os.chmod(file, 0o644)
             os.replace(file, goal)
+
+# %% ../nbs/00_core.ipynb #6b1f0e02
+def discard_remains(
+    folder,
+    pattern: str = ".new-*",  # of their names, below the folder
+):
+    """Delete what processes left that were killed while they wrote; what cannot be deleted stays."""
+    for remains in Path(folder).glob(pattern):
+        if remains.is_dir():
+            shutil.rmtree(remains, ignore_errors=True)
+            continue
+        with contextlib.suppress(OSError):
+            remains.unlink()
 
 # %% ../nbs/00_core.ipynb #0e953276
 def check_writable(

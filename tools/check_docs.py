@@ -27,14 +27,12 @@ class Page(HTMLParser):
 
     def __init__(self, text: str):
         super().__init__()
-        self.ids, self.links, self.pictures, self.fetched, self.prose, self.formulas = (
-            set(),
-            [],
-            [],
-            [],
-            [],
-            [],
-        )
+        self.ids = set()
+        self.links = []
+        self.pictures = []  # (address, text)
+        self.fetched = []
+        self.prose = []
+        self.formulas = []
         self.next = None  # address of the page that follows
         self.open = []  # elements around the text: (name, whether it is prose, whether it is a formula)
         self.feed(text)
@@ -146,7 +144,8 @@ def unrendered_formulas(pages: dict) -> list:
 
 def lost_pages(pages: dict) -> list:
     """Name pages that "next" does not reach from the front page: the table of contents lacks them."""
-    seen, name = set(), "index.html"
+    seen = set()
+    name = "index.html"
     while name in pages and name not in seen:
         seen.add(name)
         following = pages[name].next

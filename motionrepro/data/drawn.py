@@ -20,6 +20,7 @@ from motionrepro.core import (
     check_texts,
     check_whole,
     differences,
+    discard_remains,
     generator,
     process_team,
     read_json,
@@ -100,13 +101,6 @@ def _is_there(path):
     """Tell whether a clip has been drawn; a machine that loses its power can leave empty files."""
     return path.is_file() and path.stat().st_size > 0
 
-
-def _discard_remains(folder):
-    """Delete what a process left that was killed while it wrote."""
-    for file in folder.glob(".new-*"):
-        with contextlib.suppress(OSError):
-            file.unlink()
-
 # %% ../../nbs/data/14_drawn.ipynb #1b02cf89
 def plan_clips(
     folder,
@@ -134,7 +128,7 @@ def _begin(folder, plan, until_the_end):
     """Reserve a folder, and write the manifest; return the numbers of the clips that are missing."""
     until_the_end.enter_context(alone_in(folder, "draws into it"))
     clips, manifest = plan_clips(folder, *plan)
-    _discard_remains(folder)
+    discard_remains(folder)
     write_json(folder / MANIFEST, manifest)
     return [i for i, name in enumerate(clips) if not _is_there(folder / name)]
 

@@ -37,6 +37,7 @@ from motionrepro.core import (
     atomic_path,
     check_whole,
     differences,
+    discard_remains,
     generator,
     read_json,
     write_json,
@@ -447,9 +448,7 @@ def _clear(folder, number, clips):
         k = file.parent.name.removeprefix("clip")
         if (file.stem.isdigit() and int(file.stem) >= number) or (k.isdigit() and int(k) >= clips):
             file.unlink()
-    for file in folder.rglob(".new-*"):
-        with contextlib.suppress(OSError):
-            file.unlink()
+    discard_remains(folder, "**/.new-*")
     for empty in folder.glob("clip*"):
         with contextlib.suppress(OSError):
             empty.rmdir()

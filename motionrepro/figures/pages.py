@@ -12,7 +12,6 @@ import hashlib
 import html
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -29,6 +28,7 @@ from motionrepro.core import (
     atomic_path,
     check_whole,
     default_device,
+    discard_remains,
     read_json,
     write_json,
 )
@@ -514,11 +514,9 @@ def _choose(figures, only):
 def _alone(out, figures):
     """Keep other runs out of a folder, and clear away what killed ones left half-done."""
     with alone_in(out, "draws there"):
-        for remains in [*out.glob(".new-*"), *(p for f in figures for p in out.glob(f".{f.id}-*"))]:
-            if remains.is_dir():
-                shutil.rmtree(remains, ignore_errors=True)
-            else:
-                remains.unlink(missing_ok=True)
+        discard_remains(out)
+        for f in figures:
+            discard_remains(out, f".{f.id}-*")
         yield
 
 # %% ../../nbs/figures/92_pages.ipynb #9d63c447

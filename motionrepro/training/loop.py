@@ -28,6 +28,7 @@ from motionrepro.core import (
     check_range,
     check_whole,
     default_device,
+    discard_remains,
     generator,
     write_json,
 )
@@ -459,7 +460,5 @@ def _alone(folder, is_main):
         yield
         return
     with alone_in(folder, "trains there"):
-        for remains in folder.glob(".new-*"):  # of a process that was killed while it wrote
-            with contextlib.suppress(OSError):
-                remains.unlink()
+        discard_remains(folder)
         yield
