@@ -18,7 +18,7 @@ class Profile:
     """Say how much a figure notebook computes, and on what."""
 
     name: str  # "smoke", "tiny" or "paper"
-    backbone: str  # what `load_backbone` is asked for
+    backbone: str  # what `load_backbone` is asked for; networks that lie in its folder are its own
     size: int  # height and width of a frame in pixels
     num_frames: int  # frames of a clip
     clips: int  # clips, photographs or prompts behind every number
@@ -60,7 +60,8 @@ def figure_settings(
             f"the paper profile needs real clips, and MOTIONREPRO_DATA={data!r} is not a folder",
             "set MOTIONREPRO_DATA to a folder of videos, or use the tiny profile",
         )
-    return replace(profile, data=data)
+    backbone = os.environ.get("MOTIONREPRO_BACKBONE") or profile.backbone
+    return replace(profile, data=data, backbone=backbone)
 
 # %% ../nbs/03_profiles.ipynb #0e2e4b85
 def checkout() -> Path:

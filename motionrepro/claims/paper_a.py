@@ -290,16 +290,17 @@ A06 = Claim(
 
 # %% ../../nbs/claims/81_paper_a.ipynb #4a7a47a4
 def _configure_a07(profile):
-    return dict(adapter=weights_fingerprint("tiny", "adapter"), seeds=[])
+    adapter = weights_fingerprint(profile.backbone, "adapter")
+    return dict(backbone=profile.backbone, adapter=adapter, seeds=[])
 
 
 def _measure_a07(config):
-    """Measure gates at the start with the default value, and of the shipped adapter."""
-    from motionrepro.studies.ablations import shipped_adapter
+    """Measure gates at the start with the default value, and of the base's trained adapter."""
+    from motionrepro.studies.ablations import trained_adapter
 
     start = gate_curves(new_adapter())
     values = [v for site, gate in start.items() if site != "motion" for v in gate]
-    trained = gate_curves(shipped_adapter()) if config["adapter"] else None
+    trained = gate_curves(trained_adapter(config["backbone"])) if config["adapter"] else None
     return dict(n=len(start) - 1, least=min(values), most=max(values), trained=trained)
 
 # %% ../../nbs/claims/81_paper_a.ipynb #44b433ba
@@ -347,23 +348,25 @@ A07 = Claim(
 # %% ../../nbs/claims/81_paper_a.ipynb #24822fd0
 def _configure_a08(profile):
     smoke = profile.name == "smoke"
-    adapter = weights_fingerprint("tiny", "adapter")
+    adapter = weights_fingerprint(profile.backbone, "adapter")
     motions = [0.0, 0.5, 1.0] if smoke else [0.0, 0.25, 0.5, 0.75, 1.0]
-    return dict(adapter=adapter, clips=4 if smoke else 32, motions=motions, seeds=[0])
+    about = dict(backbone=profile.backbone, adapter=adapter)
+    return about | dict(clips=4 if smoke else 32, motions=motions, seeds=[0])
 
 # %% ../../nbs/claims/81_paper_a.ipynb #84bd6ccb
 def _measure_a08(config):
-    """Measure attended distances at the start and of the shipped adapter."""
+    """Measure attended distances at the start and of the base's trained adapter."""
     from motionrepro.backbones import load_backbone
-    from motionrepro.studies.ablations import shipped_adapter
+    from motionrepro.studies.ablations import trained_adapter
     from motionrepro.temporal.adapter import TemporalAdapter
     from motionrepro.training.adapter import RECIPES
 
-    backbone = load_backbone("tiny")
+    backbone = load_backbone(config["backbone"])
+    recipe = RECIPES.get(config["backbone"], RECIPES["paper"])
     torch.manual_seed(0)
-    start = TemporalAdapter.for_unet(backbone.unet, **RECIPES["tiny"].adapter)
+    start = TemporalAdapter.for_unet(backbone.unet, **recipe.adapter)
     adapters: dict[str, torch.nn.Module] = dict(start=start)
-    trained = shipped_adapter() if config["adapter"] else None
+    trained = trained_adapter(config["backbone"]) if config["adapter"] else None
     if trained is not None:
         adapters["trained"] = trained
     found = {}

@@ -340,13 +340,10 @@ def _surroundings(
     for root in (assets_path().parent, folder.parent / "results"):
         for name, p in _files(root).items():
             digest.update(f"\0{name}\0".encode() + p.read_bytes())
-    large = [folder.parent / "checkpoints"]
-    if profile.data != "world":
-        large.append(Path(profile.data))
-    if profile.animatediff:
-        large.append(Path(profile.animatediff))
+    own = (profile.data, profile.backbone) if profile.name == "paper" else ()
+    large = [folder.parent / "checkpoints", *(Path(name) for name in (*own, profile.animatediff) if name)]
     for root in large:
-        for p in _files(root).values():
+        for p in [root] if root.is_file() else _files(root).values():
             digest.update(f"\0{p} {p.stat().st_size} {p.stat().st_mtime_ns}".encode())
     return digest.hexdigest()
 

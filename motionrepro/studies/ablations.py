@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['MAIN_POINT', 'VARIANTS', 'MADE_BY', 'ADAPTER_TARGETS', 'real_clips', 'Judges', 'real_axes', 'score_clips',
            'evaluate_clips', 'paired_interval', 'criterion', 'hears_motion', 'Run', 'ablations', 'Workplace', 'trained',
-           'training_summary', 'perform', 'adapter_command', 'shipped_adapter', 'quick_size', 'published_animatediff',
-           'quick_results']
+           'training_summary', 'perform', 'adapter_command', 'trained_adapter', 'without_adapter', 'quick_size',
+           'published_animatediff', 'quick_results']
 
 # %% ../../nbs/studies/72_ablations.ipynb #ecb885c4
 import functools
@@ -20,7 +20,7 @@ import torch
 from diffusers import MotionAdapter
 from tqdm.auto import tqdm
 
-from ..backbones import default_guidance, load_backbone, save_half
+from ..backbones import EMBEDDED, default_guidance, load_backbone, network_folder, save_half
 from ..core import UserError, assets_path, check_range, generator, read_json, usable_device
 from ..data.world import World, load_all, render, sample_scene
 from motionrepro.metrics import (
@@ -755,12 +755,23 @@ def adapter_command(
         _perform_shipped(place, "tiny" if target == "adapter" else "tiny-128", seed)
 
 # %% ../../nbs/studies/72_ablations.ipynb #bdc281cd
-def shipped_adapter(
-    backbone: str = "tiny",
+def trained_adapter(
+    backbone: str = "tiny",  # name or folder, as for `load_backbone`
 ) -> torch.nn.Module | None:  # `TemporalAdapter`; None where it has not been trained yet
-    """Load the adapter that travels inside the package."""
-    folder = assets_path() / backbone / "adapter"
+    """Load the adapter that lies beside a base, in the package or in the user's folder."""
+    folder = network_folder(backbone, "adapter")
     return load_saved(folder) if folder.is_dir() else None
+
+
+def without_adapter(
+    backbone: str,  # name or folder, as for `load_backbone`
+) -> str:
+    """Say that a base has no trained adapter, and how it gets one."""
+    command = "motionrepro train adapter"
+    if backbone in EMBEDDED:
+        return f"{backbone} has no adapter yet: {command}"
+    out = Path(backbone) / "adapter" if Path(backbone).is_dir() else "BASE/adapter, beside a copy of the base"
+    return f"{backbone} has no adapter yet: {command} --backbone {backbone} --data VIDEOS --out {out}"
 
 
 def quick_size(
@@ -795,7 +806,7 @@ def quick_results(
     profile,  # of the figure
     rhos=(0.6,),  # points to measure
     backbone=None,  # a `Backbone`; None loads the profile's
-    adapter="shipped",  # a `TemporalAdapter`; None for the bare base alone
+    adapter="trained",  # a `TemporalAdapter`; None for the bare base alone
     published=None,  # AnimateDiff's modules, as `published_animatediff` loads them
     judges=None,  # `Judges`; None takes the shipped ones
     seed: int = 0,  # of captions and noise
@@ -804,7 +815,7 @@ def quick_results(
     backbone = backbone or load_backbone(profile.backbone)
     judges = judges or Judges.shipped()
     if isinstance(adapter, str):
-        adapter = shipped_adapter(profile.backbone)
+        adapter = trained_adapter(profile.backbone)
     size = quick_size(profile)
     real: dict = real_clips(size["n"], seed, profile.size, num_frames=profile.num_frames)
     real = real | dict(axes=real_axes(judges, size["n"], profile.size, profile.num_frames))
@@ -824,6 +835,6 @@ def quick_results(
             points[rho_key(rho)] = evaluate_clips(
                 sample, real, judges, shape, rho, "auto", *sampling, **options
             )
-        config = dict(variant=variant, base="tiny", seed=seed)
+        config = dict(variant=variant, base=profile.backbone, seed=seed)
         runs[f"{variant}-{seed}"] = dict(values=dict(points=points, real=twins), config=config)
-    return Results(runs)
+    return Results(runs, base=profile.backbone)

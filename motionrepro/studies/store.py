@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['MAIN', 'BASES', 'SEEDS', 'MOVES', 'ENOUGH_SEEDS', 'stored_values', 'results_fingerprint', 'weights_fingerprint',
            'shipped_parts', 'parts_in_words', 'comparable', 'point_key', 'rho_key', 'Results', 'compared_results',
-           'ablation_files', 'load_results', 'made_up_point', 'made_up_ablation', 'selects_step', 'count_clips', 'Ways',
-           'ways_file', 'ways_files', 'way_and_seed', 'load_ways', 'has_clip_values', 'clip_values', 'average',
-           'in_common', 'cell', 'share', 'Contrast', 'versus', 'contrast', 'run_name', 'run_names', 'training_command',
-           'still_to_do']
+           'ablation_files', 'load_results', 'results_for', 'made_up_point', 'made_up_ablation', 'selects_step',
+           'count_clips', 'Ways', 'folder_name', 'ways_file', 'ways_files', 'way_and_seed', 'load_ways', 'ways_for',
+           'has_clip_values', 'clip_values', 'average', 'in_common', 'cell', 'share', 'Contrast', 'versus', 'contrast',
+           'run_name', 'run_names', 'training_command', 'still_to_do']
 
 # %% ../../nbs/studies/71_store.ipynb #9efc4649
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any
 
 import torch
 
-from ..backbones import EMBEDDED, HUB, PARTS
+from ..backbones import EMBEDDED, HUB, PARTS, is_hub_id, network_folder
 from ..core import UserError, assets_path, generator, read_json
 from ..metrics.results import wilson_interval
 from ..profiles import results_of
@@ -45,14 +46,17 @@ def results_fingerprint(
 # %% ../../nbs/studies/71_store.ipynb #ef8baca6
 def weights_fingerprint(
     backbone: str,  # a name or folder, as for `load_backbone`
-    part: str = "",  # "adapter", "mtn" or "dss", as it ships for the base; empty is the base itself
-) -> str:  # hash of the files, or the pinned revision on the hub; empty where the package has no such part
-    """Tell one set of a base's weights, or of a network that ships for it, from another."""
+    part: str = "",  # "adapter", "mtn" or "dss", as it lies beside the base; empty is the base itself
+) -> str | None:  # hash of files, or a pinned revision; empty where there is no such part, None if unknown
+    """Tell one set of a base's weights, or of a network that belongs to it, from another."""
     if part:
-        files = (assets_path() / backbone / part).glob("*.safetensors") if backbone in EMBEDDED else []
-        return results_fingerprint(sorted(files))
+        return results_fingerprint(sorted(network_folder(backbone, part).glob("*.safetensors")))
     if backbone in HUB:
         return HUB[backbone][1]
+    if is_hub_id(backbone):
+        return None
+    if Path(backbone).is_file():
+        return fingerprint(Path(backbone))
     folders = [Path(backbone)]
     if backbone in EMBEDDED:  # what is not in a folder of its own is that of "tiny"
         folders = [assets_path() / name for name in dict.fromkeys(("tiny", backbone))]
@@ -77,7 +81,7 @@ _PARTS = dict(
 def parts_in_words(
     backbone: str,  # as for `load_backbone`
 ) -> str:
-    """Say which trained parts the package has for a base, and what stands in for the others."""
+    """Say which trained parts a base has, and what stands in for the others."""
     there = shipped_parts(backbone)
     words = [name if there[part] else f"no {name} ({without})" for part, (name, without) in _PARTS.items()]
     return f"{backbone}: {', '.join(words)}"
@@ -118,14 +122,15 @@ class Results:
 
     runs: dict  # run's name -> its file
     left_out: tuple = ()  # names of runs that were measured or trained otherwise
+    base: str = "tiny"  # whose runs are meant where no other is named
 
     def files(
         self,
         variant: str,  # of `studies.ablations.VARIANTS`
-        base: str = "tiny",
+        base: str | None = None,
     ) -> dict:  # seed -> file
         """Collect the files of a variant, by seed."""
-        wanted = (variant, base)
+        wanted = (variant, base or self.base)
         found = [r for r in self.runs.values() if (r["config"]["variant"], r["config"]["base"]) == wanted]
         return {r["config"]["seed"]: r for r in sorted(found, key=lambda r: r["config"]["seed"])}
 
@@ -133,13 +138,13 @@ class Results:
         self,
         variant: str,  # of `studies.ablations.VARIANTS`
         key: str = MAIN,  # point in the run
-        base: str = "tiny",
+        base: str | None = None,
     ) -> dict:  # seed -> the point's values
         """Collect what was measured at a point, for every seed there is."""
         found = {seed: r["values"]["points"].get(key) for seed, r in self.files(variant, base).items()}
         return {seed: point for seed, point in found.items() if point}
 
-    def twins(self, variant: str = "base", base: str = "tiny") -> dict:  # seed -> values
+    def twins(self, variant: str = "base", base: str | None = None) -> dict:  # seed -> values
         """Collect what other real clips of the same captions measure: the least that FID and FVD can be."""
         return {seed: r["values"]["real"] for seed, r in self.files(variant, base).items()}
 
@@ -176,6 +181,13 @@ def load_results(
     first = ("ours-0", "base-0")  # they set the conditions
     files = sorted(ablation_files(folder), key=lambda p: (p.stem not in first, p.stem))
     return compared_results({p.stem: read_json(p) for p in files})
+
+
+def results_for(
+    profile,  # of the figure
+) -> Results:
+    """Load the ablations that a figure shows as ours: those of the profile's base, so none of the user's."""
+    return load_results() if profile.backbone in EMBEDDED else Results({}, base=profile.backbone)
 
 # %% ../../nbs/studies/71_store.ipynb #cab0160e
 _LEVELS = {"CLIP-SIM[world]": 0.3, "FC[world]": 0.9, "MM": 0.1, "first-last[world]": 0.8, "motion": 0.5}
@@ -278,6 +290,13 @@ class Ways:
         return {seed: values for seed, (values, _) in self.rows.get(way, {}).items()}
 
 # %% ../../nbs/studies/71_store.ipynb #819708c7
+def folder_name(
+    base: str,  # name, path or repository
+) -> str:
+    """Make a folder's name of a base, which is itself for an embedded one."""
+    return re.sub(r"[^\w.-]+", "-", str(base)).strip("-.")
+
+
 def ways_file(
     name: str,  # of a way
     base: str = BASES[0],
@@ -285,16 +304,17 @@ def ways_file(
     folder=None,  # of results; None takes `results_of("switching")`
 ) -> Path:  # JSON; not there if the way was not measured
     """Tell where results of a way lie."""
-    return Path(folder or results_of("switching")) / base / f"{name}-{seed}.json"
+    return Path(folder or results_of("switching")) / folder_name(base) / f"{name}-{seed}.json"
 
 # %% ../../nbs/studies/71_store.ipynb #4c06406e
 def ways_files(
     folder=None,  # of results; None takes `results_of("switching")`
+    bases=BASES,  # where to look, in this order
 ) -> tuple:  # base and its files, or ("", [])
     """List the files of the first base that was measured."""
     folder = Path(folder or results_of("switching"))
-    for base in BASES:
-        if files := sorted((folder / base).glob("*.json")):
+    for base in bases:
+        if files := sorted((folder / folder_name(base)).glob("*.json")):
             return base, files
     return "", []
 
@@ -307,12 +327,13 @@ def way_and_seed(file: Path) -> tuple:  # name of a way, seed
 # %% ../../nbs/studies/71_store.ipynb #869de364
 def load_ways(
     folder=None,  # of results; None takes `results_of("switching")`
+    bases=BASES,  # where to look, in this order
 ) -> Ways:
     """Load all ways of the first base that was measured.
 
     Only those are kept that agree with the one that reuses nothing.
     """
-    base, files = ways_files(folder)
+    base, files = ways_files(folder, bases)
     found = {way_and_seed(file): read_json(file) for file in files}
     found = {key: file for key, file in found.items() if key[1] in SEEDS}
     if not any(name == "full" for name, _ in found):
@@ -324,6 +345,14 @@ def load_ways(
         file = found[name, seed]
         rows.setdefault(name, {})[seed] = (file["values"], file["config"])
     return Ways(base, rows, tuple(f"{name}-{seed}" for name, seed in found if (name, seed) not in kept))
+
+
+def ways_for(
+    profile,  # of the figure
+    folder=None,  # of results; None takes `results_of("switching")`
+) -> Ways:
+    """Load the ways that a figure shows as ours: those of the profile's base, so none of the user's."""
+    return load_ways(folder) if profile.backbone in EMBEDDED else Ways(profile.backbone)
 
 # %% ../../nbs/studies/71_store.ipynb #97cc83db
 def has_clip_values(
@@ -501,5 +530,7 @@ def still_to_do(
     base: str = "tiny",
 ) -> str:  # empty if there is nothing
     """Say what of these runs is missing, with the command for it."""
+    if results.base not in EMBEDDED:
+        return f"stored runs are of embedded bases, and this profile's is {results.base}"
     missing = [run_name(v, s, base) for v in variants for s in seeds if s not in results.points(v, base=base)]
     return f"not measured yet: {training_command(missing)}" if missing else ""

@@ -19,8 +19,8 @@ import torch
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from ..backbones import EMBEDDED, load_backbone
-from ..core import UserError, assets_path, atomic_path, check_range, generator, usable_device
+from ..backbones import load_backbone, network_folder
+from ..core import UserError, atomic_path, check_range, generator, usable_device
 from ..data.world import sample_scene
 from ..metrics import motion_magnitude, ssim, video_inception_score
 from ..metrics.world import load_evaluator
@@ -29,7 +29,14 @@ from ..provenance import code_hash, fingerprint, save_result
 from ..reuse.handover import ERRORS, DenoisingReuseConfig, nearest_timestep
 from ..reuse.pipeline import DenoisingReusePipeline
 from .ablations import Judges, real_axes, real_clips, score_clips
-from .store import Ways, load_ways, selects_step, stored_values, ways_file
+from motionrepro.studies.store import (
+    Ways,
+    folder_name,
+    load_ways,
+    selects_step,
+    stored_values,
+    ways_file,
+)
 from ..temporal.motion import motion_from_prompt, world_normalizer
 from ..temporal.noise import tied_noise
 from ..temporal.pipeline import latent_shape
@@ -131,9 +138,9 @@ def make_pipeline(
     steps: int = 100,  # of the schedule
 ) -> DenoisingReusePipeline:
     """Load what makes clips this way."""
-    folder = Path(assets or assets_path()) / backbone.name
     wanted = dict(adapter=way.adapter, mtn=way.networks, dss=way.selects)
-    parts = [folder / name if used and (folder / name).is_dir() else None for name, used in wanted.items()]
+    folders = {name: network_folder(backbone.name, name, assets) for name in wanted}
+    parts = [folders[name] if used and folders[name].is_dir() else None for name, used in wanted.items()]
     pipe = DenoisingReusePipeline.from_pretrained(backbone, *parts)
     kind = SCHEDULERS[way.scheduler]
     if kind is not None:
@@ -309,7 +316,7 @@ class SwitchingStudy:
 
     def clips(self, name: str) -> Path:
         """Tell where clips of a way lie."""
-        folder = checkpoints_path(self.checkpoints) / "switching" / self.base
+        folder = checkpoints_path(self.checkpoints) / "switching" / folder_name(self.base)
         return folder / f"{name}-{self.seed}.pt"
 
     def check(self):
@@ -319,8 +326,6 @@ class SwitchingStudy:
         check_range("seed", self.seed, 0)
         check_range("references", self.references, 2)
         check_range("num_frames", self.num_frames, self.references + 1, 16)
-        if self.base not in EMBEDDED:
-            raise UserError(f"base={self.base!r} is not one of {', '.join(EMBEDDED)}")
 
 # %% ../../nbs/studies/73_switching.ipynb #5bddf528
 MADE_BY = (make_pipeline, make_clips, reuse_scores, real_clips, real_axes)
@@ -486,7 +491,7 @@ def quick_ways(
             profile.backbone, **size, results=folder / "results", checkpoints=folder, progress=False
         )
         switching_command(ways, job, ways=few)
-        made = load_ways(job.results)
+        made = load_ways(job.results, [job.base])
         return made, kept_clips(made, made.rows, folder)
 
 # %% ../../nbs/studies/73_switching.ipynb #dacc469e

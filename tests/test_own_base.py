@@ -1,0 +1,94 @@
+"""The paper profile on a base of one's own: a variable names it, and what counts as ours is its own."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from test_bases import perturbed
+
+from motionrepro.backbones import PARTS, load_backbone
+from motionrepro.core import assets_path, read_json
+from motionrepro.profiles import checkout
+from motionrepro.training.adapter import RECIPES
+
+NOTEBOOKS = sorted((checkout() / "paper_figures").glob("*.ipynb"))
+# rows that only stored trainings of the embedded base fill
+STORED = {"A-table2": ("λ = 2:", "λ = 0:"), "A-table3": ("ρ = 0.4:",), "A-table4": ("base quality",)}
+# rows of clips that are drawn on the spot
+DRAWN = {"A-table1": "ours, drawn here", "A-table3": "ρ = 0.6, ours, drawn here"}
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """A folder in diffusers' layout: the embedded base with other weights of the UNet, and an adapter."""
+    from motionrepro.temporal.adapter import TemporalAdapter
+
+    folder = tmp_path_factory.mktemp("own base")
+    for part in PARTS:
+        shutil.copytree(assets_path() / "tiny" / part, folder / part)
+    unet = perturbed(load_backbone("tiny", device="cpu").unet, "own base", scale=0.002)
+    unet.save_pretrained(folder / "unet")
+    adapter = TemporalAdapter.for_unet(unet, **RECIPES["tiny"].adapter)
+    perturbed(adapter, "own adapter", scale=0.02).save_pretrained(folder / "adapter")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """Two real clips."""
+    from motionrepro.data.video import write_video
+    from motionrepro.data.world import World
+
+    folder = tmp_path_factory.mktemp("own clips")
+    for i in range(2):
+        write_video(folder / f"{i}.mp4", World("validation", 96, 20, 2)[i]["video"])
+    return folder
+
+
+def draw(notebooks, base, clips, out):
+    """Draw figures in the paper profile, small; the tables that they leave, by figure."""
+    variables = dict(
+        MOTIONREPRO_PROFILE="paper",
+        MOTIONREPRO_BACKBONE=str(base),
+        MOTIONREPRO_DATA=str(clips),
+        MOTIONREPRO_FIGURES=str(out),
+        MPLBACKEND="agg",
+    )
+    script = Path(__file__).with_name("figures_on_own_base.py")
+    command = [sys.executable, str(script), *map(str, notebooks)]
+    done = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    drawn = [line.removeprefix("drawn: ") for line in done.stdout.splitlines() if line.startswith("drawn: ")]
+    assert drawn == [n.name for n in notebooks]
+    return {file.stem: read_json(file) for file in sorted(out.glob("*.json"))}
+
+
+def check(tables, base):
+    """Check that tables say which base they are of, and that no stored number of another is among them."""
+    assert {table["config"]["profile"]["backbone"] for table in tables.values()} == {str(base)}
+    for figure, beginnings in STORED.items():
+        rows = tables[figure]["values"]["rows"] if figure in tables else []
+        found = [row for row in rows if row["what"].startswith(beginnings)]
+        assert len(found) >= len(beginnings) * (figure in tables)
+        assert {row["ours"] for row in found} <= {"not measured yet"}, figure
+    for figure, beginning in DRAWN.items():
+        rows = tables[figure]["values"]["rows"] if figure in tables else []
+        found = [row for row in rows if row["what"].startswith(beginning)]
+        assert len(found) == (figure in tables) and all(isinstance(row["ours"], list) for row in found)
+
+
+def test_tables_show_no_stored_number_of_another_base(base, clips, tmp_path):
+    chosen = [n for n in NOTEBOOKS if n.name[:2] in ("13", "15")]
+    tables = draw(chosen, base, clips, tmp_path)
+    assert list(tables) == ["A-table2", "A-table4"]
+    check(tables, base)
+
+
+@pytest.mark.slow
+def test_every_figure_is_drawn_on_a_base_of_ones_own(base, clips, tmp_path):
+    tables = draw(NOTEBOOKS, base, clips, tmp_path)
+    assert {*STORED, *DRAWN} <= set(tables)
+    check(tables, base)
