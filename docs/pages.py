@@ -18,7 +18,7 @@ from nbdev.config import get_config
 from nbdev.process import NBProcessor
 
 from motionrepro.claims import ledger
-from motionrepro.figures.pages import load_manifest
+from motionrepro.figures.overview import load_manifest
 
 root = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(root / "tools"), str(root / "docs")]

@@ -183,7 +183,7 @@ def test_notebooks_carry_no_large_output(root):
 
 
 def test_the_manifest_lists_every_figure_notebook(root):
-    from motionrepro.figures.pages import load_manifest
+    from motionrepro.figures.overview import load_manifest
 
     listed = [f.notebook for f in load_manifest(root / "paper_figures")]
     assert sorted(listed) == sorted(p.name for p in (root / "paper_figures").glob("*.ipynb"))
