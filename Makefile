@@ -23,7 +23,7 @@ constraints := $(VENV)/lowest.txt
 pip := $(BIN)/python -m pip install --disable-pip-version-check $(if $(LOWEST),--constraint $(constraints))
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: setup figures test test-slow train readme docs clean help
+.PHONY: setup figures test test-slow train readme docs explorer clean help
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP) ## create .venv and install everything (6 GB, less with CPU=1); a second run installs nothing
@@ -67,6 +67,9 @@ docs: $(VENV)/.docs ## build the site in _docs from the notebooks, without runni
 	$(test) python docs/pages.py _proc
 	$(run) python -m sphinx -q -W --keep-going -E -c docs -d _proc/.doctrees _proc _docs/html
 	$(run) python tools/check_docs.py _docs/html
+
+explorer: $(STAMP) ## draw the clips of the site's explorer in results/explorer (minutes to an hour; goes on where it stopped)
+	$(run) python docs/explorer.py
 
 $(VENV)/.docs: $(STAMP)
 	$(pip) --config-settings editable_mode=compat --editable '.[docs]'

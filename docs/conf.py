@@ -43,6 +43,7 @@ html_theme = "sphinx_book_theme"
 html_title = settings.title
 html_baseurl = settings.doc_host + settings.doc_baseurl + "/"
 html_copy_source = False
+html_context = dict(default_mode="auto")  # light or dark, as the reader's system is
 html_theme_options = dict(
     repository_url=settings.git_url,
     use_repository_button=True,
@@ -53,3 +54,15 @@ html_theme_options = dict(
     pygments_light_style="a11y-high-contrast-light",
     pygments_dark_style="a11y-high-contrast-dark",
 )
+
+
+def setup(app):
+    """Let the browser have the files that `pages.py` wrote for it."""
+    app.connect("config-inited", add_written_files)
+
+
+def add_written_files(app, config):
+    """Copy the stored clips of the explorer, where there are any."""
+    written = app.srcdir / "_static"
+    if written.is_dir():
+        config.html_static_path.append(str(written))

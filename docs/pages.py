@@ -24,6 +24,7 @@ root = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(root / "tools"), str(root / "docs")]
 from claim_pages import PAPERS, claim_list, details, overview, verdict  # noqa: E402
 from entries import entry  # noqa: E402
+import explorer_page  # noqa: E402
 from links import Names, link_claims, link_pages  # noqa: E402
 from readme import verdict_counts  # noqa: E402
 
@@ -39,7 +40,8 @@ PARTS = {  # tens of the chapters' numbers -> folder, title
     "8": ("claims", "Claims"),
     "9": ("figures", "Drawing"),
 }
-TEXTS = ("paper_a.md", "paper_b.md", "howto.md", "faults.md")
+EXPLORER = "explorer.md"  # a page only where there are clips for it
+TEXTS = ("paper_a.md", "paper_b.md", EXPLORER, "howto.md", "faults.md")
 
 
 def notebooks() -> list:  # of paths
@@ -128,11 +130,15 @@ def contents(title: str, listed: list, said: str = "") -> str:
     return "\n\n".join([f"# {title}", said, "\n".join(lines), toctree]) + "\n"
 
 
-def front_toctrees() -> str:
+def front_toctrees(
+    with_explorer: bool,  # whether there are clips for it
+) -> str:
     """Write the site's table of contents, which stands on the front page and is shown at the side."""
     parts = "\n".join(f"{folder}/index" for folder, _ in PARTS.values())
+    explorer = [EXPLORER.removesuffix(".md")] if with_explorer else []
+    in_short = ["paper_a", "paper_b", *explorer, "ledger/index", "paper_figures/index"]
     sections = {
-        "In short": "paper_a\npaper_b\nledger/index\npaper_figures/index",
+        "In short": "\n".join(in_short),
         "The book": parts,
         "Reference": "howto\ninterface\nfaults",
     }
@@ -143,8 +149,14 @@ def front_toctrees() -> str:
 class Site:
     """Collect all pages, and write them."""
 
-    def __init__(self, folder: Path):
+    def __init__(
+        self,
+        folder: Path,
+        clips: Path = None,  # of the explorer; default: the stored ones
+    ):
         self.folder = folder
+        self.clips = clips
+        self.manifest, self.without_explorer = explorer_page.stored(clips)
         self.pages = all_pages()
         self.names = Names()
         self.rows = {row["id"]: row for row in ledger()}
@@ -162,6 +174,8 @@ class Site:
             return claim_list([self.rows[id] for id in match[1].split()])
 
         text = text.replace("<!-- verdict counts -->", verdict_counts(self.rows.values()))
+        moving = explorer_page.front(self.manifest) if self.manifest else ""
+        text = text.replace("<!-- moving pictures -->", moving)
         return re.sub(r"<!-- claims ([ABX\d ]+?) -->", one, text)
 
     def write(self, page: str, text: str):
@@ -181,7 +195,7 @@ class Site:
         if figure:
             notebook.cells.insert(1, nbformat.v4.new_markdown_cell(self.about(figure)))
         if page == "index.ipynb":
-            notebook.cells.append(nbformat.v4.new_markdown_cell(front_toctrees()))
+            notebook.cells.append(nbformat.v4.new_markdown_cell(front_toctrees(bool(self.manifest))))
         self.write(page, nbformat.writes(notebook))
 
     def about(self, figure) -> str:
@@ -217,6 +231,16 @@ class Site:
                 texts.append(details(row, shown, f"{stored}/{row['id']}.json"))
             self.write(f"ledger/{page}.md", "\n\n".join(texts) + "\n")
 
+    def explorer(self):
+        """Write the page of stored clips, or say why there is none."""
+        if self.manifest is None:
+            print(f"no explorer: {self.without_explorer}")
+            return
+        source = root / "nbs" / EXPLORER
+        text = self.linked(source.read_text(encoding="utf-8"), source, EXPLORER)
+        self.write(EXPLORER, explorer_page.page(text, self.rows, self.manifest))
+        explorer_page.write_files(self.folder, self.clips, self.manifest)
+
     def interface(self):
         """Write the page of all modules with their names."""
         lines = [
@@ -236,10 +260,11 @@ class Site:
         shutil.copytree(root / "nbs" / "images", self.folder / "images")
         for path in notebooks():
             self.notebook(path)
-        for name in TEXTS:
+        for name in (name for name in TEXTS if name != EXPLORER):
             source = root / "nbs" / name
             self.write(name, self.linked(source.read_text(encoding="utf-8"), source, name))
         self.parts()
+        self.explorer()
         self.ledger()
         self.interface()
         print(f"{len(list(self.folder.rglob('*.ipynb'))) + len(list(self.folder.rglob('*.md')))} pages")

@@ -45,8 +45,25 @@ const nameControls = () => {
   }
 };
 
+// The moving pictures of the front page can be stopped; who wants less motion starts with still ones.
+const addPause = (moving) => {
+  const images = [...moving.querySelectorAll("img")];
+  const addresses = images.map((image) => image.getAttribute("src"));
+  const button = document.createElement("button");
+  button.type = "button";
+  for (const source of moving.querySelectorAll("source")) source.remove();
+  const play = (playing) => {
+    images.forEach((image, i) => (image.src = playing ? addresses[i] : image.dataset.still));
+    button.textContent = playing ? "Pause" : "Play";
+  };
+  button.addEventListener("click", () => play(button.textContent === "Play"));
+  moving.append(button);
+  play(!matchMedia("(prefers-reduced-motion: reduce)").matches);
+};
+
 document.addEventListener("DOMContentLoaded", () => {
   nameControls();
   const ledger = document.getElementById("ledger");
   if (ledger) filterLedger(ledger);
+  for (const moving of document.querySelectorAll(".moving")) addPause(moving);
 });
