@@ -7,6 +7,7 @@ was interrupted; clips of other settings, weights or code are deleted and drawn 
 
 import argparse
 import base64
+import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,8 +18,15 @@ from PIL import Image
 from tqdm import tqdm
 
 from motionrepro.backbones import default_guidance
-from motionrepro.core import UserError, assets_path, atomic_path, discard_remains, generator
-from motionrepro.core import read_json, write_json
+from motionrepro.core import (
+    UserError,
+    assets_path,
+    atomic_path,
+    discard_remains,
+    generator,
+    read_json,
+    write_json,
+)
 from motionrepro.data.world import World, sample_scene
 from motionrepro.profiles import PROFILES, results_of
 from motionrepro.provenance import alone_in, code_hash, fingerprint, provenance
@@ -225,6 +233,14 @@ class Studio:
         )
 
 
+def files_of(
+    manifest: dict,  # perhaps of an unfinished set
+) -> list:  # of names
+    """List the pictures of a set."""
+    pictures = manifest.get("front", {}).get("pictures", [])
+    return [*manifest.get("clips", {}), *(p[kind] for p in pictures for kind in ("moving", "still"))]
+
+
 class Shelf:
     """Keep the clips in a folder, with a manifest of what is there."""
 
@@ -232,11 +248,12 @@ class Shelf:
         self.folder = Path(folder)
         self.file = self.folder / "manifest.json"
         there = read_json(self.file) if self.file.is_file() else {}
-        same = all(there.get(name) == value for name, value in plain(about).items())
-        self.manifest = there if same else about | dict(seconds=0.0, complete=False, clips={})
-        if not same:
-            for file in self.folder.glob("*.webp"):
-                file.unlink()
+        about = json.loads(json.dumps(about))  # tuples are lists
+        if any(there.get(name) != value for name, value in about.items()):
+            for name in files_of(there):
+                (self.folder / name).unlink(missing_ok=True)
+            there = about | dict(seconds=0.0, complete=False, clips={})
+        self.manifest = there
 
     @property
     def clips(self) -> dict:  # file name -> what is known
@@ -256,13 +273,6 @@ class Shelf:
         """Write the manifest."""
         self.manifest |= changes
         write_json(self.file, self.manifest)
-
-
-def plain(value: dict) -> dict:
-    """Return a dictionary as JSON gives it back."""
-    return {name: list(x) if isinstance(x, tuple) else x for name, x in value.items()} | {
-        name: plain(x) for name, x in value.items() if isinstance(x, dict)
-    }
 
 
 def file_name(
@@ -337,7 +347,7 @@ def draw_all(
         )
         draw_missing(shelf, studio, shots, scenes)
         draw_front(shelf, settings, shots, captions)
-        size = sum(file.stat().st_size for file in shelf.folder.glob("*.webp"))
+        size = sum((shelf.folder / name).stat().st_size for name in files_of(shelf.manifest))
         if size > LIMIT:
             raise UserError(f"{out}: the clips have {size / 2**20:.1f} MB; allowed are {LIMIT / 2**20:g}")
         shelf.save(complete=True, bytes=size, provenance=provenance())

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from claim_pages import verdict
-from explorer import FPS, HOLD, LIMIT, UNITS, UNKNOWN, code, file_name, weights_of
+from explorer import FPS, HOLD, LIMIT, UNITS, UNKNOWN, code, file_name, files_of, weights_of
 
 from motionrepro.core import read_json
 from motionrepro.profiles import results_of
@@ -35,7 +35,7 @@ def stored(
     if not (folder / "manifest.json").is_file():
         return None, "no clips are stored: make explorer draws them"
     manifest = read_json(folder / "manifest.json")
-    missing = [name for name in manifest["clips"] if not (folder / name).is_file()]
+    missing = [name for name in files_of(manifest) if not (folder / name).is_file()]
     if missing or not manifest["complete"]:
         return None, "the stored clips are not complete: make explorer goes on"
     now = weights_of(manifest["settings"]["backbone"])
@@ -215,7 +215,7 @@ def front(manifest: dict) -> str:
         real=("The world's own clip", f"{frames} frames that the world drew for the caption"),
         ours=("Paper A", f"{frames} frames by the small model with paper A's temporal blocks"),
         reuse=(
-            f"Paper B, {known['speedup']:.2g} times less work",
+            f"Paper B, ideal speed-up {known['speedup']:.2f}",
             f"the same with the last {frames - references} frames begun at step {step} by paper B's reuse",
         ),
     )
@@ -241,9 +241,7 @@ def write_files(
     source = Path(clips or results_of("explorer"))
     target = folder / FILES
     target.mkdir(parents=True)
-    names = [*manifest["clips"]]
-    names += [picture[kind] for picture in manifest["front"]["pictures"] for kind in ("moving", "still")]
-    for name in names:
+    for name in files_of(manifest):
         shutil.copy(source / name, target / name)
     data = json.dumps(browser_data(manifest), separators=(",", ":"))
     (target / "data.js").write_text(f"window.explorerData = {data};\n", encoding="utf-8")

@@ -62,18 +62,21 @@ const explore = (root, data) => {
     return settings.join(", ");
   };
 
+  // The stops of a caption; what was turned stays where it is, if this caption has that stop.
   const setStops = () => {
+    const turned = state.turned;
+    const kept = turned ? stop(turned).value : null;
     const own = data.captions[state.caption].motion;
     const motions = data.motions.filter((s) => s.value !== own);
     motions.push({ value: own, shot: "ours" });
     motions.sort((a, b) => a.value - b.value);
-    const before = { steps: dials.steps.value };
-    const start = stops.rho === undefined;
     stops = { rho: data.rhos, motion: motions, steps: data.switchSteps };
     for (const [name, dial] of Object.entries(dials)) dial.max = stops[name].length - 1;
     for (const name of ["rho", "motion"]) setDefault(name);
-    dials.steps.value = start ? nearest(data.switchSteps, 200) : before.steps;
-    state.turned = null;
+    if (turned) {
+      dials[turned].value = stops[turned].findIndex((s) => s.value === kept);
+      state.turned = stop(turned).shot === "ours" ? null : turned;
+    }
   };
   const setDefault = (name) => {
     dials[name].value = stops[name].findIndex((s) => s.shot === "ours");
@@ -92,7 +95,7 @@ const explore = (root, data) => {
     };
     const chosen = stop("steps");
     if (chosen.value !== null) {
-      words.steps = `${chosen.value}, ${clipOf(chosen.shot).speedup.toFixed(2)} times less work`;
+      words.steps = `${chosen.value}: ideal speed-up ${clipOf(chosen.shot).speedup.toFixed(2)}`;
     }
     for (const [name, dial] of Object.entries(dials)) {
       dial.setAttribute("aria-valuetext", words[name]);
@@ -276,6 +279,7 @@ const explore = (root, data) => {
   still.addEventListener("change", () => still.matches && play(false));
 
   setStops();
+  dials.steps.value = nearest(data.switchSteps, 200);
   state.frame = still.matches ? last : 0;
   showClips();
   const [height, width] = panels[0].clip.grid;
