@@ -38,6 +38,7 @@ html_static_path = [
 mathjax_path = "tex-svg-full.js"
 html_css_files = ["site.css"]
 html_js_files = ["site.js"]
+html_favicon = "static/icon.svg"
 
 html_theme = "sphinx_book_theme"
 html_title = settings.title

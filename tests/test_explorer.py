@@ -28,7 +28,7 @@ def modules(root):
 @pytest.fixture(scope="session")
 def settings(modules):
     """Few values of each dial, few frames and few steps."""
-    slices = dict(rhos=(0.0, 0.6, 0.95), motions=(0.0, 1.0), switch_steps=(900, 400))
+    slices = dict(rhos=(0.0, 0.6, 0.95), motions=(0.0, 1.0), switch_steps=(400, 1))
     return modules["explorer"].Settings(captions=2, num_frames=4, references=2, steps=3, **slices)
 
 
