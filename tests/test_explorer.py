@@ -28,7 +28,7 @@ def modules(root):
 @pytest.fixture(scope="session")
 def settings(modules):
     """Few values of each dial, few frames and few steps."""
-    slices = dict(rhos=(0.0, 0.6, 0.95), motions=(0.0, 1.0), switch_steps=(400, 1))
+    slices = dict(rhos=(0.0, 0.6, 0.95), motions=(0.0, 0.5, 1.0), switch_steps=(400, 1))
     return modules["explorer"].Settings(captions=2, num_frames=4, references=2, steps=3, **slices)
 
 
@@ -274,15 +274,16 @@ def open_page(browser, address):
     contexts = []
     faults = []
 
-    def is_complaint(message):
-        return message.type == "error"
+    def hear(message):
+        if message.type == "error":
+            faults.append(f"{message.text} {message.location}")
 
     def opened(name="explorer.html", width=1280, height=900, **options):
         context = browser.new_context(viewport=dict(width=width, height=height), **options)
         contexts.append(context)
         context.set_default_timeout(120_000)
         page = context.new_page()
-        page.on("console", lambda message: is_complaint(message) and faults.append(message.text))
+        page.on("console", hear)
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("requestfailed", lambda request: faults.append(f"failed: {request.url}"))
         page.on("request", lambda request: request.url.startswith(address) or faults.append(request.url))
@@ -342,8 +343,8 @@ def test_turning_a_dial_changes_the_clip_that_is_shown(open_page, how):
 
 
 def test_every_stop_of_a_dial_is_another_clip(open_page):
-    page = open_page()
     for name, panel in DIALS.items():
+        page = open_page()
         dial = page.locator(f"#explorer-{name}")
         dial.focus()
         page.keyboard.press("Home")
