@@ -4,17 +4,21 @@
 
 # %% auto #0
 __all__ = ['draw_rows', 'draw_shares', 'constant_answer', 'share_row', 'value_row', 'side_by_side', 'show_frames', 'draw_strips',
-           'draw_interval', 'value_rows', 'ablation_rows', 'draw_analysis']
+           'draw_interval', 'value_rows', 'ablation_rows', 'draw_analysis', 'draw_curves', 'motion_frames',
+           'draw_motion']
 
 # %% ../../nbs/figures/91_draw.ipynb #8be4d354
 from collections import Counter
 
 import matplotlib.pyplot as plt
+import numpy as np
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ..claims.paper_a import MEASURES
 from ..core import atomic_path
+from ..data.video import write_video
 from ..data.world import sample_scene
 from .style import unjudged_row
 from ..reuse.analysis import ClipAnalysis
@@ -273,17 +277,21 @@ def _position_centres(pixels, positions):
     return (torch.arange(positions) + 0.5) * pixels / positions - 0.5
 
 # %% ../../nbs/figures/91_draw.ipynb #d61617a6
+def _draw_arrows(ax, flow, video, **look):
+    """Draw a displacement `2 h w`, with arrows from where things come, over a frame of a video."""
+    x = _position_centres(video.shape[-1], flow.shape[-1])
+    y = _position_centres(video.shape[-2], flow.shape[-2])
+    look = dict(color="white", edgecolor="black", linewidth=0.4, width=0.008) | look
+    ax.quiver(x, y, *flow, angles="xy", scale_units="xy", scale=1, pivot="tip", **look)
+
+
 def _draw_frames(axs, analysis):
     """Draw the frames of the last pair, with arrows in the second from where things come."""
-    flow = analysis.flow[-1]
     for ax, frame in zip(axs, analysis.pairs[-1]):
         ax.imshow(analysis.video[frame].permute(1, 2, 0))
         ax.set_title(f"frame {frame}", size=8)
         ax.axis("off")
-    x = _position_centres(analysis.video.shape[-1], flow.shape[-1])
-    y = _position_centres(analysis.video.shape[-2], flow.shape[-2])
-    look = dict(color="white", edgecolor="black", linewidth=0.4, width=0.008)
-    axs[1].quiver(x, y, *flow, angles="xy", scale_units="xy", scale=1, pivot="tip", **look)
+    _draw_arrows(axs[1], analysis.flow[-1], analysis.video)
 
 # %% ../../nbs/figures/91_draw.ipynb #670c86e6
 def _mark_step(ax, analysis):
@@ -296,6 +304,17 @@ def _mark_step(ax, analysis):
     ax.legend(fontsize=7, ncols=3, frameon=False, **below)
 
 # %% ../../nbs/figures/91_draw.ipynb #6677054e
+def _draw_curves(nmi, error, analysis):
+    """Draw how NMI and errors go over the timesteps."""
+    _draw_pairs(nmi, analysis.timesteps, analysis.nmi, "C0", "NMI with the step before")
+    for name, colour, label in (("step_relative", "C1", "step"), ("surrogate_relative", "C3", "sum")):
+        _draw_pairs(error, analysis.timesteps, analysis.errors[..., ERRORS.index(name)], colour, label)
+    nmi.set_title("mutual information (NMI)", size=8)
+    error.set_title("relative transformation error", size=8)
+    for ax in (nmi, error):
+        _mark_step(ax, analysis)
+
+
 def draw_analysis(
     analysis: ClipAnalysis,
     path,  # .png
@@ -305,13 +324,52 @@ def draw_analysis(
     figure = Figure(figsize=(11, 3.3), layout="constrained")
     first, last, nmi, error = figure.subplots(1, 4, width_ratios=(3, 3, 4, 4))
     _draw_frames((first, last), analysis)
-    _draw_pairs(nmi, analysis.timesteps, analysis.nmi, "C0", "NMI with the step before")
-    for name, colour, label in (("step_relative", "C1", "step"), ("surrogate_relative", "C3", "sum")):
-        _draw_pairs(error, analysis.timesteps, analysis.errors[..., ERRORS.index(name)], colour, label)
-    nmi.set_title("mutual information (NMI)", size=8)
-    error.set_title("relative transformation error", size=8)
-    for ax in (nmi, error):
-        _mark_step(ax, analysis)
+    _draw_curves(nmi, error, analysis)
     figure.suptitle(f"{title}\n{analysis.how}" if title else analysis.how, size=8)
     with atomic_path(path) as p:
         figure.savefig(p, dpi=150, facecolor="white")
+
+# %% ../../nbs/figures/91_draw.ipynb #91f3a6b2
+def draw_curves(
+    analysis: ClipAnalysis,
+    path,  # .png
+):
+    """Write the curves of an analysis alone, below each other."""
+    figure = Figure(figsize=(4.5, 5.4), layout="constrained")
+    nmi, error = figure.subplots(2, 1)
+    _draw_curves(nmi, error, analysis)
+    with atomic_path(path) as p:
+        figure.savefig(p, dpi=150, facecolor="white")
+
+# %% ../../nbs/figures/91_draw.ipynb #7d20b4c8
+def motion_frames(
+    analysis: ClipAnalysis,
+    width: int = 384,  # pixels of a frame
+) -> torch.Tensor:  # `1 + pairs 3 h width`, with pixels in [0, 1]
+    """Draw the first source, then the target of every pair under arrows from where things come."""
+    video = analysis.video
+    height = round(width * video.shape[-2] / video.shape[-1])
+    shown = [(analysis.pairs[0][0], None)]
+    shown += [(target, flow) for (_, target), flow in zip(analysis.pairs, analysis.flow)]
+    pictures = []
+    for frame, flow in shown:
+        figure = Figure(figsize=(width / 100, height / 100), dpi=100)
+        canvas = FigureCanvasAgg(figure)
+        ax = figure.add_axes((0, 0, 1, 1))
+        ax.imshow(video[frame].permute(1, 2, 0), aspect="auto")
+        ax.axis("off")
+        if flow is not None:
+            _draw_arrows(ax, flow, video, width=0.006)
+        canvas.draw()
+        pixels = np.asarray(canvas.buffer_rgba())[..., :3].copy()
+        pictures.append(torch.from_numpy(pixels).permute(2, 0, 1) / 255)
+    return torch.stack(pictures)
+
+
+def draw_motion(
+    analysis: ClipAnalysis,
+    path,  # .gif or .mp4
+    fps: float = 4,  # frames per second
+):
+    """Write a clip's frames with its motion drawn over them."""
+    write_video(path, motion_frames(analysis), fps)
