@@ -53,7 +53,7 @@ test: $(STAMP) ## run all notebooks as tests, then the figures in the smoke prof
 	$(test) python -m pytest -n $(JOBS) --dist worksteal
 
 # Notebooks with cells marked `slow`, and tests marked `slow`.
-test-slow: $(STAMP) ## run what takes minutes: trainings from scratch, an empty environment
+test-slow: $(STAMP) ## run what takes minutes: trainings from scratch, an empty environment, the demo in a browser
 	$(test) sh -ec 'for nb in $$(grep -rlE "^ *\"#\| *slow" nbs --include=*.ipynb); do nbdev_test --n_workers 1 --flags slow --path "$$nb"; done'
 	$(test) python -m pytest -m slow
 

@@ -26,7 +26,7 @@ setup(
     package_data={"motionrepro": ["py.typed", "assets/**/*"]},
     python_requires=">=" + cfg["min_python"],
     install_requires=cfg["requirements"].split(),
-    extras_require={extra: cfg[f"{extra}_requirements"].split() for extra in ("dev", "docs", "ray")},
+    extras_require={extra: cfg[f"{extra}_requirements"].split() for extra in ("demo", "dev", "docs", "ray")},
     entry_points={
         "console_scripts": cfg["console_scripts"].split(),
         "nbdev": [f"{cfg['lib_name']}={cfg['lib_path']}._modidx:d"],

@@ -17,6 +17,7 @@ COMMANDS = (
     "sample",
     "edit",
     "analyse",
+    "demo",
     "score",
     "evaluate",
     "data",

@@ -23,6 +23,7 @@ from .analyse import analyse
 from .card import card, renamed
 from .claims import claims
 from .data import data
+from .demo import demo
 from .draw import draw
 from .edit import edit
 from .evaluate import evaluate
@@ -40,6 +41,7 @@ COMMANDS = (
     sample,
     edit,
     analyse,
+    demo,
     score,
     evaluate,
     data,

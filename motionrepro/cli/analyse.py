@@ -118,8 +118,7 @@ def analyse(
     if numbers == "-":
         return
     _print_steps(found)
-    print(f"\nsuggested switch step {found.switch_step:g}: {found.how}; {which}, noise {noise}")
-    _print_displacement(found)
+    print(f"\n{describe_step(found, which, noise)}\n{describe_displacement(found)}")
     print(f"{picture} and {numbers} hold all of it")
 
 
@@ -147,10 +146,21 @@ def _print_steps(found):
     print_table(["timestep", "NMI", "step error", "sum error"], rows)
 
 
-def _print_displacement(found):
-    """Print how far positions move from the first frame to the last."""
+def describe_step(
+    found,  # `ClipAnalysis`
+    which: str,  # adapter, in words
+    noise: str,
+) -> str:
+    """Say which switch step a clip suggests."""
+    return f"suggested switch step {found.switch_step:g}: {found.how}; {which}, noise {noise}"
+
+
+def describe_displacement(
+    found,  # `ClipAnalysis`
+) -> str:
+    """Say how far positions move from the first frame to the last."""
     far = (found.flow[-1] ** 2).sum(0).sqrt().flatten()
-    print(
+    return (
         f"displacement from the first to the last of {len(found.video)} frames, in pixels of "
         f"{found.video.shape[-1]}: {far.mean():.2f} on average, background and all, "
         f"{far.quantile(0.9):.2f} or more in the tenth that moves most"

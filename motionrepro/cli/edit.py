@@ -110,7 +110,7 @@ def edit(
     if negative_prompt is not None and not prompt:
         raise UserError("--negative-prompt is for guidance, which needs a prompt", "give --prompt as well")
     first_frame = read_picture(style)
-    _check_size(style, first_frame, video)
+    check_style_size(style, first_frame, video)
     if late is not None:
         check_range("late", late, 0, 1)
     from motionrepro.backbones import default_guidance
@@ -146,7 +146,7 @@ def edit(
     )
 
 
-def _check_size(path, picture, video):
+def check_style_size(path, picture, video):
     """Refuse a first frame that does not lie on the clip's own."""
     from motionrepro.core import UserError
 

@@ -6,18 +6,22 @@ from pathlib import Path
 from .messages import loading, say
 
 
-def note_unknown_words(backbone: str, prompt: str):
+def unknown_words_note(backbone: str, prompt: str) -> str:  # empty if there is nothing to say
     """Say which words of a prompt the embedded models cannot draw."""
     from motionrepro.backbones import EMBEDDED
     from motionrepro.data.world import unknown_words
 
     words = unknown_words(prompt) if backbone in EMBEDDED else ()
-    if words:
-        say(
-            "note",
-            f"{backbone} draws what the captions of its world name, and cannot draw: {', '.join(words)}",
-            "a prompt it knows: a red circle moving left slowly on a plain gray background",
-        )
+    if not words:
+        return ""
+    return f"{backbone} draws what the captions of its world name, and cannot draw: {', '.join(words)}"
+
+
+def note_unknown_words(backbone: str, prompt: str):
+    """Print which words of a prompt the embedded models cannot draw."""
+    note = unknown_words_note(backbone, prompt)
+    if note:
+        say("note", note, "a prompt it knows: a red circle moving left slowly on a plain gray background")
 
 
 def asked_prompts(
