@@ -64,9 +64,14 @@ def reporter(progress: gr.Progress):
     return report
 
 
+def as_typed(payload):
+    """Take a number as it is."""
+    return payload
+
+
 def unbounded(component):
     """Let the library refuse what is out of range: its messages name the argument."""
-    component.preprocess = lambda payload: payload
+    component.preprocess = as_typed
     return component
 
 
