@@ -1,5 +1,6 @@
 """What several tests need: the checkout, a copy of it, and the real clips where there are any."""
 
+import importlib.util
 import shlex
 import shutil
 import subprocess
@@ -45,6 +46,28 @@ def parsed(arguments):
     name, *rest = spread_lists(arguments)
     with group.make_context("motionrepro", [name]) as context:
         return group.get_command(context, name).make_context(name, rest, parent=context).params
+
+
+def needed(module):
+    """Skip a test, and say so, where a module is not installed."""
+    if importlib.util.find_spec(module) is None:
+        pytest.skip(f"NOT TESTED: {module} is not installed, pip install 'motionrepro[dev]'")
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A Chromium that is there; one for all tests, since Playwright runs once in a process."""
+    needed("playwright")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    program = next(filter(None, map(shutil.which, names)), None)
+    if program is None:
+        pytest.skip(f"NOT TESTED: no browser, none of {', '.join(names)} is installed")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

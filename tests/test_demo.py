@@ -4,14 +4,13 @@ import importlib.util
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from conftest import cli, one_line_and_a_hint
+from conftest import cli, needed, one_line_and_a_hint
 
 LOCAL = """
 import socket, sys
@@ -25,12 +24,6 @@ socket.socket.connect = only_here
 from motionrepro.cli import main
 sys.exit(main(sys.argv[1:]))
 """
-
-
-def needed(module):
-    """Skip a test, and say so, where a module is not installed."""
-    if importlib.util.find_spec(module) is None:
-        pytest.skip(f"NOT TESTED: {module} is not installed, pip install 'motionrepro[dev]'")
 
 
 @pytest.fixture(scope="module")
@@ -235,23 +228,6 @@ def test_messages_of_the_page(tmp_path):
 
 
 # the page in a browser
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """The distribution's Chromium."""
-    needed("gradio")
-    needed("playwright")
-    names = ("chromium", "chromium-browser", "google-chrome")
-    program = next(filter(None, map(shutil.which, names)), None)
-    if program is None:
-        pytest.skip(f"NOT TESTED: there is no browser, looked for {', '.join(names)}")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
