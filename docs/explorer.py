@@ -47,7 +47,7 @@ UNITS = 2  # of a motion field in a pixel
 UNKNOWN = -128  # in a motion field
 FPS = 6  # of the front page's pictures
 HOLD = 4  # times as long as any other frame is the last one shown
-QUALITY = 82  # of WebP
+QUALITY = 90  # of WebP
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,8 @@ const decode = (clip, data) => {
   };
 };
 
+const rounded = (value) => Number(value.toFixed(2));
+
 const inWords = (moved) => {
   if (moved === null) return "not known";
   const part = (value, less, more) => {
@@ -57,7 +59,7 @@ const explore = (root, data) => {
   };
   const settingsOf = (panel, clip) => {
     if (panel === "real") return "";
-    const settings = [`ρ ${clip.rho}`, `m ${clip.motion}`];
+    const settings = [`ρ ${clip.rho}`, `m ${rounded(clip.motion)}`];
     if (panel === "reuse") settings.push(stop("steps").value === null ? "t* full" : `t* ${stop("steps").value}`);
     return settings.join(", ");
   };
@@ -90,7 +92,7 @@ const explore = (root, data) => {
     const others = { rho: "motion", motion: "rho" };
     const words = {
       rho: `${stop("rho").value}`,
-      motion: `${stop("motion").value}${stop("motion").shot === "ours" ? ", from the caption" : ""}`,
+      motion: `${rounded(stop("motion").value)}${stop("motion").shot === "ours" ? ", from the caption" : ""}`,
       steps: "full: nothing is reused",
     };
     const chosen = stop("steps");
