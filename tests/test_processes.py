@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import cli
+from conftest import cli, one_line_and_a_hint
 from test_training import finish, start, start_several
 
 
@@ -99,6 +99,87 @@ def test_clips_are_the_same_for_any_number_of_processes(tmp_path):
         {p.name: p.read_bytes() for p in folder.iterdir() if p.name[0] != "."} for folder in outputs
     )
     assert len(one) == 9 and all(other == one for other in others)
+
+
+def selector_data_of(file):
+    """Compute what a selector learns from, of five clips of which two make a batch."""
+    from dataclasses import replace
+
+    from motionrepro.core import process_team
+    from motionrepro.training.dss import SelectorRecipe, captions_of, selector_data
+    from motionrepro.training.mtn import MotionRecipe, new_network
+    from test_training import small_base
+
+    team = process_team("cpu")
+    base = small_base()
+    motion = MotionRecipe(dict(blocks=[0, 1], filter_channels=8), num_frames=4, references=3, size=32)
+    recipe = SelectorRecipe(schedule=3, frames=(0, 1, 2, 3))
+    clips = dict(captions=captions_of("train", 5, 4), adapter=None)
+    network = new_network(replace(motion, references=3), base)
+    data = selector_data(network, base, clips, motion, recipe, file, batch=2, progress=False)
+    torch.save(data, file.with_suffix(f".{team.process_index}"))
+
+
+def test_what_a_selector_learns_from_is_the_same_for_one_process_and_two(tmp_path):
+    running = [start(selector_data_of, tmp_path / "1.pt")]
+    running += start_several(2, selector_data_of, tmp_path / "2.pt")
+    assert [finish(process) for process in running] == [0] * 3
+    names = ("1.pt", "1.0", "2.pt", "2.0", "2.1")
+    one, *others = (torch.load(tmp_path / name, weights_only=True) for name in names)
+    assert one["statistics"].shape == (5, 3, 7)
+    for other in others:
+        assert other["about"] == one["about"]
+        assert torch.equal(other["statistics"].nan_to_num(-1), one["statistics"].nan_to_num(-1))
+        assert all(torch.equal(other["errors"][k], one["errors"][k]) for k in one["errors"])
+
+
+def refused_together(folder):
+    """Ask two processes for what is one's; write what each was told."""
+    import contextlib
+    import io
+
+    said = []
+    for target in ("text", "clip", "all", "adapter", "ablations"):
+        told = io.StringIO()
+        with contextlib.redirect_stderr(told):
+            code = cli(f"train {target} --device cpu --out {folder}/out --checkpoints {folder}/state")
+        said.append((target, code, told.getvalue()))
+    (folder / f"said-{os.environ['RANK']}.json").write_text(json.dumps(said))
+
+
+def test_trainings_that_cannot_be_shared_out_are_refused_before_anything_is_computed(tmp_path):
+    assert [finish(process) for process in start_several(2, refused_together, tmp_path)] == [0, 0]
+    for rank in (0, 1):
+        for target, code, told in json.loads((tmp_path / f"said-{rank}.json").read_text()):
+            assert code == 2 and one_line_and_a_hint(told)
+            assert f"train {target} is for one process, and there are 2" in told
+    assert {p.name for p in tmp_path.rglob("*")} == {"said-0.json", "said-1.json"}
+
+
+def train_a_judge(folder):
+    """Train the video encoder for two steps, as the command line does it, on few scenes."""
+    import multiprocessing
+
+    from motionrepro.training.base import train_command
+
+    multiprocessing.set_start_method("fork", force=True)  # as in processes of torchrun
+    train_command("video", 2, folder / "judges", folder / "state", device="cpu", n=20, pool_length=24)
+
+
+@pytest.mark.slow
+def test_two_processes_train_a_selector_and_a_judge(folders, tmp_path):
+    common = f"--device cpu --steps 2 --checkpoints {tmp_path}/state"
+    mtn = f"train mtn --data {folders}/real --out {tmp_path}/mtn {common}"
+    assert cli(mtn, "--set size=32 num_frames=4 references=3 schedule_steps=1 batch=1") == 0
+    dss = f"train dss --data {folders}/real --out {tmp_path}/dss --mtn {tmp_path}/mtn --adapter none {common}"
+    running = start_several(2, on_the_command_line, f"{dss} --set schedule=4 batch=4")
+    running += start_several(2, train_a_judge, tmp_path)
+    assert [finish(process) for process in running] == [0] * 4
+    for folder, name in (("dss", "dss"), ("judges/evaluators/video", "video")):
+        card = json.loads((tmp_path / folder / "card.json").read_text())
+        assert name in card["training"] and card["scores"]["n"] > 0
+    log = json.loads((tmp_path / "state" / "video" / "log.json").read_text())
+    assert log["config"]["processes"] == 2
 
 
 def train_until_killed(folder, killed_at=None, seconds=120.0):

@@ -231,6 +231,64 @@ def test_gradients_are_those_of_one_process_with_the_doubled_batch(clips, tmp_pa
             assert (torch.cat([g.flatten() for g in gradients]) - a).norm() <= 1e-9 * a.norm()
 
 
+def trainings_of_parts(folder, n):
+    """Functions that train for three steps with batches of n: the parts of a base, its judges, a selector."""
+    from motionrepro import backbones
+    from motionrepro.core import assets_path
+    from motionrepro.training.autoencoder import train_vae
+    from motionrepro.training.base import train_classifier, train_unet, train_video
+
+    parts = [backbones.load_part(assets_path() / "tiny", name, "cpu") for name in ("vae", "text_encoder")]
+    parts = [part.double() for part in parts]
+    parts.append(backbones.load_part(assets_path() / "tiny", "tokenizer"))
+    common = dict(device="cpu", progress=False, pool_length=8, batch=n)
+    return dict(
+        vae=lambda: train_vae(folder / "vae", 3, **common),
+        unet=lambda: train_unet(folder / "unet", *parts, 3, **common),
+        classifier=lambda: train_classifier(folder / "classifier", 3, **common),
+        video=lambda: train_video(folder / "video", 3, **common),
+        dss=lambda: train_made_up_selector(folder / "dss", batch=n, steps=3),
+    )
+
+
+def gradients_of_parts(folder, n):
+    """Write the gradients of three steps of each training, and the losses of the first and the last one."""
+    from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+    multiprocessing.set_start_method("fork", force=True)  # as in processes of torchrun
+    torch.set_default_dtype(torch.float64)
+    torch.Tensor.float = torch.Tensor.double  # single precision alone makes 1e-6 where items change places
+    seen = []
+    register_optimizer_step_pre_hook(
+        lambda optimizer, *_: seen.append(
+            torch.cat([p.grad.flatten() for p in optimizer.param_groups[0]["params"] if p.grad is not None])
+        )
+    )
+    found = {}
+    for name, training in trainings_of_parts(folder, n).items():
+        _, history = training()
+        found[name] = dict(gradients=list(seen), losses=[row["loss"] for row in history["log"]])
+        seen.clear()
+    torch.save(found, folder / f"found-{os.environ.get('RANK', 0)}.pt")
+
+
+def test_base_and_selector_have_the_gradients_of_one_process_with_the_doubled_batch(tmp_path):
+    whole = start(gradients_of_parts, tmp_path / "whole", 4)
+    pair = start_several(2, gradients_of_parts, tmp_path / "pair", 2)
+    assert [finish(process) for process in (whole, *pair)] == [0] * 3
+    files = ("whole/found-0.pt", "pair/found-0.pt", "pair/found-1.pt")
+    expected, *others = (torch.load(tmp_path / file, weights_only=True) for file in files)
+    assert list(expected) == ["vae", "unet", "classifier", "video", "dss"]
+    for name, one in expected.items():
+        assert len(one["gradients"]) == 3
+        assert all((a - b).norm() > 0.01 * a.norm() for a, b in zip(one["gradients"], one["gradients"][1:]))
+        for other in (other[name] for other in others):
+            for a, b in zip(one["gradients"], other["gradients"], strict=True):
+                assert (a - b).norm() <= 1e-6 * a.norm(), name
+            for a, b in zip(one["losses"], other["losses"], strict=True):
+                assert abs(a - b) <= 1e-6 * abs(a), name
+
+
 def small_base():
     """A frozen base that trains in seconds, always the same one."""
     from dataclasses import replace
@@ -253,26 +311,31 @@ def small_base():
     return replace(load_backbone("tiny", device="cpu"), unet=unet)
 
 
+def train_made_up_selector(folder, batch, steps, **more):
+    """A run of a step selector on made-up numbers; it and its log."""
+    from motionrepro.training.dss import SelectorRecipe, train_dss
+
+    random = torch.Generator().manual_seed(1)
+    data = dict(
+        statistics=torch.rand(40, 6, 7, generator=random),
+        timesteps=list(range(950, 0, -160)),
+        about=dict(clips="made up"),
+        errors=dict(surrogate_relative=torch.rand(40, 6, 2, generator=random)),
+    )
+    recipe = SelectorRecipe(dict(hidden=16), steps=steps, batch=batch)
+    return train_dss(recipe, folder, data, device="cpu", **dict(progress=False) | more)
+
+
 def trained(target, folder, checkpoint_seconds=120.0):
     """A run of one of the real training functions on a small base; its weights."""
     from motionrepro.reuse.mtn import SMALL
     from motionrepro.training.adapter import AdapterRecipe, train_adapter
     from motionrepro.training.prepare import clip_cache
-    from motionrepro.training.dss import SelectorRecipe, train_dss
     from motionrepro.training.mtn import MotionRecipe, train_mtn
 
     more = dict(checkpoint_seconds=checkpoint_seconds, progress=False)
     if target == "dss":
-        random = torch.Generator().manual_seed(1)
-        data = dict(
-            statistics=torch.rand(40, 6, 7, generator=random),
-            timesteps=list(range(950, 0, -160)),
-            about=dict(clips="made up"),
-            errors=dict(surrogate_relative=torch.rand(40, 6, 2, generator=random)),
-        )
-        return train_dss(
-            SelectorRecipe(dict(hidden=16), steps=400, batch=8), folder, data, device="cpu", **more
-        )[0].state_dict()
+        return train_made_up_selector(folder, batch=8, steps=400, **more)[0].state_dict()
     base = small_base()
     long = dict(num_frames=4, interval=1)
     cache = clip_cache(base, Path(folder).parent / "clips.pt", size=32, length=8, progress=False, **long)

@@ -160,7 +160,8 @@ def train(
     along the longer cosine.
 
     Several processes, as torchrun or accelerate launch start them, share each step: batch times
-    --gradient-accumulation times processes decides what is learnt.
+    --gradient-accumulation times processes decides what is learnt. Without --data, text, clip, all, the
+    adapters and ablations are for one process.
 
     Targets:
 

@@ -61,7 +61,7 @@ from motionrepro.training.adapter import (
     train_adapter,
 )
 from ..training.base import train_unet
-from ..training.loop import checkpoints_path
+from ..training.loop import check_one_process, checkpoints_path
 from ..training.prepare import clip_cache
 
 # %% ../../nbs/studies/72_ablations.ipynb #8b2e8e01
@@ -733,6 +733,7 @@ def adapter_command(
     check_range("pool_length", pool_length, 1)
     if steps is not None:
         check_range("steps", steps, 1)
+    check_one_process(f"train {target}", "its runs are trained and measured one after the other", device)
     everything = target == "ablations"
     results = results_of("ablations")
     if out is not None:

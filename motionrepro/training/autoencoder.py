@@ -21,7 +21,7 @@ from ..core import UserError, generator, usable_device
 from ..data import world as shapes_world
 from ..data.world2 import StudyImages, load_all
 from .loop import TrainConfig, train
-from .prepare import claim_folder, drawn_scenes, training_stamp
+from .prepare import WHOLE, Part, claim_folder, drawn_scenes, training_stamp
 
 # %% ../../nbs/training/61a_autoencoder.ipynb #3394dbd7
 def image_pools(
@@ -39,13 +39,14 @@ def image_pools(
 
 def draw_crops(
     pools: list,  # of `image_pools`
-    n: int,  # images, all from one pool
+    n: int,  # images of each part, all from one pool
     random: torch.Generator,
     size: int = 64,  # pixels
+    part: Part = WHOLE,  # of the images of the step
 ) -> torch.Tensor:  # `n 3 size size` in [-1, 1]
     """Return a batch of crops at one random place, mirrored in every other batch."""
     images = pools[int(torch.randint(len(pools), (), generator=random))]
-    images = images[torch.randint(len(images), (n,), generator=random)]
+    images = images[part.of(torch.randint(len(images), (n * part.count,), generator=random))]
     top, left = (int(torch.randint(side - size + 1, (), generator=random)) for side in images.shape[-2:])
     crops = images[..., top : top + size, left : left + size]
     mirrored = torch.rand((), generator=random) < 0.5
@@ -248,10 +249,12 @@ def vae_loss(
     image,  # `n 3 h w` in [-1, 1]
     random,  # generator of the posterior's noise
     kl_weight: float = 1e-4,
+    part: Part = WHOLE,  # of the step's images
 ) -> dict:
     """Return reconstruction error and KL divergence to the standard normal, each a mean over elements."""
     posterior = model.encode(image).latent_dist
-    noise = torch.randn(posterior.mean.shape, generator=random, device=posterior.mean.device)
+    n, *shape = posterior.mean.shape
+    noise = part.of(torch.randn(n * part.count, *shape, generator=random, device=posterior.mean.device))
     decoded = model.decode(posterior.mean + posterior.std * noise).sample.float()
     mse = (decoded - image).square().mean()
     mean = posterior.mean.float()
@@ -275,11 +278,12 @@ def train_vae(
     progress: bool = True,
     pool_length: int = VAE_IMAGES,
     world=shapes_world,  # module of the world
+    batch: int = BATCH,  # images
 ) -> tuple:  # the model and its log
     """Train the embedded world's autoencoder from its linear start; returns the model and the log."""
     device = usable_device(device)
     config = TrainConfig(steps=steps, lr=6e-4, warmup=400, seed=seed, weight_decay=0.0)
-    data = drawn_scenes(world, pool_length, seed) | VAE_SIZES
+    data = drawn_scenes(world, pool_length, seed) | VAE_SIZES | dict(batch=batch)
     code = (backbones.tiny_vae, linear_start, image_pools, draw_crops, vae_loss)
     claim_folder(folder, training_stamp(config, seed, data, code))
     torch.manual_seed(seed)
@@ -291,10 +295,11 @@ def train_vae(
         linear_start(model, torch.cat(first))
     model.to(memory_format=torch.channels_last)  # a little faster on a processor
 
-    def loss(model, step, random):
-        return vae_loss(model, draw_crops(pools(), BATCH, random).to(device), random)
+    def loss(model, step, random, part):
+        crops = draw_crops(pools(), batch, random, part=part)
+        return vae_loss(model, crops.to(device), random, part=part)
 
-    history = train(model, loss, config, folder, "vae", device, progress=progress)
+    history = train(model, loss, config, folder, "vae", device, progress=progress, parts=True)
     return model.to(memory_format=torch.contiguous_format), history
 
 # %% ../../nbs/training/61a_autoencoder.ipynb #8ab6f5b6

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import gather_object
 from diffusers import DDIMScheduler
 from tqdm.auto import tqdm
 
@@ -245,6 +246,17 @@ def selector_about(
     return about | _source(backbone, clips, motion, recipe)
 
 
+def _in_turn(compute, starts, progress) -> list:
+    """Compute something for each start, the processes taking them in turn; return all of it in order."""
+    team = process_team()
+    found = []
+    rounds = range(0, len(starts), team.num_processes)
+    for first in tqdm(rounds, desc="errors of all steps", unit="batch", disable=not progress):
+        mine = starts[first + team.process_index : first + team.process_index + 1]
+        found += gather_object([compute(start) for start in mine])
+    return found
+
+
 @torch.no_grad()
 def selector_data(
     network: MotionTransformationNetwork,  # trained
@@ -257,7 +269,7 @@ def selector_data(
     batch: int = 4,  # clips at a time
     progress: bool = True,  # show the bar
 ) -> dict:  # `statistics` `n s 7`, `errors`: name -> `n s k` of k later frames, `timesteps` (list), `about`
-    """Return what the selector learns from."""
+    """Return what the selector learns from; several processes take the batches of clips in turn."""
     frames = recipe.frames_of(motion)
     about = selector_about(network, backbone, clips, motion, recipe, seed, batch)
     if file is not None and Path(file).exists():
@@ -266,24 +278,25 @@ def selector_data(
             return kept
     steps_of = dict(made=_steps_of_made, known=_steps_of_known)[recipe.source]
     n = len(clips["captions" if recipe.source == "made" else "latents"])
-    statistics = []
-    errors = {k: [] for k in ERRORS}
-    for start in tqdm(range(0, n, batch), desc="errors of all steps", unit="batch", disable=not progress):
+
+    def compute(start):
         part = slice(start, min(start + batch, n))
         random = generator(seed, "selector", start)
         steps = steps_of(network, backbone, clips, motion, recipe, part, random)
         watch = _ReferenceStatistics(network, motion.references, part.stop - start, len(frames) - 1)
         curves = error_curves(network, steps, motion.references, watch)
-        statistics.append(torch.stack(watch.seen, 1).cpu())
-        for k in ERRORS:
-            errors[k].append(curves[k][..., motion.references - 1 :].transpose(0, 1).cpu())
+        errors = {k: curves[k][..., motion.references - 1 :].transpose(0, 1).cpu() for k in ERRORS}
+        return dict(statistics=torch.stack(watch.seen, 1).cpu(), **errors)
+
+    found = _in_turn(compute, range(0, n, batch), progress)
+    joined = {k: torch.cat([part[k] for part in found]) for k in ("statistics", *ERRORS)}
     data = dict(
-        statistics=torch.cat(statistics),
-        errors={k: torch.cat(e) for k, e in errors.items()},
+        statistics=joined["statistics"],
+        errors={k: joined[k] for k in ERRORS},
         timesteps=spaced_timesteps(backbone, recipe.schedule),
         about=about,
     )
-    if file is not None:
+    if file is not None and process_team().is_main_process:
         with atomic_path(file) as p:
             torch.save(data, p)
     return data
@@ -329,13 +342,15 @@ def train_dss(
     claim_folder(folder, dss_stamp(recipe, seed, data["about"]))
     pool = dict(statistics=data["statistics"], best=best)
 
-    def loss(model, step, random):
-        batch = draw(pool, recipe.batch, random, random.device)
-        mask = random_mask(batch["statistics"].shape[:2], recipe.lowest, random)
+    def loss(model, step, random, part):
+        batch = draw(pool, recipe.batch, random, random.device, part=part)
+        shape = (recipe.batch * part.count, len(data["timesteps"]))
+        mask = part.of(random_mask(shape, recipe.lowest, random))
         return selection_loss(model, batch["statistics"], data["timesteps"], batch["best"], mask)
 
     config = recipe.loop(seed, checkpoint_seconds=checkpoint_seconds)
-    return selector, train(selector, loss, config, folder, "step selector", device, stop_at, progress)
+    where = (folder, "step selector", device, stop_at, progress)
+    return selector, train(selector, loss, config, *where, parts=True)
 
 # %% ../../nbs/training/65_dss.ipynb #f8bf3178
 @torch.no_grad()
@@ -408,8 +423,10 @@ def _selector_clips(base, backbone, out, checkpoints, motion, recipe, n, pool_le
         return [dict(captions=c, adapter=adapter) for c in (train_captions, other_captions)]
     shape = dict(size=motion.size, num_frames=motion.num_frames, interval=motion.interval)
     file = checkpoints / f"clips-{base}-dss.pt"
-    known = clip_cache(backbone, file, length=pool_length, seed=7, progress=progress, world=world, **shape)
-    known = with_origins(known, motion, checkpoints / f"clips-{base}-dss-flow.pt", progress, world)
+    shape |= dict(length=pool_length, seed=7, progress=progress, world=world)
+    with process_team().main_process_first():  # the others read its files
+        known = clip_cache(backbone, file, **shape)
+        known = with_origins(known, motion, checkpoints / f"clips-{base}-dss-flow.pt", progress, world)
     return [known, validation_clips(backbone, motion, n, world=world)]
 
 # %% ../../nbs/training/65_dss.ipynb #5e97c806
@@ -444,7 +461,7 @@ def dss_command(
         seconds=round(history["seconds"]),
         final_loss=history["log"][-1]["loss"],
     )
-    if is_shipped(out, base, "dss", training):
+    if not process_team().is_main_process or is_shipped(out, base, "dss", training):
         return
     scores = evaluate_dss(selector, unseen, recipe, targets(data, recipe)[0])
     about = f"Choice of the switch step of paper B for `{base}` and its motion network."
@@ -485,6 +502,8 @@ def reuse_command(
     motion = recipe or MOTION_RECIPES[base]
     selector = selector or SelectorRecipe()
     backbone = load_backbone(base, device=usable_device(device), assets=out)
+    team = process_team(backbone.device)
+    progress = progress and team.is_main_process
     length = {} if steps is None else dict(steps=steps)
     if target == "mtn":
         motion = replace(motion, **length)
@@ -494,6 +513,7 @@ def reuse_command(
         dss_command(
             base, backbone, out, checkpoints, motion, selector, seed, n or 64, pool_length or 256, progress
         )
+    team.wait_for_everyone()
 
 # %% ../../nbs/training/65_dss.ipynb #337b96c6
 def own_selector_recipe(
@@ -574,8 +594,8 @@ def own_dss_command(
     **options,  # of `OwnVideos`: `captions`, `validation`, ...
 ):
     """Train a step selector on videos of one's own, or on their captions."""
-    if process_team(device).num_processes > 1:
-        raise UserError("a selector is trained by one process", "motionrepro train dss, without a launcher")
+    team = process_team(device)
+    progress = progress and team.is_main_process
     beside: Any = folder_of_base(backbone)
     where = Path(mtn) if mtn else beside / "mtn"
     if not where.is_dir():
@@ -604,21 +624,33 @@ def own_dss_command(
     found = selector_data(network, base, clips, file=state / "data.pt", seed=seed, **common)
     device = base.device.type
     selector, history = train_dss(recipe, state / "run", found, seed, device=device, progress=progress)
+    unseen = None
+    if others is not None:
+        file = state / "validation.pt"
+        unseen = selector_data(network, base, others, file=file, seed=seed + 1, **common)
+    if team.is_main_process:
+        told = (network, found, unseen, out, recipe, backbone, videos, seed, held_out, progress)
+        _save_own_dss(selector, history, *told)
+        write_held_out(names, out)
+    team.wait_for_everyone()
+
+
+def _save_own_dss(
+    selector, history, network, found, unseen, out, recipe, backbone, videos, seed, held_out, progress
+):
+    """Score a selector of one's own on what was held out, and write it with its card."""
     training = asdict(recipe) | dict(seed=seed, validation=videos.validation, mtn=fingerprint(network))
     training |= dict(clips=len(found["statistics"]), seconds=round(history["seconds"]))
     training |= dict(training_loss_of_last_tenth=last_loss(history))
     scores = kept_scores(out, dict(dss=training), held_out)
     if scores is None:
         scores = {}
-        if others is not None:
-            file = state / "validation.pt"
-            unseen = selector_data(network, base, others, file=file, seed=seed + 1, **common)
+        if unseen is not None:
             scores = dict(n=len(unseen["statistics"]))
             scores |= evaluate_dss(selector, unseen, recipe, targets(found, recipe)[0])
     what = "captions" if recipe.source == "made" else "clips"
     number = f"{training['clips']} {what}"
     about = f"Choice of the switch step of paper B for `{backbone}`, from {number} of `{videos.name}`."
     save_with_card(selector, out, "dss", about, training, scores, held_out=held_out)
-    write_held_out(names, out)
     if progress:
         print(f"{out}: {number}, {recipe.steps} steps; held out: {held_out}")

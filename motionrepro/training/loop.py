@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PRECISIONS', 'TrainConfig', 'learning_rate_factor', 'mixed_precision', 'checkpoints_path', 'TrainState',
-           'check_steps', 'TrainingError', 'train']
+           'check_steps', 'TrainingError', 'train', 'check_one_process']
 
 # %% ../../nbs/training/61_loop.ipynb #31fb870a
 import contextlib
@@ -18,7 +18,12 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.tracking import get_available_trackers
-from accelerate.utils import DistributedDataParallelKwargs, GradientAccumulationPlugin, gather_object
+from accelerate.utils import (
+    DistributedDataParallelKwargs,
+    GradientAccumulationPlugin,
+    gather_object,
+    parse_flag_from_env,
+)
 from diffusers.training_utils import EMAModel
 from tqdm.auto import tqdm
 
@@ -30,6 +35,7 @@ from motionrepro.core import (
     default_device,
     discard_remains,
     generator,
+    process_team,
     write_json,
 )
 from ..provenance import alone_in
@@ -365,13 +371,29 @@ def train(
     return plain | dict(seconds=state.seconds, steps=last)
 
 # %% ../../nbs/training/61_loop.ipynb #fd05a60e
-def _check_launcher(kind: str):
-    """Refuse launchers that share out parameters: average and checkpoint need them whole."""
-    if kind in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
+def check_one_process(
+    what: str,  # of the command line, such as "train text"
+    why: str,  # it cannot be shared out
+    device: str = None,  # as for `process_team`
+):
+    """Refuse several processes for what one of them must do."""
+    n = process_team(device).num_processes
+    if n > 1:
         raise UserError(
-            f"the launcher's configuration says {kind}, which shares out parameters; that is not supported",
-            "take configs/ddp.yaml: what is trained is small, and each GPU holds the base whole",
+            f"{what} is for one process, and there are {n}: {why}",
+            "give the same command without torchrun or accelerate launch",
         )
+
+
+def _check_launcher():
+    """Refuse launchers that share out parameters; on processors accelerate does not say that it will not."""
+    for kind in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
+        if parse_flag_from_env(f"ACCELERATE_USE_{kind}"):
+            raise UserError(
+                f"the launcher's configuration says {kind}, which shares out parameters: no process could "
+                "draw samples, or save a checkpoint when another is lost",
+                "take configs/ddp.yaml: what is trained is small, and each GPU holds the base whole",
+            )
 
 
 def _check_tracker(tracker):
@@ -386,6 +408,7 @@ def _check_tracker(tracker):
 
 def _accelerator(device, config, folder, tracker):
     """Return what knows of devices and processes; precision is the recipe's, whatever a launcher says."""
+    _check_launcher()
     _check_tracker(tracker)
     accelerator = Accelerator(
         cpu=device == "cpu",
@@ -395,7 +418,6 @@ def _accelerator(device, config, folder, tracker):
         gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=config.accumulation),
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
-    _check_launcher(accelerator.distributed_type.value)
     if tracker is not None:
         accelerator.init_trackers("motionrepro", asdict(config))
     return accelerator

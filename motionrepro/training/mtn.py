@@ -520,8 +520,10 @@ def mtn_command(
     """Train, score and write the motion network of a base, as far as that has not been done."""
     shape: dict[str, Any] = dict(size=recipe.size, num_frames=recipe.num_frames, interval=recipe.interval)
     file = checkpoints / f"clips-{base}.pt"
-    cache = clip_cache(backbone, file, length=pool_length, progress=progress, world=world, **shape)
-    cache = with_origins(cache, recipe, checkpoints / f"clips-{base}-flow.pt", progress, world)
+    team = process_team(backbone.device)
+    with team.main_process_first():  # the others read its files
+        cache = clip_cache(backbone, file, length=pool_length, progress=progress, world=world, **shape)
+        cache = with_origins(cache, recipe, checkpoints / f"clips-{base}-flow.pt", progress, world)
     folder = checkpoints / f"mtn-{base}"
     network, history = train_mtn(recipe, folder, backbone, cache, seed=seed, progress=progress)
     losses = ("loss", "loss_step", "loss_surrogate", "loss_prediction")
@@ -532,7 +534,7 @@ def mtn_command(
         parameters=sum(p.numel() for p in network.parameters()),
         **{f"final_{k}": history["log"][-1][k] for k in losses},
     )
-    if is_shipped(out, base, "mtn", training):
+    if not team.is_main_process or is_shipped(out, base, "mtn", training):
         return
     clips = validation_clips(backbone, recipe, n, world=world)
     before = evaluate_mtn(new_network(recipe, backbone, seed), backbone, clips, recipe)
