@@ -327,6 +327,7 @@ def train(
     device = device or default_device()
     folder = Path(folder)
     accelerator = _accelerator(device, config, folder, tracker)
+    accelerator.wait_for_everyone()  # none still writes into the folder that the first one clears of remains
     with _alone(folder, accelerator.is_main_process):
         state = TrainState.begin(model, config, accelerator.device)
         meant = state.load(folder, config, accelerator.device, accelerator.num_processes, extend)
