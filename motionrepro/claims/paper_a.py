@@ -300,8 +300,12 @@ def _measure_a07(config):
 
     start = gate_curves(new_adapter())
     values = [v for site, gate in start.items() if site != "motion" for v in gate]
-    trained = gate_curves(trained_adapter(config["backbone"])) if config["adapter"] else None
-    return dict(n=len(start) - 1, least=min(values), most=max(values), trained=trained)
+    found = dict(n=len(start) - 1, least=min(values), most=max(values), trained=None)
+    adapter = trained_adapter(config["backbone"]) if config["adapter"] else None
+    if adapter is None:
+        return found
+    about = dict(base=config["backbone"], began=adapter.config.gate_init)
+    return found | about | dict(trained=gate_curves(adapter))
 
 # %% ../../nbs/claims/81_paper_a.ipynb #44b433ba
 def _gates_alike(x) -> bool:
@@ -314,17 +318,14 @@ def _judge_a07(x):
 
 # %% ../../nbs/claims/81_paper_a.ipynb #a703bd3f
 def _say_a07(x):
-    from motionrepro.training.adapter import RECIPES
-
     values = f"all at {x['least']:.3g}" if _gates_alike(x) else f"{x['least']:.3g} to {x['most']:.3g}"
     text = f"{values} at the start (our choice; the paper's number is lost)"
     if not x["trained"]:
         return f"{text}; trained: not measured yet: motionrepro train adapter"
     gates = [values for site, values in x["trained"].items() if site != "motion"]
     first, last = (sum(gate[i] for gate in gates) / len(gates) for i in (0, -1))
-    began = RECIPES["tiny"].adapter["gate_init"]
     ends = f"{first:.2f} at m = 0, {last:.2f} at m = 1"
-    return f"{text}; the adapter of tiny began at {began} and has on average {ends}"
+    return f"{text}; the adapter of {x['base']} began at {x['began']} and has on average {ends}"
 
 
 A07 = Claim(

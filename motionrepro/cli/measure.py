@@ -16,7 +16,12 @@ def measure(
         ),
     ] = None,
     base: Annotated[
-        str | None, typer.Option(metavar="NAME", help="tiny or tiny-128.", show_default="tiny-128")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="tiny, tiny-128, or a base of your own, as for the figures of the paper profile.",
+            show_default="tiny-128",
+        ),
     ] = None,
     samples: Annotated[
         int | None, typer.Option(metavar="N", help="Clips, at least 4.", show_default="24")

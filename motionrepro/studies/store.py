@@ -13,7 +13,7 @@ __all__ = ['MAIN', 'BASES', 'SEEDS', 'MOVES', 'ENOUGH_SEEDS', 'stored_values', '
 # %% ../../nbs/studies/71_store.ipynb #9efc4649
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -351,8 +351,10 @@ def ways_for(
     profile,  # of the figure
     folder=None,  # of results; None takes `results_of("switching")`
 ) -> Ways:
-    """Load the ways that a figure shows as ours: those of the profile's base, so none of the user's."""
-    return load_ways(folder) if profile.backbone in EMBEDDED else Ways(profile.backbone)
+    """Load the ways that a figure shows as ours: those of the profile's base."""
+    if profile.backbone in EMBEDDED:
+        return load_ways(folder)
+    return replace(load_ways(folder, [profile.backbone]), base=profile.backbone)
 
 # %% ../../nbs/studies/71_store.ipynb #97cc83db
 def has_clip_values(
