@@ -40,15 +40,16 @@ PARTS = {  # tens of the chapters' numbers -> folder, title
     "8": ("claims", "Claims"),
     "9": ("figures", "Drawing"),
 }
+FRONT = ("index.ipynb", "tutorial.ipynb")  # before the chapters
 EXPLORER = "explorer.md"  # a page only where there are clips for it
 TEXTS = ("paper_a.md", "paper_b.md", EXPLORER, "howto.md", "faults.md")
 
 
 def notebooks() -> list:  # of paths
-    """List the chapters in the book's order, after the front page, then the figures."""
+    """List the front page and the tutorial, the chapters in the book's order, and the figures."""
     chapters = sorted((root / "nbs").rglob("[0-9]*.ipynb"), key=lambda p: p.name)
     figures = sorted((root / "paper_figures").glob("*.ipynb"))
-    found = [root / "nbs" / "index.ipynb", *chapters, *figures]
+    found = [*(root / "nbs" / name for name in FRONT), *chapters, *figures]
     return [p for p in found if ".ipynb_checkpoints" not in p.parts]
 
 
@@ -136,7 +137,7 @@ def front_toctrees(
     """Write the site's table of contents, which stands on the front page and is shown at the side."""
     parts = "\n".join(f"{folder}/index" for folder, _ in PARTS.values())
     explorer = [EXPLORER.removesuffix(".md")] if with_explorer else []
-    in_short = ["paper_a", "paper_b", *explorer, "ledger/index", "paper_figures/index"]
+    in_short = ["paper_a", "paper_b", "tutorial", *explorer, "ledger/index", "paper_figures/index"]
     sections = {
         "In short": "\n".join(in_short),
         "The book": parts,
@@ -206,7 +207,7 @@ class Site:
 
     def parts(self):
         """Write the page of each part of the book, and of the figures."""
-        chapters = [p for p in notebooks()[1:] if p.parent.name != "paper_figures"]
+        chapters = [p for p in notebooks()[len(FRONT) :] if p.parent.name != "paper_figures"]
         for tens, paths in groupby(chapters, key=lambda p: p.name[0]):
             folder, title = PARTS[tens]
             listed = [(page_of(p), *heading_and_line(p)) for p in paths]

@@ -97,7 +97,7 @@ def test_every_notebook_has_a_page_of_its_own(root, pages):
     names = [pages.page_of(p) for p in pages.notebooks()]
     assert len(set(names)) == len(names) and names[0] == "index.ipynb"
     assert set(pages.TEXTS) == {p.name for p in (root / "nbs").glob("*.md")}
-    chapters = [p for p in there if p.parent.name != "paper_figures" and p.name != "index.ipynb"]
+    chapters = [p for p in there if p.parent.name != "paper_figures" and p.name not in pages.FRONT]
     assert {p.name[0] for p in chapters} == set(pages.PARTS)
 
 
