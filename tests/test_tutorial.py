@@ -18,13 +18,14 @@ def commands(text):
     """The commands in the shell blocks of a text: what starts the package's, and their arguments."""
     blocks = re.findall(r"^```sh\n(.*?)^```$", text, re.M | re.S)
     lines = [shlex.split(line, comments=True) for block in blocks for line in block.splitlines()]
+    lines = [line for line in lines if line and line[0] != "pip"]
     places = [line.index("motionrepro") for line in lines]
     return [(line[:place], line[place + 1 :]) for line, place in zip(lines, places)]
 
 
 def is_for_here(launcher, command):
-    """Whether a command needs neither several processes nor weights that are not in the package."""
-    return not launcher and not {"sd15", "sd21"} & set(command) and "i3d=" not in " ".join(command)
+    """Whether a command ends by itself, in one process, with the weights that are in the package."""
+    return not (launcher or {"demo", "sd15", "sd21"} & set(command) or "i3d=" in " ".join(command))
 
 
 def run(command, *more):
