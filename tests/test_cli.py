@@ -929,7 +929,7 @@ def test_measure_passes_on_what_was_given(monkeypatch, capsys):
 
 @pytest.mark.parametrize(
     "options, reason",
-    [("--only 300", "only=300"), ("--samples 2", "samples=2"), ("--base sd15", "base='sd15'")],
+    [("--only 300", "only=300"), ("--samples 2", "samples=2"), ("--base nowhere", "backbone='nowhere'")],
 )
 def test_measure_mistakes(options, reason, capsys):
     assert cli("measure", options) == 2

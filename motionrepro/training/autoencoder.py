@@ -45,11 +45,13 @@ def draw_crops(
     part: Part = WHOLE,  # of the images of the step
 ) -> torch.Tensor:  # `n 3 size size` in [-1, 1]
     """Return a batch of crops at one random place, mirrored in every other batch."""
-    images = pools[int(torch.randint(len(pools), (), generator=random))]
-    images = images[part.of(torch.randint(len(images), (n * part.count,), generator=random))]
-    top, left = (int(torch.randint(side - size + 1, (), generator=random)) for side in images.shape[-2:])
+    where: dict = dict(generator=random, device=random.device)
+    images = pools[int(torch.randint(len(pools), (), **where))]
+    chosen = part.of(torch.randint(len(images), (n * part.count,), **where))
+    images = images[chosen.to(images.device)]
+    top, left = (int(torch.randint(side - size + 1, (), **where)) for side in images.shape[-2:])
     crops = images[..., top : top + size, left : left + size]
-    mirrored = torch.rand((), generator=random) < 0.5
+    mirrored = bool(torch.rand((), **where) < 0.5)
     return (crops.flip(-1) if mirrored else crops) / 127.5 - 1
 
 # %% ../../nbs/training/61a_autoencoder.ipynb #1d5bb1f6
@@ -290,7 +292,7 @@ def train_vae(
     model = backbones.tiny_vae(**VAE_SIZES)
     pools = functools.cache(lambda: image_pools(pool_length, seed, world))
     if not (Path(folder) / "checkpoint.pt").exists():
-        batches = min(START_IMAGES, pool_length) // BATCH
+        batches = max(1, min(START_IMAGES, pool_length) // BATCH)
         first = [draw_crops(pools(), BATCH, generator(seed, i)) for i in range(batches)]
         linear_start(model, torch.cat(first))
     model.to(memory_format=torch.channels_last)  # a little faster on a processor
