@@ -5,8 +5,10 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -81,9 +83,10 @@ def test_a_clip_and_the_same_call_as_python(backbone, way, tmp_path, monkeypatch
 
     models = loaded(tmp_path, backbone)
     assert getattr(work, way) in work.ways(models)
-    numbers = work.Numbers(0.5, 0.4, 4, getattr(work, way), 300, 4, 7, models.guidance, 5, "a still picture")
+    typed = (0.5, 0.4, 4, getattr(work, way), 300, 4, 7, models.guidance, 5, "a still picture")
+    options = work.SamplingOptions(*typed)
     seen = []
-    made = work.make_clip(models, caption(**usual_words()), numbers, lambda done, what: seen.append(done))
+    made = work.make_clip(models, caption(**usual_words()), options, lambda done, what: seen.append(done))
     assert seen[:4] == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert (len(seen) > 4) == (way != "FULL")
     assert made.frames.shape == (4, 3, models.size, models.size) and "motion 0.5" in made.about
@@ -96,14 +99,26 @@ def test_a_clip_and_the_same_call_as_python(backbone, way, tmp_path, monkeypatch
     assert Path("clip.gif").read_bytes() != Path(made.gif).read_bytes()
 
 
-def test_python_loads_what_the_page_has_loaded(tmp_path, models):
+@pytest.mark.parametrize("way", ["FULL", "AT_STEP"])
+def test_python_loads_what_the_page_has_loaded(way, tmp_path):
     from motionrepro.app import work
 
     models = loaded(tmp_path, "tiny", adapter="none")
-    arguments = work.pipeline_arguments(models, "a circle", work.Numbers())
-    text = work.python_text(models, arguments, work.Numbers())
+    options = work.SamplingOptions(way=getattr(work, way))
+    text = work.python_text(models, work.pipeline_arguments(models, "a circle", options), options)
     assert "from_pretrained('tiny', adapter=None, device='cpu', local_files_only=True)" in text
     assert work.CHOSEN not in work.ways(models)  # there is no selector
+
+    scope = {}
+    exec(text.split("made = ")[0], scope)
+    ours = models.full if way == "FULL" else models.reusing
+    assert type(scope["pipe"]) is type(ours)
+    assert parts(scope["pipe"]) == parts(ours) and scope["pipe"].adapter is None
+
+
+def parts(pipe):
+    """The class of each component of a pipeline."""
+    return {name: type(part) for name, part in pipe.components.items()}
 
 
 @pytest.mark.parametrize(
@@ -128,7 +143,51 @@ def test_mistakes_name_argument_value_and_range(wrong, message, models):
 
     wrong = wrong | ({"way": work.AT_STEP} if "way" in wrong else {})
     with pytest.raises(UserError, match=re.escape(message)):
-        work.make_clip(models, "a circle", work.Numbers(**(dict(steps=2) | wrong)), ignore)
+        work.make_clip(models, "a circle", work.SamplingOptions(**(dict(steps=2) | wrong)), ignore)
+
+
+@pytest.mark.parametrize(
+    "prompt, wrong, message",
+    [
+        ("", dict(num_frames=1), "num_frames=1 is outside [2, inf)"),
+        ("", dict(steps=0), "steps=0 is outside [1, 1000]"),
+        ("", dict(steps=2.5), "steps=2.5 is not a whole number"),
+        ("", dict(seed=-1), "seed=-1 is outside [0, inf)"),
+        ("", dict(seed=0.5), "seed=0.5 is not a whole number"),
+        ("", dict(fps=60), "fps=60 is outside [0.01, 50]"),
+        ("", dict(fps=None), "fps=None is not a number"),
+        ("", dict(switch_step=1500), "switch_step=1500 is outside"),
+        ("", dict(switch_step=None), "switch_step='None' is neither"),
+        ("", dict(way="CHOSEN", steps=1), "switch_step='auto' needs steps between"),
+        ("a circle", dict(guidance=-1), "guidance=-1 is outside [0, inf)"),
+        ("", dict(guidance=3), "guidance=3 has no prompt to lead to"),
+        ("", dict(negative="a square"), "negative_prompt='a square' is for guidance"),
+        (None, {}, "prompt=None must be a string"),
+    ],
+)
+def test_mistakes_in_an_edit_are_found_before_the_clip_is_read(prompt, wrong, message, models):
+    from motionrepro.app import work
+    from motionrepro.core import UserError
+
+    wrong = wrong | ({"way": work.CHOSEN} if "way" in wrong else {})
+    options = work.SamplingOptions(**(dict(steps=4) | wrong))
+    with pytest.raises(UserError, match=re.escape(message)):
+        work.edit_arguments(models, prompt, options)
+    with pytest.raises(UserError, match=re.escape(message)):
+        work.edit_clip(models, None, None, prompt, options, ignore)
+
+
+def test_guidance_that_is_left_empty_is_the_bases(models):
+    from motionrepro.app import work
+
+    empty = work.SamplingOptions()
+    assert models.guidance != 7.5  # which other bases have
+    assert work.pipeline_arguments(models, "a circle", empty)["guidance_scale"] == models.guidance
+    assert work.edit_arguments(models, "a circle", empty)["guidance_scale"] == models.guidance
+    assert work.edit_arguments(models, "", empty)["guidance_scale"] == 1
+    given = work.SamplingOptions(guidance=2, negative="a square")
+    arguments = work.edit_arguments(models, "a circle", given)
+    assert arguments["guidance_scale"] == 2 and arguments["negative_prompt"] == "a square"
 
 
 def test_other_colours():
@@ -149,12 +208,12 @@ def test_an_edit_is_the_command_lines(models, clip, tmp_path):
     from motionrepro.data.video import write_video
 
     frame = work.first_frame(clip, 0)
-    write_video(tmp_path / "look.png", work.recoloured(frame, 120, 1)[None])
-    look = work.style_picture(frame, str(tmp_path / "look.png"), 0, 1)
-    numbers = work.Numbers(way=work.AT_STEP, switch_step=300, steps=4, seed=3)
+    write_video(tmp_path / "styled.png", work.recoloured(frame, 120, 1)[None])
+    style_frame = work.style_picture(frame, str(tmp_path / "styled.png"), 0, 1)
+    options = work.SamplingOptions(way=work.AT_STEP, switch_step=300, steps=4, seed=3)
     video = read_given_clip(clip, 4, 1, 0, 4, 3)
-    made = work.edit_clip(models, video, look, "", numbers, ignore)
-    line = f"edit {clip} --style {tmp_path}/look.png --backbone tiny --num-frames 4 --steps 4 --seed 3"
+    made = work.edit_clip(models, video, style_frame, "", options, ignore)
+    line = f"edit {clip} --style {tmp_path}/styled.png --backbone tiny --num-frames 4 --steps 4 --seed 3"
     assert cli(line, "--switch-step 300 --out", tmp_path / "edited.gif") == 0
     assert (tmp_path / "edited.gif").read_bytes() == Path(made.gif).read_bytes()
 
@@ -207,6 +266,59 @@ def test_where_the_page_cannot_be(capsys):
     assert "backbone='nothing'" in capsys.readouterr().err
 
 
+def listening(host):
+    """A socket that listens at an address of this computer, at any port."""
+    try:
+        return socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError:
+        pytest.skip(f"NOT TESTED: this computer has no address {host}")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_an_address_that_is_taken(host, capsys):
+    needed("gradio")
+    from motionrepro.app.page import check_address
+
+    with listening(host) as taken:
+        port = taken.getsockname()[1]
+        assert cli(f"demo --backbone tiny --offline --host {host} --port {port}") == 2
+        message = capsys.readouterr().err
+    assert one_line_and_a_hint(message) and f"host='{host}', port={port}: no page" in message
+    assert "Address already in use" in message
+    check_address(host, None)
+
+
+@pytest.mark.parametrize("host, shown", [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])
+def test_uploads_are_bounded_and_do_not_stay(host, shown, monkeypatch):
+    needed("gradio")
+    import httpx
+
+    from motionrepro.app import page
+
+    monkeypatch.setattr(page, "MAX_FILE_SIZE", "1kb")
+    monkeypatch.setattr(page, "DELETE_CACHE", (1, 1))
+    monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "as it was")
+    monkeypatch.delenv("GRADIO_TEMP_DIR", raising=False)
+    listening(host).close()
+    networks = dict(adapter=None, mtn=None, dss=None, device="cpu", dtype="float32", offline=True)
+    with page.serve("tiny", networks, host) as addresses:
+        (address,) = addresses
+        assert re.fullmatch(rf"http://{re.escape(shown)}:\d+/", address)
+
+        def upload(size):
+            files = dict(files=("clip.mp4", bytes(size)))
+            return httpx.post(f"{address}gradio_api/upload", files=files, trust_env=False)
+
+        assert upload(5000).status_code == 413
+        (file,) = upload(500).json()
+        assert Path(file).is_relative_to(os.environ["GRADIO_TEMP_DIR"]) and Path(file).exists()
+        deadline = time.monotonic() + 30
+        while Path(file).exists() and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert not Path(file).exists()
+    assert os.environ["GRADIO_ANALYTICS_ENABLED"] == "as it was" and "GRADIO_TEMP_DIR" not in os.environ
+
+
 def test_messages_of_the_page(tmp_path):
     needed("gradio")
     import gradio as gr
@@ -225,6 +337,27 @@ def test_messages_of_the_page(tmp_path):
     with pytest.raises(gr.Error) as shown, mistakes_shown():
         raise UserError("n=1 is small", "take more")
     assert shown.value.message == "n=1 is small. take more"
+    with pytest.raises(gr.Error) as shown, mistakes_shown():
+        len(None)
+    assert shown.value.message.startswith("TypeError: ") and "--" not in shown.value.message
+    assert shown.value.print_exception and isinstance(shown.value.__cause__, TypeError)
+    with pytest.raises(gr.Error) as shown, mistakes_shown():
+        raise MemoryError
+    assert shown.value.message.endswith("ask for fewer frames, smaller ones or fewer at a time")
+
+
+@pytest.mark.parametrize("fps, message", [(60, "fps=60 is outside"), (8, "there is no clip yet")])
+def test_the_edit_button_looks_at_what_was_typed_first(fps, message, models):
+    needed("gradio")
+    import gradio as gr
+
+    from motionrepro.app.page import COLOURS, build_page
+    from motionrepro.app.work import AT_STEP
+
+    (edit,) = (f.fn for f in build_page(models).fns.values() if f.api_name == "edit")
+    style = (COLOURS, 120, 1, None)
+    with pytest.raises(gr.Error, match=message):
+        next(edit(None, 8, 1, 0, *style, "", AT_STEP, 200, 4, 0, None, fps, ""))
 
 
 # the page in a browser
@@ -309,16 +442,21 @@ def choose(page, menu, word):
 
 @pytest.mark.slow
 def test_make_a_clip_in_the_browser(page, tmp_path, monkeypatch):
-    from motionrepro.app.words import caption, choices, usual_words
+    from motionrepro.app.words import caption, choices, directions, usual_words
 
     usual = usual_words()
     colour = next(c for c in choices()["colour"] if c != usual["colour"])
     choose(page, "Colour", colour)
     text = caption(**(usual | dict(colour=colour)))
     page.wait_for_function("text => document.querySelector('textarea').value == text", arg=text)
-    still = next(m for m in choices()["motion"] if m not in (usual["motion"],))
+    still = next(m for m in choices()["motion"] if not directions(m))
+    menus = [page.get_by_label(name, exact=True) for name in ("Direction", "Speed")]
+    assert all(menu.is_visible() for menu in menus)
     choose(page, "Motion", still)
-    page.wait_for_function("text => document.querySelector('textarea').value != text", arg=text)
+    text = caption(**(usual | dict(colour=colour, motion=still)))
+    page.wait_for_function("text => document.querySelector('textarea').value == text", arg=text)
+    for menu in menus:  # which the motion has no use for
+        menu.wait_for(state="hidden")
 
     page.get_by_label("The caption says how much moves").uncheck()
     page.get_by_label("reuse down to t*").locator("visible=true").check()

@@ -39,7 +39,7 @@ class Models:
         return with_networks_of(self.reusing, MotionAdaptivePipeline)
 
     @cached_property
-    def watching(self) -> DenoisingReusePipeline:
+    def analysis_pipeline(self) -> DenoisingReusePipeline:
         """Paper B's pipeline with the noise schedule that a clip is analysed on."""
         scheduler = ddpm_scheduler(self.reusing.backbone)
         return with_networks_of(self.reusing, DenoisingReusePipeline, scheduler=scheduler)

@@ -18,9 +18,10 @@ from . import words
 from .models import Models, load_models
 from .work import (
     AT_STEP,
-    GLANCE,
-    Numbers,
+    PREVIEW_STEPS,
+    SamplingOptions,
     analysed,
+    edit_arguments,
     edit_clip,
     first_frame,
     make_clip,
@@ -39,6 +40,8 @@ CSS = """
 .pixels img { height: auto !important; object-fit: contain !important; image-rendering: pixelated; }
 """
 COLOURS, PICTURE = "other colours", "a picture"
+MAX_FILE_SIZE = "200mb"  # of an upload
+DELETE_CACHE = (600, 3600)  # seconds between two looks for old files, and age at which one is deleted
 PROGRESS = gr.Progress()  # as a default, it tells Gradio to give a handler one of its own
 
 
@@ -48,11 +51,12 @@ def mistakes_shown(*files):
     try:
         yield
     except Exception as e:
-        message, hint, _ = explain(e)
-        text = f"{message}. {hint}" if hint and "--" not in hint else message  # the page has no options
+        message, hint, status = explain(e)
+        advice = "; ".join(part for part in hint.split("; ") if "--" not in part)  # the page has no options
+        text = f"{message}. {advice}" if advice else message
         for file in filter(None, files):
             text = text.replace(str(file), Path(file).name)
-        raise gr.Error(text, print_exception=False) from e
+        raise gr.Error(text, print_exception=status == 1) from e  # the user's mistakes need no traceback
 
 
 def reporter(progress: gr.Progress):
@@ -97,7 +101,12 @@ class Sampling(NamedTuple):
     negative: gr.Textbox
 
 
-def sampling_controls(models: Models, choices: list) -> Sampling:
+def sampling_controls(
+    models: Models,
+    choices: list,  # of `ways`
+    guidance: float | None,  # to begin with; None for an empty field
+    usual_guidance: str,  # what an empty field stands for
+) -> Sampling:
     """Lay out the controls that making and editing share."""
     way = gr.Radio(choices, value=choices[0], label="Denoising", visible=len(choices) > 1)
     switch_step = slider(
@@ -114,10 +123,10 @@ def sampling_controls(models: Models, choices: list) -> Sampling:
         seed = number(0, "Seed", min_width=120)
     with gr.Accordion("More", open=False):
         with gr.Row():
-            guidance = number(models.guidance, "Guidance", min_width=120)
+            scale = number(guidance, "Guidance", placeholder=usual_guidance, min_width=120)
             fps = number(8, "Frames per second", min_width=120)
         negative = gr.Textbox(label="What guidance leads away from")
-    return Sampling(way, switch_step, steps, seed, guidance, fps, negative)
+    return Sampling(way, switch_step, steps, seed, scale, fps, negative)
 
 
 def caption_helper(models: Models, prompt: gr.Textbox):
@@ -202,7 +211,8 @@ def make_tab(models: Models):
             by_caption.change(lambda auto: gr.update(visible=not auto), by_caption, motion)
             rho = slider(0, 0.95, 0.6, 0.01, "Correlation of neighbouring frames' noise, rho")
             frames = slider(2, models.most_frames, 8, 1, "Frames")
-            sampling = sampling_controls(models, ways(models))
+            usual = models.guidance
+            sampling = sampling_controls(models, ways(models), usual, f"{usual:g}")
             button = gr.Button("Make the clip", variant="primary")
         with gr.Column():
             result = result_area("The clip")
@@ -211,12 +221,12 @@ def make_tab(models: Models):
             )
 
     def make(prompt, by_caption, motion, rho, frames, *sampling, progress=PROGRESS):
-        note = unknown_words_note(models.backbone, prompt)
-        if note:
-            gr.Info(note)
         with mistakes_shown():
-            numbers = Numbers("auto" if by_caption else motion, rho, frames, *sampling)
-            made = make_clip(models, prompt, numbers, reporter(progress))
+            note = unknown_words_note(models.backbone, prompt)
+            if note:
+                gr.Info(note)
+            options = SamplingOptions("auto" if by_caption else motion, rho, frames, *sampling)
+            made = make_clip(models, prompt, options, reporter(progress))
         return *result.filled(made), made.python
 
     inputs = [prompt, by_caption, motion, rho, frames, *sampling]
@@ -243,7 +253,8 @@ def source_controls(models: Models) -> Source:
         start = number(0, "First frame", min_width=80)
 
     def take(count):
-        return world_clip(models, count), count + 1
+        with mistakes_shown():
+            return world_clip(models, count), count + 1
 
     example.click(take, pressed, [file, pressed])
     return Source(file, frames, interval, start)
@@ -283,20 +294,21 @@ def edit_tab(models: Models):
             source = source_controls(models)
             with gr.Row():
                 first = picture_area("Its first frame", min_width=120)
-                look = picture_area("Its new look", min_width=120)
+                styled_first = picture_area("Its new look", min_width=120)
             how = gr.Radio([COLOURS, PICTURE], value=COLOURS, label="New look")
             hue = slider(-180, 180, 120, 1, "Turn of the hues, degrees")
             saturation = slider(0, 2, 1, 0.05, "Saturation")
             picture = gr.Image(
                 label="The first frame, changed: of its own size",
                 type="filepath",
-                format="png",
+                image_mode=None,  # the file as it is: a converted one would not be deleted in time
                 sources=["upload"],
                 visible=False,
                 height=200,
             )
             prompt = gr.Textbox(label="What the new clip shows (optional)")
-            sampling = sampling_controls(models, ways(models)[1:])
+            usual = f"{models.guidance:g} with a prompt"
+            sampling = sampling_controls(models, ways(models)[1:], None, usual)
             button = gr.Button("Edit the clip", variant="primary")
         with gr.Column():
             result = result_area("The edited clip")
@@ -316,17 +328,18 @@ def edit_tab(models: Models):
 
     def edit(file, frames, interval, start, *given, progress=PROGRESS):
         how, hue, saturation, picture, prompt, *sampling = given
-        numbers = Numbers("auto", 0.0, frames, *sampling)
+        options = SamplingOptions("auto", 0.0, frames, *sampling)
         report = reporter(progress)
         with mistakes_shown(file, picture):
-            video = given_clip(file, frames, interval, start, numbers.steps, numbers.seed)
+            edit_arguments(models, prompt, options)
+            video = given_clip(file, frames, interval, start, options.steps, options.seed)
             if how == PICTURE and picture is None:
                 raise UserError("there is no picture yet", "give the first frame with another look")
-            _, new = styled(file, start, how, hue, saturation, picture)
-            seen = motion_clip(models, analysed(models, video, GLANCE, numbers.seed, report))
+            _, style_frame = styled(file, start, how, hue, saturation, picture)
+            seen = motion_clip(models, analysed(models, video, PREVIEW_STEPS, options.seed, report))
         yield *(gr.skip() for _ in result), seen
         with mistakes_shown(file):
-            made = edit_clip(models, video, new, prompt, numbers, report)
+            made = edit_clip(models, video, style_frame, prompt, options, report)
         yield *result.filled(made), seen
 
     def offer(how):
@@ -336,9 +349,13 @@ def edit_tab(models: Models):
     style = [how, hue, saturation, picture]
     how.change(offer, how, style[1:], show_progress="hidden")
     for changed in (source.file, source.start, how, picture):
-        changed.change(show, [source.file, source.start, *style], [first, look], show_progress="hidden")
+        changed.change(
+            show, [source.file, source.start, *style], [first, styled_first], show_progress="hidden"
+        )
     for released in (hue, saturation):
-        released.release(show, [source.file, source.start, *style], [first, look], show_progress="hidden")
+        released.release(
+            show, [source.file, source.start, *style], [first, styled_first], show_progress="hidden"
+        )
     inputs = [*source, *style, prompt, *sampling]
     button.click(edit, inputs, [*result, motion], **long_work("edit", result.clip))
 
@@ -376,7 +393,7 @@ def analyse_tab(models: Models):
 
 def build_page(models: Models) -> gr.Blocks:
     """Lay out the page."""
-    with gr.Blocks(title="motionrepro", analytics_enabled=False) as page:
+    with gr.Blocks(title="motionrepro", analytics_enabled=False, delete_cache=DELETE_CACHE) as page:
         gr.Markdown(
             "# motionrepro\n"
             f"Video from a frozen image model: `{models.backbone}`, {models.which}, "
@@ -393,15 +410,32 @@ def build_page(models: Models) -> gr.Blocks:
 
 
 def check_address(
-    host: str,
+    host: str,  # a name, or an address of IPv4 or IPv6
     port: int | None,  # None for any
 ):
     """Refuse an address that nothing can be served at."""
     try:
-        socket.create_server((host, port or 0)).close()
+        found = socket.getaddrinfo(host, port or 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, *_, address = min(found)  # IPv4 where a name has both
+        socket.create_server(address, family=family).close()
     except OSError as e:
         where = f"host={host!r}" + ("" if port is None else f", port={port}")
         raise UserError(f"{where}: no page can be served there ({e.strerror})", "leave it out") from e
+
+
+@contextlib.contextmanager
+def environment(**values: str):
+    """Set environment variables as long as the context lasts."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 @contextlib.contextmanager
@@ -412,16 +446,23 @@ def serve(
     port: int | None = None,  # None for the first free one
     share: bool = False,  # through Gradio's servers
 ):  # addresses
-    """Serve the page as long as the context lasts; what was uploaded and made is deleted then."""
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    """
+    Serve the page as long as the context lasts; what was uploaded and made is deleted then.
+
+    Whoever can open the page can upload files, so their size is bounded, and they are deleted when they are
+    old, as all that was made is.
+    """
     check_address(host, port)
-    with tempfile.TemporaryDirectory(prefix="motionrepro-demo-") as folder:
-        os.environ["GRADIO_TEMP_DIR"] = folder
+    with (
+        tempfile.TemporaryDirectory(prefix="motionrepro-demo-") as folder,
+        environment(GRADIO_ANALYTICS_ENABLED="False", GRADIO_TEMP_DIR=folder),
+    ):
         page = build_page(load_models(folder, backbone, **networks))
         _, address, public = page.launch(
-            server_name=host,
+            server_name=f"[{host}]" if ":" in host else host,  # as it stands in the page's address
             server_port=port,
             share=share,
+            max_file_size=MAX_FILE_SIZE,
             theme=gr.themes.Default(font=FONTS[0], font_mono=FONTS[1]),
             css=CSS,
             footer_links=[],

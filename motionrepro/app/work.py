@@ -1,6 +1,7 @@
 """What the page's buttons do, without the page."""
 
 import contextlib
+import copy
 import inspect
 import itertools
 import tempfile
@@ -20,20 +21,21 @@ from motionrepro.cli.models import (
     parse_switch_step,
     reuse_options,
 )
-from motionrepro.core import check_range, check_texts, generator, write_json
+from motionrepro.core import UserError, check_range, check_texts, check_whole, generator, write_json
 from motionrepro.data import world
 from motionrepro.data.video import check_target, fit, read_clip, read_picture, write_video
 from motionrepro.figures.draw import draw_analysis, draw_curves, draw_motion
 from motionrepro.reuse.analysis import ClipAnalysis, analyse_clip
+from motionrepro.reuse.handover import switch_candidates
 
 from .models import Models
 
 FULL, AT_STEP, CHOSEN = "all frames in full", "reuse down to t*", "reuse, the selector chooses t*"
-GLANCE = 10  # noise levels at which a clip is looked at before it is edited
+PREVIEW_STEPS = 10  # noise levels at which a clip is analysed before it is edited
 
 
 @dataclass
-class Made:
+class GeneratedClip:
     """A clip that was made, and what to say about it."""
 
     frames: torch.Tensor  # `f 3 h w` in [0, 1]
@@ -44,8 +46,8 @@ class Made:
 
 
 @dataclass
-class Numbers:
-    """The numbers that a clip is made with, as they are typed."""
+class SamplingOptions:
+    """What a clip is made with besides its prompt, as it is typed."""
 
     motion: float | str = "auto"  # or in [0, 1]
     rho: float = 0.6
@@ -54,7 +56,7 @@ class Numbers:
     switch_step: float = 200
     steps: int = 20
     seed: int = 0
-    guidance: float = 7.5
+    guidance: float | None = None  # None for what suits the base
     fps: float = 8
     negative: str = ""  # what guidance leads away from
 
@@ -64,34 +66,81 @@ def ways(models: Models) -> list:
     return [FULL, AT_STEP] + ([CHOSEN] if models.reusing.dss is not None else [])
 
 
-def pipeline_arguments(models: Models, prompt: str, numbers: Numbers) -> dict:
+def check_options(options: SamplingOptions):
+    """Refuse numbers that no clip can be made or written with."""
+    check_target("clip.gif", options.fps)
+    check_sampling(options.num_frames, 2, options.rho, options.steps, options.guidance, options.seed)
+    for name in ("num_frames", "steps", "seed"):
+        check_whole(name, getattr(options, name), 0)
+
+
+def asked_switch_step(options: SamplingOptions):  # "auto" or a number
+    """Return the switch step as it was asked for."""
+    return "auto" if options.way == CHOSEN else parse_switch_step(str(options.switch_step))
+
+
+def scheduled_switch_step(pipe, asked, steps: int):  # "auto" or a timestep of the schedule
+    """Return the step of a schedule that is nearest to the one asked for; refuse what cannot be reached."""
+    found = on_schedule(pipe, asked, steps)
+    scheduler = copy.deepcopy(pipe.scheduler)
+    scheduler.set_timesteps(steps)
+    switch_candidates(pipe.configured(switch_step=found), scheduler, pipe.dss)
+    return found
+
+
+def pipeline_arguments(models: Models, prompt: str, options: SamplingOptions) -> dict:
     """Check what was typed, and return it as the pipeline takes it."""
     check_texts("prompt", prompt)
-    check_target("clip.gif", numbers.fps)
-    check_sampling(numbers.num_frames, 2, numbers.rho, numbers.steps, numbers.guidance, numbers.seed)
-    asked = "auto" if numbers.way == CHOSEN else str(numbers.switch_step)
-    reused = reuse_options(True, None, asked, numbers.num_frames) if numbers.way != FULL else {}
-    if reused:
-        reused["switch_step"] = on_schedule(models.reusing, reused["switch_step"], numbers.steps)
+    check_options(options)
+    reused = {}
+    if options.way != FULL:
+        reused = reuse_options(True, None, str(asked_switch_step(options)), options.num_frames)
+        reused["switch_step"] = scheduled_switch_step(models.reusing, reused["switch_step"], options.steps)
     return dict(
         prompt=prompt,
-        num_frames=numbers.num_frames,
-        motion=parse_motion(str(numbers.motion)),
-        rho=numbers.rho,
-        num_inference_steps=numbers.steps,
-        guidance_scale=numbers.guidance,
-        **({"negative_prompt": numbers.negative} if numbers.negative else {}),
+        num_frames=options.num_frames,
+        motion=parse_motion(str(options.motion)),
+        rho=options.rho,
+        num_inference_steps=options.steps,
+        guidance_scale=models.guidance if options.guidance is None else options.guidance,
+        **({"negative_prompt": options.negative} if options.negative else {}),
         **reused,
     )
 
 
-def python_text(models: Models, arguments: dict, numbers: Numbers) -> str:
+def edit_arguments(models: Models, prompt: str, options: SamplingOptions) -> dict:
+    """Check what was typed for an edit, and return it as the pipeline takes it."""
+    check_texts("prompt", prompt)
+    check_options(options)
+    if options.guidance not in (None, 1) and not prompt:
+        raise UserError(
+            f"guidance={options.guidance:g} has no prompt to lead to",
+            "say what the new clip shows, or leave the guidance empty",
+        )
+    if options.negative and not prompt:
+        raise UserError(
+            f"negative_prompt={options.negative!r} is for guidance, which needs a prompt",
+            "say what the new clip shows",
+        )
+    guidance = options.guidance
+    if guidance is None:
+        guidance = models.guidance if prompt else 1.0
+    return dict(
+        prompt=prompt,
+        negative_prompt=options.negative or None,
+        switch_step=scheduled_switch_step(models.reusing, asked_switch_step(options), options.steps),
+        num_inference_steps=options.steps,
+        guidance_scale=guidance,
+    )
+
+
+def python_text(models: Models, arguments: dict, options: SamplingOptions) -> str:
     """Write the Python that makes the same clip."""
-    cls = type(models.full if numbers.way == FULL else models.reusing)
+    cls = type(models.full if options.way == FULL else models.reusing)
     taken = inspect.signature(cls.from_pretrained).parameters
     switches = {"mtn", "dss"} - set(taken)
-    options = {name: value for name, value in models.options.items() if name not in switches}
-    loading = ", ".join([repr(models.backbone), *(f"{name}={value!r}" for name, value in options.items())])
+    named = [f"{name}={value!r}" for name, value in models.options.items() if name not in switches]
+    loading = ", ".join([repr(models.backbone), *named])
     lines = [
         "from motionrepro.core import generator",
         f"from {cls.__module__} import {cls.__name__}",
@@ -99,10 +148,10 @@ def python_text(models: Models, arguments: dict, numbers: Numbers) -> str:
         f"pipe = {cls.__name__}.from_pretrained({loading})",
         "made = pipe(",
         *(f"    {name}={value!r}," for name, value in arguments.items()),
-        f"    generator=generator({numbers.seed}, 'generate'),",
+        f"    generator=generator({options.seed}, 'generate'),",
         "    output_type='pt',",
         ")",
-        f"made.save('clip.gif', fps={numbers.fps:g})",
+        f"made.save('clip.gif', fps={options.fps:g})",
     ]
     return "\n".join(lines)
 
@@ -117,7 +166,7 @@ def step_reporter(report, steps: int):
     return after_step
 
 
-def written(models: Models, frames: torch.Tensor, fps: float, about: str, python: str = "") -> Made:
+def written(models: Models, frames: torch.Tensor, fps: float, about: str, python: str = "") -> GeneratedClip:
     """Write a clip as GIF and MP4."""
     folder = Path(tempfile.mkdtemp(dir=models.folder))
     gif = str(folder / "clip.gif")
@@ -125,37 +174,36 @@ def written(models: Models, frames: torch.Tensor, fps: float, about: str, python
     write_video(gif, frames, fps)
     write_video(mp4, frames, fps)
     f, _, h, w = frames.shape
-    return Made(frames, gif, mp4, f"{f} frames of {w} x {h} pixels, {about}", python)
+    return GeneratedClip(frames, gif, mp4, f"{f} frames of {w} x {h} pixels, {about}", python)
 
 
-def told(lines: str) -> str:
-    """Return lines as paragraphs below others."""
+def as_paragraphs(lines: str) -> str:
+    """Put each line into a paragraph of its own, below what comes before."""
     return "".join(f"\n\n{line}" for line in lines.splitlines())
 
 
 def make_clip(
     models: Models,
     prompt: str,
-    numbers: Numbers,
+    options: SamplingOptions,
     report,  # called with (steps done, all steps) and words
-) -> Made:
+) -> GeneratedClip:
     """Make a clip from a prompt."""
-    arguments = pipeline_arguments(models, prompt, numbers)
-    pipe = models.full if numbers.way == FULL else models.reusing
-    timed: dict[str, Any] = {} if numbers.way == FULL else dict(timed=True)
+    arguments = pipeline_arguments(models, prompt, options)
+    pipe = models.full if options.way == FULL else models.reusing
+    timed: dict[str, Any] = {} if options.way == FULL else dict(timed=True)
     made = pipe(
         **arguments,
         **timed,
-        generator=generator(numbers.seed, "generate"),
+        generator=generator(options.seed, "generate"),
         output_type="pt",
-        callback_on_step_end=step_reporter(report, numbers.steps),
+        callback_on_step_end=step_reporter(report, options.steps),
     )
-    about = f"{models.which}, motion {made.motion[0]:.3g}, rho {numbers.rho:g}, seed {numbers.seed}"
-    if numbers.way != FULL:
-        asked = "auto" if numbers.way == CHOSEN else numbers.switch_step
-        about += told(describe_reuse(pipe, made, asked))
+    about = f"{models.which}, motion {made.motion[0]:.3g}, rho {options.rho:g}, seed {options.seed}"
+    if options.way != FULL:
+        about += as_paragraphs(describe_reuse(pipe, made, asked_switch_step(options)))
     return written(
-        models, made.frames[0].float(), numbers.fps, about, python_text(models, arguments, numbers)
+        models, made.frames[0].float(), options.fps, about, python_text(models, arguments, options)
     )
 
 
@@ -213,7 +261,7 @@ def evaluations_reported(unet, report, total: int):
     """Report each evaluation of a UNet."""
     done = itertools.count(1)
     hook = unet.register_forward_hook(
-        lambda *_: report((min(next(done), total), total), "looking at the clip")
+        lambda *_: report((min(next(done), total), total), "analysing the clip")
     )
     try:
         yield
@@ -222,10 +270,10 @@ def evaluations_reported(unet, report, total: int):
 
 
 def analysed(models: Models, video: torch.Tensor, steps: int, seed: int, report, prompt="") -> ClipAnalysis:
-    """Look at the motion of a clip `f 3 h w`."""
-    with evaluations_reported(models.watching.unet, report, steps):
+    """Analyse the motion of a clip `f 3 h w`."""
+    with evaluations_reported(models.analysis_pipeline.unet, report, steps):
         return analyse_clip(
-            models.watching,
+            models.analysis_pipeline,
             fit(video, [models.size] * 2),
             prompt,
             num_inference_steps=steps,
@@ -243,35 +291,31 @@ def motion_clip(models: Models, analysis: ClipAnalysis) -> str:  # a GIF
 def edit_clip(
     models: Models,
     video: torch.Tensor,  # `f 3 h w`
-    look: torch.Tensor,  # its first frame with another look, `3 h w`
+    style_frame: torch.Tensor,  # its first frame in another style, `3 h w`
     prompt: str,
-    numbers: Numbers,  # `switch_step`, `steps`, `guidance`, `seed`, `fps`
+    options: SamplingOptions,  # all but `motion` and `rho`
     report,
-) -> Made:
+) -> GeneratedClip:
     """Make a clip that moves like the given one and looks like its new first frame."""
-    guidance = numbers.guidance if prompt else 1.0
+    arguments = edit_arguments(models, prompt, options)
     pipe = models.reusing
-    asked = parse_switch_step("auto" if numbers.way == CHOSEN else str(numbers.switch_step))
     size = [models.size] * 2
     made = pipe.edit(
         fit(video, size),
-        fit(look[None], size)[0],
-        prompt,
-        negative_prompt=numbers.negative if numbers.negative and prompt else None,
-        switch_step=on_schedule(pipe, asked, numbers.steps),
-        num_inference_steps=numbers.steps,
-        guidance_scale=guidance,
-        generator=generator(numbers.seed, "edit"),
+        fit(style_frame[None], size)[0],
+        **arguments,
+        generator=generator(options.seed, "edit"),
         output_type="pt",
         timed=True,
-        callback_on_step_end=step_reporter(report, numbers.steps),
+        callback_on_step_end=step_reporter(report, options.steps),
     )
-    about = f"{models.which}, seed {numbers.seed}" + told(describe_reuse(pipe, made, asked))
-    return written(models, made.frames[0].float(), numbers.fps, about)
+    reuse = describe_reuse(pipe, made, asked_switch_step(options))
+    about = f"{models.which}, seed {options.seed}" + as_paragraphs(reuse)
+    return written(models, made.frames[0].float(), options.fps, about)
 
 
 @dataclass
-class Findings:
+class AnalysisFiles:
     """An analysis as files, and what to say about it."""
 
     motion: str  # a GIF of the frames under arrows
@@ -281,7 +325,7 @@ class Findings:
     about: str
 
 
-def written_analysis(models: Models, analysis: ClipAnalysis, title: str) -> Findings:
+def written_analysis(models: Models, analysis: ClipAnalysis, title: str) -> AnalysisFiles:
     """Write an analysis in pictures and numbers."""
     folder = Path(tempfile.mkdtemp(dir=models.folder))
     curves, picture, numbers = (str(folder / f"{name}") for name in ("curves.png", "clip.png", "clip.json"))
@@ -289,4 +333,4 @@ def written_analysis(models: Models, analysis: ClipAnalysis, title: str) -> Find
     draw_analysis(analysis, picture, title)
     write_json(numbers, analysis.as_dict())
     about = f"{describe_step(analysis, models.which, 'shared')}\n\n{describe_displacement(analysis)}"
-    return Findings(motion_clip(models, analysis), curves, picture, numbers, about)
+    return AnalysisFiles(motion_clip(models, analysis), curves, picture, numbers, about)
