@@ -1,4 +1,4 @@
-"""Draw the clips of the site's explorer: python docs/explorer.py [--out FOLDER] [--animatediff FOLDER]
+"""Draw the clips of the site's explorer: python docs/explorer.py [--help]
 
 Every clip is a strip of frames in one WebP file. `manifest.json` beside them has the settings, the weights'
 fingerprints, and of every clip its NMI over the timesteps and its motion field. The command goes on where it
@@ -34,12 +34,12 @@ from motionrepro.reuse.analysis import analyse_clip
 from motionrepro.reuse.handover import DenoisingReuseConfig, nearest_timestep
 from motionrepro.reuse.matrices import true_motion
 from motionrepro.reuse.pipeline import DenoisingReusePipeline
+from motionrepro.studies.ablations import trained_rival
 from motionrepro.studies.switching import WAYS
 from motionrepro.temporal.motion import resolve_motion
 from motionrepro.temporal.noise import RHO, correlated_noise
 from motionrepro.temporal.pipeline import MotionAdaptivePipeline
 from motionrepro.training.adapter import RECIPES
-from motionrepro.training.loop import checkpoints_path
 
 LIMIT = 8 * 2**20  # bytes of all clips
 BATCH = 4  # clips drawn at a time, always the same ones together
@@ -73,7 +73,7 @@ def default_settings() -> Settings:
 
 
 @dataclass(frozen=True)
-class Shot:
+class Variant:
     """Name a clip of each caption, and say how it is made."""
 
     name: str
@@ -83,19 +83,19 @@ class Shot:
     switch_step: int | None = None
 
 
-def shots_of(
+def variants_of(
     settings: Settings,
     timesteps: list,  # the schedule
     with_animatediff: bool,
 ) -> list:
     """List the clips of a caption."""
-    shots = [Shot("real", "real"), Shot("ours"), Shot("none", "none")]
+    variants = [Variant("real", "real"), Variant("ours"), Variant("none", "none")]
     if with_animatediff:
-        shots.append(Shot("animatediff", "animatediff"))
-    shots += [Shot(f"rho-{rho:g}", rho=rho) for rho in settings.rhos if rho != RHO]
-    shots += [Shot(f"motion-{motion:g}", motion=motion) for motion in settings.motions]
+        variants.append(Variant("animatediff", "animatediff"))
+    variants += [Variant(f"rho-{rho:g}", rho=rho) for rho in settings.rhos if rho != RHO]
+    variants += [Variant(f"motion-{motion:g}", motion=motion) for motion in settings.motions]
     steps = dict.fromkeys(nearest_timestep(timesteps[1:], t) for t in settings.switch_steps)
-    return shots + [Shot(f"reuse-{t:g}", "reuse", switch_step=t) for t in steps]
+    return variants + [Variant(f"reuse-{t:g}", "reuse", switch_step=t) for t in steps]
 
 
 def choose_scenes(
@@ -122,8 +122,23 @@ def weights_of(backbone: str) -> dict:  # part -> fingerprint
 
 
 def code() -> str:
-    """Identify the code that draws and analyses."""
-    return code_hash(MotionAdaptivePipeline, DenoisingReusePipeline, analyse_clip, true_motion, World)
+    """Identify the code that draws and analyses, this script's included.
+
+    The script's own definitions are named as strings: they are read from its file, so that they are the same
+    whether the script is run or imported.
+    """
+    package = (MotionAdaptivePipeline, DenoisingReusePipeline, analyse_clip, true_motion, World)
+    own = ("ClipRenderer", "strip", "packed", "variants_of", "choose_scenes")
+    return code_hash(*package, *(f"explorer:{name}" for name in own))
+
+
+def identity(
+    settings: Settings,
+    weights: dict,  # part -> fingerprint
+) -> dict:  # JSON values
+    """Collect what clips depend on; those that differ in any of it are drawn anew."""
+    made_with = dict(settings=asdict(settings), weights=weights, code=code())
+    return json.loads(json.dumps(made_with | dict(units=UNITS, unknown=UNKNOWN, quality=QUALITY)))
 
 
 def strip(
@@ -142,7 +157,7 @@ def packed(
     return base64.b64encode(steps.to(torch.int8).numpy().tobytes()).decode()
 
 
-class Studio:
+class ClipRenderer:
     """Hold the pipelines, each loaded once, and draw clips with them."""
 
     def __init__(self, settings: Settings, animatediff=None):
@@ -169,31 +184,32 @@ class Studio:
 
     def draw(
         self,
-        shot: Shot,
+        variant: Variant,
         scenes: list,  # numbers in the test split
-    ) -> list:  # of (frames `f 3 h w`, what is known about them)
+    ) -> list:  # of (frames `f 3 h w`, facts about the clip)
         """Draw a clip of each caption."""
-        if shot.method == "real":
+        if variant.method == "real":
             clips = [self.world[i]["video"][:: self.settings.interval] for i in scenes]
             return [(video, {}) for video in clips]
         captions = [self.world.scene(i).caption for i in scenes]
-        motion = resolve_motion("auto" if shot.motion is None else shot.motion, captions)
+        motion = resolve_motion("auto" if variant.motion is None else variant.motion, captions)
         options = dict(
             num_inference_steps=self.settings.steps,
             guidance_scale=self.guidance,
-            latents=torch.cat([self.noise(i, shot.rho) for i in scenes]),
+            latents=torch.cat([self.noise(i, variant.rho) for i in scenes]),
             output_type="pt",
         )
-        pipe = self.pipes["ours" if shot.method == "reuse" else shot.method]
-        if shot.method == "ours":
+        pipe = self.pipes["ours" if variant.method == "reuse" else variant.method]
+        if variant.method == "ours":
             pipe.disable()
-        if shot.method == "reuse":
+        if variant.method == "reuse":
             pipe.enable(DenoisingReuseConfig(references=self.settings.references))
-            options["switch_step"] = shot.switch_step
+            options["switch_step"] = variant.switch_step
         made = pipe(captions, self.settings.num_frames, motion, **options)
-        about = [dict(rho=shot.rho, motion=round(m, 3)) for m in motion.tolist()]
-        if shot.method == "reuse":
-            about = [known | dict(speedup=round(made.ideal_speedup, 3)) for known in about]
+        about = [dict(rho=variant.rho, motion=round(m, 3)) for m in motion.tolist()]
+        if variant.method == "reuse":
+            speedup = round(made.ideal_speedup, 3)
+            about = [facts | dict(speedup=speedup) for facts in about]
         return list(zip(made.frames.cpu(), about))
 
     def true_field(
@@ -207,27 +223,27 @@ class Studio:
         fields = []
         for j in range(1, self.settings.num_frames):
             until = j * self.settings.interval
-            motion, known = true_motion(clip["flow"][None, :until], clip["valid"][None, :until], cell)
-            fields.append(torch.where(known[:, None], motion * cell, torch.nan)[0])
+            motion, valid = true_motion(clip["flow"][None, :until], clip["valid"][None, :until], cell)
+            fields.append(torch.where(valid[:, None], motion * cell, torch.nan)[0])
         return torch.stack(fields)
 
-    def analyse(self, shot: Shot, scene: int, frames: torch.Tensor) -> dict:
+    def analyse(self, variant: Variant, scene: int, frames: torch.Tensor) -> dict:
         """Measure a clip's NMI and its motion field."""
         self.ours.enable()
-        seen = analyse_clip(
+        analysis = analyse_clip(
             self.ours,
             frames,
             self.world.scene(scene).caption,
             num_inference_steps=self.settings.steps,
             generator=generator(self.settings.seed, "explorer", scene, "analysis"),
         )
-        real = shot.method == "real"
-        field = self.true_field(scene, seen.flow.shape[-1]) if real else seen.flow
-        means = [round(value, 4) for value in seen.nmi[1:].mean(1).tolist()]
+        real = variant.method == "real"
+        field = self.true_field(scene, analysis.flow.shape[-1]) if real else analysis.flow
+        means = [round(value, 4) for value in analysis.nmi[1:].mean(1).tolist()]
         return dict(
             nmi=[None, *means],
-            suggested=seen.switch_step,
-            how=seen.how,
+            suggested=analysis.switch_step,
+            how=analysis.how,
             grid=list(field.shape[-2:]),
             field=packed(field),
         )
@@ -241,23 +257,27 @@ def files_of(
     return [*manifest.get("clips", {}), *(p[kind] for p in pictures for kind in ("moving", "still"))]
 
 
-class Shelf:
-    """Keep the clips in a folder, with a manifest of what is there."""
+class ClipStore:
+    """Keep the clips in a folder, with a manifest that lists them."""
 
-    def __init__(self, folder, about: dict):
+    def __init__(self, folder):
         self.folder = Path(folder)
         self.file = self.folder / "manifest.json"
-        there = read_json(self.file) if self.file.is_file() else {}
-        about = json.loads(json.dumps(about))  # tuples are lists
-        if any(there.get(name) != value for name, value in about.items()):
-            for name in files_of(there):
+        self.manifest = read_json(self.file) if self.file.is_file() else {}
+
+    def begin(
+        self,
+        about: dict,  # as `identity` returns it
+    ):
+        """Delete the clips of another identity."""
+        if any(self.manifest.get(name) != value for name, value in about.items()):
+            for name in files_of(self.manifest):
                 (self.folder / name).unlink(missing_ok=True)
-            there = about | dict(seconds=0.0, complete=False, clips={})
-        self.manifest = there
+            self.manifest = about | dict(seconds=0.0, complete=False, clips={})
 
     @property
-    def clips(self) -> dict:  # file name -> what is known
-        """List what is there by what the manifest says."""
+    def clips(self) -> dict:  # file name -> facts
+        """List what the manifest says of each clip."""
         return self.manifest["clips"]
 
     def has(self, name: str) -> bool:
@@ -270,112 +290,139 @@ class Shelf:
             image.save(temporary, "WEBP", quality=QUALITY, method=6, **options)
 
     def save(self, **changes):
-        """Write the manifest."""
+        """Write the manifest; before the pictures that it lists, so that no picture is ever unlisted."""
         self.manifest |= changes
         write_json(self.file, self.manifest)
 
 
 def file_name(
     place: int,  # of the caption in their list
-    shot: str,  # its name
+    variant: str,  # its name
 ) -> str:
     """Name the file of a clip."""
-    return f"{place:02d}-{shot}.webp"
+    return f"{place:02d}-{variant}.webp"
 
 
-def draw_missing(shelf: Shelf, studio: Studio, shots: list, scenes: list):
-    """Draw and analyse what is not there yet."""
+def draw_missing(store: ClipStore, renderer: ClipRenderer, variants: list, scenes: list):
+    """Draw and analyse the clips that are missing."""
     places = list(range(len(scenes)))
     batches = [places[i : i + BATCH] for i in range(0, len(places), BATCH)]
-    work = [(batch, shot) for batch in batches for shot in shots]
-    for batch, shot in tqdm(work, desc="drawing"):
-        names = [file_name(place, shot.name) for place in batch]
-        if all(map(shelf.has, names)):
+    work = [(batch, variant) for batch in batches for variant in variants]
+    before = store.manifest["seconds"]
+    start = time.perf_counter()
+    for batch, variant in tqdm(work, desc="drawing"):
+        names = [file_name(place, variant.name) for place in batch]
+        if all(map(store.has, names)):
             continue
-        start = time.perf_counter()
-        drawn = studio.draw(shot, [scenes[place] for place in batch])
-        for place, name, (frames, known) in zip(batch, names, drawn):
-            known |= dict(shot=shot.name, caption=place) | studio.analyse(shot, scenes[place], frames)
-            shelf.picture(name, strip(frames))
-            shelf.clips[name] = known
-        shelf.save(seconds=round(shelf.manifest["seconds"] + time.perf_counter() - start, 1))
+        drawn = renderer.draw(variant, [scenes[place] for place in batch])
+        for place, name, (frames, facts) in zip(batch, names, drawn):
+            analysis = renderer.analyse(variant, scenes[place], frames)
+            store.clips[name] = facts | dict(variant=variant.name, caption=place) | analysis
+            store.save(seconds=round(before + time.perf_counter() - start, 1))
+            store.picture(name, strip(frames))
 
 
-def draw_front(shelf: Shelf, settings: Settings, shots: list, captions: list):
+def draw_front(store: ClipStore, settings: Settings, variants: list, captions: list):
     """Make the front page's pictures: a clip that moves, real, ours, and with reuse from about step 200."""
     place = next((i for i, caption in enumerate(captions) if caption["kind"] == "moves"), 0)
-    reused = min((s for s in shots if s.method == "reuse"), key=lambda s: abs(s.switch_step - 200))
+    reused = min((s for s in variants if s.method == "reuse"), key=lambda s: abs(s.switch_step - 200))
     pictures = []
     for what, name in dict(real="real", ours="ours", reuse=reused.name).items():
-        clip = np.asarray(Image.open(shelf.folder / file_name(place, name)))
+        files = dict(moving=f"front-{what}.webp", still=f"front-{what}-still.webp")
+        pictures.append(dict(what=what, variant=name) | files)
+    store.save(front=dict(caption=place, pictures=pictures))
+    for picture in pictures:
+        clip = np.asarray(Image.open(store.folder / file_name(place, picture["variant"])))
         images = [Image.fromarray(frame) for frame in np.split(clip, settings.num_frames, 1)]
         times = [1000 // FPS] * (len(images) - 1) + [HOLD * 1000 // FPS]
         moving = dict(save_all=True, append_images=images[1:], duration=times, loop=0)
-        files = (f"front-{what}.webp", f"front-{what}-still.webp")
-        shelf.picture(files[0], images[0], **moving)
-        shelf.picture(files[1], images[-1])
-        pictures.append(dict(what=what, shot=name, moving=files[0], still=files[1]))
-    shelf.save(front=dict(caption=place, pictures=pictures))
+        store.picture(picture["moving"], images[0], **moving)
+        store.picture(picture["still"], images[-1])
+
+
+def fingerprint_of_animatediff(folder) -> str:
+    """Identify AnimateDiff's modules by their files."""
+    files = sorted(Path(folder).glob("*.safetensors"))
+    if not files:
+        raise UserError(
+            f"animatediff={folder}: no *.safetensors is there", "name the folder of a saved MotionAdapter"
+        )
+    return fingerprint(*files)
+
+
+def check_keeps_animatediff(store: ClipStore, weights: dict):
+    """Refuse to delete AnimateDiff's clips when no modules are at hand to draw them anew."""
+    if "animatediff" in store.manifest.get("weights", {}) and "animatediff" not in weights:
+        raise UserError(
+            f"{store.folder}: AnimateDiff's clips are stored there, and its modules are not at hand",
+            "name their folder with --animatediff, or delete these clips with --without-animatediff",
+        )
 
 
 def draw_all(
     out,  # folder of the clips
     settings: Settings,
     animatediff=None,  # folder of AnimateDiff's modules, trained on this base; None leaves them out
+    drop_animatediff: bool = False,  # delete AnimateDiff's stored clips where its modules are left out
 ) -> dict:  # the manifest
     """Draw all clips that are missing."""
     weights = weights_of(settings.backbone)
     if animatediff:
-        weights["animatediff"] = fingerprint(*sorted(Path(animatediff).glob("*.safetensors")))
+        weights["animatediff"] = fingerprint_of_animatediff(animatediff)
     with alone_in(out, "draws there"):
         discard_remains(out)
-        shelf = Shelf(out, dict(settings=asdict(settings), weights=weights, code=code()))
-        studio = Studio(settings, animatediff)
+        store = ClipStore(out)
+        if not drop_animatediff:
+            check_keeps_animatediff(store, weights)
+        # All that may fail comes before stored clips are deleted.
+        renderer = ClipRenderer(settings, animatediff)
         scenes = choose_scenes(settings)
-        shots = shots_of(settings, studio.timesteps, bool(animatediff))
+        variants = variants_of(settings, renderer.timesteps, bool(animatediff))
         captions = []
         for i in scenes:
-            scene = studio.world.scene(i)
+            scene = renderer.world.scene(i)
             motion = round(resolve_motion("auto", [scene.caption]).item(), 3)
             captions.append(dict(text=scene.caption, scene=i, kind=scene.motion, motion=motion))
-        shelf.save(
-            size=studio.size,
-            guidance=studio.guidance,
-            timesteps=studio.timesteps,
+        store.begin(identity(settings, weights))
+        store.save(
+            size=renderer.size,
+            guidance=renderer.guidance,
+            timesteps=renderer.timesteps,
             captions=captions,
-            shots=[asdict(shot) for shot in shots],
+            variants=[asdict(variant) for variant in variants],
         )
-        draw_missing(shelf, studio, shots, scenes)
-        draw_front(shelf, settings, shots, captions)
-        size = sum((shelf.folder / name).stat().st_size for name in files_of(shelf.manifest))
+        draw_missing(store, renderer, variants, scenes)
+        draw_front(store, settings, variants, captions)
+        size = sum((store.folder / name).stat().st_size for name in files_of(store.manifest))
         if size > LIMIT:
             raise UserError(f"{out}: the clips have {size / 2**20:.1f} MB; allowed are {LIMIT / 2**20:g}")
-        shelf.save(complete=True, bytes=size, provenance=provenance())
-    return shelf.manifest
-
-
-def trained_animatediff() -> Path | None:
-    """Find AnimateDiff's modules where `motionrepro train ablations` leaves them."""
-    folder = checkpoints_path() / "ablations" / "animatediff-0" / "adapter"
-    return folder if folder.is_dir() else None
+        store.save(complete=True, bytes=size, provenance=provenance())
+    return store.manifest
 
 
 def main():
     """Read the command line, and draw."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", default=results_of("explorer"), help="folder of the clips")
-    parser.add_argument(
+    modules = parser.add_mutually_exclusive_group()
+    modules.add_argument(
         "--animatediff",
-        default=trained_animatediff(),
+        default=trained_rival(),
         help="folder of AnimateDiff's modules, as `motionrepro train ablations` trains them on the base",
     )
+    modules.add_argument(
+        "--without-animatediff",
+        action="store_true",
+        help="leave AnimateDiff out, and delete its clips where some are stored",
+    )
     given = parser.parse_args()
+    animatediff = None if given.without_animatediff else given.animatediff
     torch.set_num_threads(1)
     try:
-        made = draw_all(given.out, default_settings(), given.animatediff)
+        made = draw_all(given.out, default_settings(), animatediff, given.without_animatediff)
     except UserError as e:
         raise SystemExit(f"{e}\n{e.hint}") from e
-    left_out = "" if given.animatediff else "; AnimateDiff's modules are not there and were left out"
+    left_out = "" if animatediff else "; AnimateDiff was left out"
     print(
         f"{given.out}: {len(made['clips'])} clips, {made['bytes'] / 2**20:.1f} MB, "
         f"drawn in {made['seconds'] / 60:.0f} minutes{left_out}"

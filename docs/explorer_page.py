@@ -7,10 +7,12 @@ import shutil
 from pathlib import Path
 
 from claim_pages import verdict
-from explorer import FPS, HOLD, LIMIT, UNITS, UNKNOWN, code, file_name, files_of, weights_of
+from explorer import FPS, HOLD, LIMIT, code, file_name, files_of, weights_of
 
 from motionrepro.core import read_json
 from motionrepro.profiles import results_of
+from motionrepro.studies.ablations import RIVAL
+from motionrepro.studies.store import training_command
 
 FILES = "_static/explorer"  # where the clips are on the site
 PANELS = dict(
@@ -38,6 +40,8 @@ def stored(
     missing = [name for name in files_of(manifest) if not (folder / name).is_file()]
     if missing or not manifest["complete"]:
         return None, "the stored clips are not complete: make explorer goes on"
+    if any(manifest.get(name) is None for name in ("variants", "units", "unknown")):
+        return None, "the stored clips are of an earlier form: make explorer draws them anew"
     now = weights_of(manifest["settings"]["backbone"])
     then = {part: value for part, value in manifest["weights"].items() if part != "animatediff"}
     if then != now:
@@ -50,15 +54,21 @@ def stored(
 def browser_data(manifest: dict) -> dict:
     """Choose what the page's script has to know."""
     settings = manifest["settings"]
-    shots = {shot["name"]: shot for shot in manifest["shots"]}
-    rhos = [dict(value=s["rho"], shot=s["name"]) for s in shots.values() if s["name"].startswith("rho-")]
-    rhos.append(dict(value=shots["ours"]["rho"], shot="ours"))
-    motions = [dict(value=s["motion"], shot=name) for name, s in shots.items() if s["motion"] is not None]
-    steps = [dict(value=s["switch_step"], shot=name) for name, s in shots.items() if s["method"] == "reuse"]
+    variants = {variant["name"]: variant for variant in manifest["variants"]}
+    rhos = [
+        dict(value=s["rho"], variant=s["name"]) for s in variants.values() if s["name"].startswith("rho-")
+    ]
+    rhos.append(dict(value=variants["ours"]["rho"], variant="ours"))
+    motions = [
+        dict(value=s["motion"], variant=name) for name, s in variants.items() if s["motion"] is not None
+    ]
+    steps = [
+        dict(value=s["switch_step"], variant=name) for name, s in variants.items() if s["method"] == "reuse"
+    ]
     names = ("nmi", "suggested", "grid", "field", "rho", "motion", "speedup")
     clips = {
-        file: {name: known[name] for name in names if name in known}
-        for file, known in manifest["clips"].items()
+        file: {name: facts[name] for name in names if name in facts}
+        for file, facts in manifest["clips"].items()
     }
     return dict(
         files=FILES,
@@ -67,14 +77,14 @@ def browser_data(manifest: dict) -> dict:
         references=settings["references"],
         size=manifest["size"],
         timesteps=manifest["timesteps"],
-        units=UNITS,
-        unknown=UNKNOWN,
+        units=manifest["units"],
+        unknown=manifest["unknown"],
         fps=FPS,
         hold=HOLD,
         captions=[{name: caption[name] for name in ("text", "motion")} for caption in manifest["captions"]],
         rhos=sorted(rhos, key=lambda stop: stop["value"]),
         motions=motions,
-        switchSteps=[dict(value=None, shot="ours"), *sorted(steps, key=lambda s: -s["value"])],
+        switchSteps=[dict(value=None, variant="ours"), *sorted(steps, key=lambda s: -s["value"])],
         clips=clips,
     )
 
@@ -84,20 +94,20 @@ def stage(manifest: dict) -> str:
     frames = manifest["settings"]["num_frames"]
     texts = [html.escape(caption["text"]) for caption in manifest["captions"]]
     options = "".join(f'<option value="{i}">{text}</option>' for i, text in enumerate(texts))
-    there = {shot["method"] for shot in manifest["shots"]}
+    methods = {variant["method"] for variant in manifest["variants"]}
     size = manifest["size"]
     panels = []
-    for name, (title, said) in PANELS.items():
-        if name not in there:
+    for name, (title, description) in PANELS.items():
+        if name not in methods:
             continue
-        shot = next(s["name"] for s in manifest["shots"] if s["method"] == name)
-        source = f"{FILES}/00-{shot}.webp"
+        variant = next(s["name"] for s in manifest["variants"] if s["method"] == name)
+        source = f"{FILES}/00-{variant}.webp"
         panels.append(
             f'<figure class="panel {name}" data-panel="{name}"><div class="screen" data-frame="0">'
             f'<img class="dark-light" src="{source}" width="{size * frames}" height="{size}" '
             f'alt="{title}: {texts[0]}"><svg class="arrows" viewBox="0 0 {size} {size}" aria-hidden="true">'
             f'</svg></div><figcaption><strong><span class="swatch"></span>{title}</strong> '
-            f'<span class="said">{said}</span> <span class="how"></span></figcaption></figure>'
+            f'<span class="description">{description}</span> <span class="how"></span></figcaption></figure>'
         )
     return f"""<div class="caption-choice"><label for="explorer-caption">Caption</label>
 <select id="explorer-caption">{options}</select></div>
@@ -148,7 +158,7 @@ def facts(manifest: dict) -> str:
     if "animatediff" not in weights:
         texts.append(
             "AnimateDiff's modules do not ship, so they are not shown: "
-            "`motionrepro train ablations --only animatediff` trains them."
+            f"`{training_command([RIVAL.name])}` trains them."
         )
     if manifest["code"] != code():
         texts.append("The code that draws them has changed since.")
@@ -180,22 +190,22 @@ def page(
 ) -> str:
     """Write the page: the text, and the parts that it asks for."""
     head, *parts = re.split(r"<!-- explorer (\w+) -->\n", with_verdicts(text, rows))
-    said = dict(zip(parts[::2], map(str.strip, parts[1::2])))
+    texts = dict(zip(parts[::2], map(str.strip, parts[1::2])))
     chart = '<svg id="explorer-nmi" viewBox="0 0 400 220" role="img"></svg><p id="explorer-nmi-shown"></p>'
-    dials = [box("dial", raw(dial(name)), said[name]) for name in LABELS]
-    seen = [box("seen", raw(chart), said["nmi"]), box("seen", raw(position()), said["field"])]
+    dials = [box("dial", raw(dial(name)), texts[name]) for name in LABELS]
+    insights = [box("insight", raw(chart), texts["nmi"]), box("insight", raw(position()), texts["field"])]
     scripts = "".join(f'<script src="_static/{name}.js"></script>' for name in ("explorer/data", "explorer"))
     explorer = [
         raw("<noscript><p>The dials need JavaScript.</p></noscript>" + stage(manifest)),
         "::::::{container} dials\n\n" + "\n\n".join(dials) + "\n\n::::::",
-        "::::::{container} insights\n\n" + "\n\n".join(seen) + "\n\n::::::",
+        "::::::{container} insights\n\n" + "\n\n".join(insights) + "\n\n::::::",
     ]
     return "\n\n".join(
         [
             head.strip(),
             raw('<link rel="stylesheet" href="_static/explorer.css">'),
             ":::::::{container} explorer\n\n" + "\n\n".join(explorer) + "\n\n:::::::",
-            said["stage"],
+            texts["stage"],
             facts(manifest),
             raw(scripts),
         ]
@@ -207,21 +217,21 @@ def front(manifest: dict) -> str:
     chosen = manifest["front"]
     caption = manifest["captions"][chosen["caption"]]["text"]
     frames = manifest["settings"]["num_frames"]
-    reused = next(picture["shot"] for picture in chosen["pictures"] if picture["what"] == "reuse")
-    known = manifest["clips"][file_name(chosen["caption"], reused)]
-    step = next(shot["switch_step"] for shot in manifest["shots"] if shot["name"] == reused)
+    reused = next(picture["variant"] for picture in chosen["pictures"] if picture["what"] == "reuse")
+    speedup = manifest["clips"][file_name(chosen["caption"], reused)]["speedup"]
+    step = next(variant["switch_step"] for variant in manifest["variants"] if variant["name"] == reused)
     references = manifest["settings"]["references"]
-    said = dict(
+    titles = dict(
         real=("The world's own clip", f"{frames} frames that the world drew for the caption"),
         ours=("Paper A", f"{frames} frames by the small model with paper A's temporal blocks"),
         reuse=(
-            f"Paper B, ideal speed-up {known['speedup']:.2f}",
+            f"Paper B, ideal speed-up {speedup:.2f}",
             f"the same with the last {frames - references} frames begun at step {step} by paper B's reuse",
         ),
     )
     figures = []
     for picture in chosen["pictures"]:
-        title, text = said[picture["what"]]
+        title, text = titles[picture["what"]]
         moving, still = (f"{FILES}/{picture[kind]}" for kind in ("moving", "still"))
         figures.append(
             f'<figure><picture><source media="(prefers-reduced-motion: reduce)" srcset="{still}">'

@@ -80,7 +80,7 @@ def test_captions_are_the_first_of_each_kind_and_then_those_that_move(modules):
 def test_the_full_set_has_enough_values(modules):
     explorer = modules["explorer"]
     settings = explorer.default_settings()
-    steps = explorer.shots_of(settings, list(range(1000, 0, -50)), True)
+    steps = explorer.variants_of(settings, list(range(1000, 0, -50)), True)
     assert settings.captions >= 12 and len(settings.rhos) >= 6 and len(settings.motions) >= 3
     assert min(settings.rhos) == 0 and max(settings.rhos) == 0.95
     assert min(settings.motions) == 0 and max(settings.motions) == 1
@@ -90,10 +90,12 @@ def test_the_full_set_has_enough_values(modules):
 def test_every_clip_is_a_strip_and_is_analysed(clips, manifest, settings):
     from PIL import Image
 
-    shots = [shot["name"] for shot in manifest["shots"]]
-    assert {"real", "ours", "none", "animatediff", "rho-0", "rho-0.95", "motion-0", "motion-1"} < set(shots)
-    assert sum(shot["method"] == "reuse" for shot in manifest["shots"]) == 2
-    assert set(manifest["clips"]) == {f"{i:02d}-{shot}.webp" for i in range(2) for shot in shots}
+    variants = [variant["name"] for variant in manifest["variants"]]
+    assert {"real", "ours", "none", "animatediff", "rho-0", "rho-0.95", "motion-0", "motion-1"} < set(
+        variants
+    )
+    assert sum(variant["method"] == "reuse" for variant in manifest["variants"]) == 2
+    assert set(manifest["clips"]) == {f"{i:02d}-{variant}.webp" for i in range(2) for variant in variants}
     for name, known in manifest["clips"].items():
         assert Image.open(clips / name).size == (4 * 64, 64), name
         assert len(known["nmi"]) == settings.steps and all(0 <= v <= 1 for v in known["nmi"][1:])
@@ -114,20 +116,20 @@ def test_each_setting_gives_another_clip(clips, manifest):
 def test_noise_is_the_same_but_for_its_correlation(modules, settings):
     import torch
 
-    studio = modules["explorer"].Studio(settings)
-    apart, alike = studio.noise(3, 0.0), studio.noise(3, 0.95)
+    renderer = modules["explorer"].ClipRenderer(settings)
+    apart, alike = renderer.noise(3, 0.0), renderer.noise(3, 0.95)
     assert torch.equal(apart[:, 0], alike[:, 0]) and not torch.equal(apart[:, 1], alike[:, 1])
-    assert torch.equal(apart, studio.noise(3, 0.0)) and not torch.equal(apart, studio.noise(4, 0.0))
+    assert torch.equal(apart, renderer.noise(3, 0.0)) and not torch.equal(apart, renderer.noise(4, 0.0))
 
 
 def test_the_real_clips_field_is_the_worlds(modules, settings):
     """In a pan, everything has come as far since the first frame as the camera's velocity says."""
     explorer = modules["explorer"]
-    studio = explorer.Studio(replace(settings, num_frames=8))
-    scenes = [(i, studio.world.scene(i)) for i in range(60)]
+    renderer = explorer.ClipRenderer(replace(settings, num_frames=8))
+    scenes = [(i, renderer.world.scene(i)) for i in range(60)]
     index, scene = max((s for s in scenes if s[1].motion == "pans"), key=lambda s: s[1].velocity)
     _, (x, y) = scene.screen_velocity
-    field = studio.true_field(index, 8)
+    field = renderer.true_field(index, 8)
     assert field.shape == (7, 2, 8, 8)
     for frame in (1, 7):
         moved = field[frame - 1, :, 4, 4].tolist()
@@ -161,19 +163,108 @@ def test_it_goes_on_where_it_stopped_and_draws_the_same(
     assert again["clips"] == manifest["clips"]
 
 
-def test_clips_of_other_settings_are_deleted(modules, clips, settings, tmp_path):
-    from dataclasses import asdict
+def test_clips_of_other_settings_are_deleted(modules, clips, manifest, settings, tmp_path):
+    explorer = modules["explorer"]
+    folder = tmp_path / "clips"
+
+    def begun(about):
+        shutil.copytree(clips, folder, dirs_exist_ok=True)
+        store = explorer.ClipStore(folder)
+        store.begin(about)
+        return store
+
+    about = explorer.identity(settings, manifest["weights"])
+    assert begun(about).has("00-real.webp")
+    others = [about | {name: "another"} for name in ("code", "units", "unknown", "quality")]
+    others += [
+        explorer.identity(settings, {}),
+        explorer.identity(replace(settings, seed=1), manifest["weights"]),
+    ]
+    for other in others:
+        assert not begun(other).clips and not list(folder.glob("*.webp"))
+
+
+def contents(folder):
+    """The bytes of a set's files."""
+    return {p.name: p.read_bytes() for p in folder.iterdir() if p.suffix in (".webp", ".json")}
+
+
+def test_stored_clips_outlast_modules_that_cannot_be_loaded(modules, clips, settings, tmp_path):
+    from motionrepro.core import UserError
+
+    draw_all = modules["explorer"].draw_all
+    folder = tmp_path / "clips"
+    shutil.copytree(clips, folder)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "model.safetensors").write_bytes(b"no modules")
+    for name in ("mistyped", "empty"):
+        with pytest.raises(UserError, match="no [*].safetensors is there"):
+            draw_all(folder, settings, tmp_path / name)
+    with pytest.raises(UserError, match="broken"):
+        draw_all(folder, settings, tmp_path / "broken")
+    assert contents(folder) == contents(clips)
+
+
+def test_animatediffs_clips_are_deleted_only_when_asked(modules, clips, settings, tmp_path, monkeypatch):
+    from motionrepro.core import UserError
 
     explorer = modules["explorer"]
     folder = tmp_path / "clips"
     shutil.copytree(clips, folder)
-    there = json.loads((folder / "manifest.json").read_text())
-    about = dict(settings=asdict(settings), weights=there["weights"], code=there["code"])
-    assert explorer.Shelf(folder, about).has("00-real.webp")
-    for changed in (dict(settings=asdict(replace(settings, seed=1))), dict(weights={}), dict(code="another")):
-        shutil.copytree(clips, folder, dirs_exist_ok=True)
-        shelf = explorer.Shelf(folder, about | changed)
-        assert not shelf.clips and not list(folder.glob("*.webp"))
+    with pytest.raises(UserError, match="AnimateDiff's clips are stored there") as refused:
+        explorer.draw_all(folder, settings)
+    assert "--without-animatediff" in refused.value.hint
+    assert contents(folder) == contents(clips)
+
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(explorer, "draw_missing", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        explorer.draw_all(folder, settings, drop_animatediff=True)
+    assert not list(folder.glob("*.webp"))
+    variants = json.loads((folder / "manifest.json").read_text())["variants"]
+    assert "animatediff" not in [variant["name"] for variant in variants]
+
+
+def test_an_interrupted_set_has_no_picture_that_is_not_listed(modules, settings, tmp_path, monkeypatch):
+    import torch
+
+    explorer = modules["explorer"]
+
+    class Renderer:
+        def draw(self, variant, scenes):
+            return [(torch.zeros(4, 3, 8, 8), {}) for _ in scenes]
+
+        def analyse(self, variant, scene, frames):
+            return {}
+
+    write = explorer.ClipStore.picture
+
+    def write_and_stop(store, name, image, **options):
+        write(store, name, image, **options)
+        if name.startswith("01-"):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(explorer.ClipStore, "picture", write_and_stop)
+    store = explorer.ClipStore(tmp_path)
+    store.begin(explorer.identity(settings, {}))
+    with pytest.raises(KeyboardInterrupt):
+        explorer.draw_missing(store, Renderer(), [explorer.Variant("ours")], [5, 6, 7])
+    pictures = {p.name for p in tmp_path.glob("*.webp")}
+    assert pictures == {"00-ours.webp", "01-ours.webp"}
+    assert pictures <= set(explorer.files_of(json.loads((tmp_path / "manifest.json").read_text())))
+
+
+def test_the_hash_of_the_code_covers_the_script(modules, monkeypatch):
+    from motionrepro.provenance import definitions_used
+
+    explorer = modules["explorer"]
+    monkeypatch.setattr(explorer, "code_hash", definitions_used)
+    own = {name for module, name in explorer.code() if module == "explorer"}
+    functions = {"ClipRenderer", "strip", "packed", "Variant", "variants_of", "choose_scenes"}
+    assert functions | {"UNITS", "UNKNOWN"} <= own
 
 
 def test_too_many_bytes_are_refused(modules, clips, settings, animatediff, tmp_path, monkeypatch):
@@ -202,9 +293,35 @@ def test_the_page_needs_whole_clips_of_todays_weights(modules, clips, tmp_path):
     assert reason() == ""
     assert "not complete" in reason(complete=False)
     assert "earlier weights" in reason(weights=weights | dict(unet="0"))
+    assert "earlier form" in reason(units=None)
     assert "bytes" in reason(bytes=9 * 2**20)
     (folder / "00-real.webp").unlink()
     assert "not complete" in page.stored(folder)[1]
+
+
+def test_the_page_reads_fields_in_the_units_they_were_stored_in(modules, manifest):
+    data = modules["explorer_page"].browser_data(manifest | dict(units=7, unknown=-5))
+    assert (data["units"], data["unknown"]) == (7, -5)
+
+
+def test_the_command_that_is_shown_trains_animatediff(modules, manifest, tmp_path, monkeypatch):
+    """The command is run but for its trainings; what it would train lies where it is looked for."""
+    import re
+
+    from conftest import cli
+
+    from motionrepro.studies import ablations
+
+    weights = {part: value for part, value in manifest["weights"].items() if part != "animatediff"}
+    facts = modules["explorer_page"].facts(manifest | dict(weights=weights))
+    (command,) = re.findall(r"`motionrepro (train [^`]*)`", facts)
+    folders = []
+    monkeypatch.setattr(ablations, "perform", lambda run, _, place: folders.append(place.folder(run)))
+    assert cli(command, "--checkpoints", tmp_path, "--out", tmp_path / "results") == 0
+    (folder,) = set(folders)
+    assert ablations.trained_rival(tmp_path) is None
+    (folder / "adapter").mkdir(parents=True)
+    assert ablations.trained_rival(tmp_path) == folder / "adapter"
 
 
 def test_a_site_without_clips_has_no_explorer(modules, tmp_path, capsys):
@@ -453,14 +570,14 @@ def test_the_curve_marks_the_switch_step(open_page, manifest):
     turn(page, "steps", "low", "keyboard")
     assert marker.count() == 0
     places = {}
-    for shot in sorted(
-        (s for s in manifest["shots"] if s["method"] == "reuse"), key=lambda s: -s["switch_step"]
+    for variant in sorted(
+        (s for s in manifest["variants"] if s["method"] == "reuse"), key=lambda s: -s["switch_step"]
     ):
         page.keyboard.press("ArrowRight")
-        places[shot["switch_step"]] = float(marker.get_attribute("x1"))
+        places[variant["switch_step"]] = float(marker.get_attribute("x1"))
         said = page.locator("#explorer-nmi-shown").inner_text()
-        value = manifest["clips"]["00-ours.webp"]["nmi"][manifest["timesteps"].index(shot["switch_step"])]
-        assert f"At t* = {shot['switch_step']}" in said and f"{value:.2f}" in said
+        value = manifest["clips"]["00-ours.webp"]["nmi"][manifest["timesteps"].index(variant["switch_step"])]
+        assert f"At t* = {variant['switch_step']}" in said and f"{value:.2f}" in said
     first = manifest["timesteps"][0]
     for step, place in places.items():
         assert place == pytest.approx(36 + (1 - step / first) * (392 - 36))

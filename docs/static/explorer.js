@@ -48,14 +48,14 @@ const explore = (root, data) => {
   let stops = {};
   let fields = new Map();
 
-  const clipName = (shot) => `${String(state.caption).padStart(2, "0")}-${shot}.webp`;
-  const clipOf = (shot) => data.clips[clipName(shot)];
+  const clipName = (variant) => `${String(state.caption).padStart(2, "0")}-${variant}.webp`;
+  const clipOf = (variant) => data.clips[clipName(variant)];
   const stop = (name) => stops[name][Number(dials[name].value)];
 
   // Which clip each panel shows. A dial has its own slice: the others are at their defaults there.
-  const shotOf = (panel) => {
-    if (panel === "ours") return state.turned ? stop(state.turned).shot : "ours";
-    return panel === "reuse" ? stop("steps").shot : panel;
+  const variantOf = (panel) => {
+    if (panel === "ours") return state.turned ? stop(state.turned).variant : "ours";
+    return panel === "reuse" ? stop("steps").variant : panel;
   };
   const settingsOf = (panel, clip) => {
     if (panel === "real") return "";
@@ -70,18 +70,18 @@ const explore = (root, data) => {
     const kept = turned ? stop(turned).value : null;
     const own = data.captions[state.caption].motion;
     const motions = data.motions.filter((s) => s.value !== own);
-    motions.push({ value: own, shot: "ours" });
+    motions.push({ value: own, variant: "ours" });
     motions.sort((a, b) => a.value - b.value);
     stops = { rho: data.rhos, motion: motions, steps: data.switchSteps };
     for (const [name, dial] of Object.entries(dials)) dial.max = stops[name].length - 1;
     for (const name of ["rho", "motion"]) setDefault(name);
     if (turned) {
       dials[turned].value = stops[turned].findIndex((s) => s.value === kept);
-      state.turned = stop(turned).shot === "ours" ? null : turned;
+      state.turned = stop(turned).variant === "ours" ? null : turned;
     }
   };
   const setDefault = (name) => {
-    dials[name].value = stops[name].findIndex((s) => s.shot === "ours");
+    dials[name].value = stops[name].findIndex((s) => s.variant === "ours");
   };
   const nearest = (list, value) => {
     const away = list.map((s) => Math.abs((s.value ?? Infinity) - value));
@@ -89,15 +89,17 @@ const explore = (root, data) => {
   };
 
   const sayDials = () => {
+    // ρ and m share a panel, so that one rests while the other is turned. t* has a panel of its own and never rests:
+    // it has no entry here.
     const others = { rho: "motion", motion: "rho" };
     const words = {
       rho: `${stop("rho").value}`,
-      motion: `${rounded(stop("motion").value)}${stop("motion").shot === "ours" ? ", from the caption" : ""}`,
+      motion: `${rounded(stop("motion").value)}${stop("motion").variant === "ours" ? ", from the caption" : ""}`,
       steps: "full: nothing is reused",
     };
     const chosen = stop("steps");
     if (chosen.value !== null) {
-      words.steps = `${chosen.value}: ideal speed-up ${clipOf(chosen.shot).speedup.toFixed(2)}`;
+      words.steps = `${chosen.value}: ideal speed-up ${clipOf(chosen.variant).speedup.toFixed(2)}`;
     }
     for (const [name, dial] of Object.entries(dials)) {
       dial.setAttribute("aria-valuetext", words[name]);
@@ -109,9 +111,9 @@ const explore = (root, data) => {
   const showClips = () => {
     const caption = data.captions[state.caption].text;
     for (const panel of panels) {
-      const shot = shotOf(panel.name);
-      const clip = clipOf(shot);
-      panel.image.src = `${data.files}/${clipName(shot)}`;
+      const variant = variantOf(panel.name);
+      const clip = clipOf(variant);
+      panel.image.src = `${data.files}/${clipName(variant)}`;
       panel.how.textContent = settingsOf(panel.name, clip);
       panel.image.alt = [panel.title, panel.how.textContent, caption].filter(Boolean).join(": ");
       panel.clip = clip;
@@ -258,7 +260,7 @@ const explore = (root, data) => {
   });
   for (const name of ["rho", "motion"]) {
     dials[name].addEventListener("input", () => {
-      state.turned = stop(name).shot === "ours" ? null : name;
+      state.turned = stop(name).variant === "ours" ? null : name;
       setDefault(name === "rho" ? "motion" : "rho");
       showClips();
     });
