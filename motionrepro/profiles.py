@@ -61,6 +61,11 @@ def figure_settings(
             "set MOTIONREPRO_DATA to a folder of videos, or use the tiny profile",
         )
     backbone = os.environ.get("MOTIONREPRO_BACKBONE") or profile.backbone
+    if backbone in (p.reuse.backbone for p in PROFILES.values() if p.name != "paper"):
+        raise UserError(
+            f"MOTIONREPRO_BACKBONE={backbone!r} is an embedded base, whose figures are the tiny profile's",
+            "motionrepro figures --profile tiny",
+        )
     return replace(profile, data=data, backbone=backbone)
 
 # %% ../nbs/03_profiles.ipynb #0e2e4b85

@@ -300,12 +300,11 @@ def _measure_a07(config):
 
     start = gate_curves(new_adapter())
     values = [v for site, gate in start.items() if site != "motion" for v in gate]
-    found = dict(n=len(start) - 1, least=min(values), most=max(values), trained=None)
-    adapter = trained_adapter(config["backbone"]) if config["adapter"] else None
+    found = dict(n=len(start) - 1, least=min(values), most=max(values), base=config["backbone"], trained=None)
+    adapter: Any = trained_adapter(config["backbone"]) if config["adapter"] else None
     if adapter is None:
         return found
-    about = dict(base=config["backbone"], began=adapter.config.gate_init)
-    return found | about | dict(trained=gate_curves(adapter))
+    return found | dict(began=adapter.config.gate_init, trained=gate_curves(adapter))
 
 # %% ../../nbs/claims/81_paper_a.ipynb #44b433ba
 def _gates_alike(x) -> bool:
@@ -321,7 +320,9 @@ def _say_a07(x):
     values = f"all at {x['least']:.3g}" if _gates_alike(x) else f"{x['least']:.3g} to {x['most']:.3g}"
     text = f"{values} at the start (our choice; the paper's number is lost)"
     if not x["trained"]:
-        return f"{text}; trained: not measured yet: motionrepro train adapter"
+        from motionrepro.studies.ablations import without_adapter
+
+        return f"{text}; trained: not measured yet, {without_adapter(x['base'])}"
     gates = [values for site, values in x["trained"].items() if site != "motion"]
     first, last = (sum(gate[i] for gate in gates) / len(gates) for i in (0, -1))
     ends = f"{first:.2f} at m = 0, {last:.2f} at m = 1"

@@ -229,7 +229,8 @@ def _side_by_side(jobs):
 # %% ../../nbs/figures/92_pages.ipynb #c70fe127
 def _cheapest_first(figures):
     """Put one of the quickest first, so that there is soon something to see; the others stay in order."""
-    return sorted(figures, key=lambda f: f is not min(figures, key=lambda g: COSTS.index(g.cost)))
+    first = min(figures, key=lambda f: COSTS.index(f.cost), default=None)
+    return sorted(figures, key=lambda f: f is not first)
 
 
 class _Runner:

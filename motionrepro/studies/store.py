@@ -11,6 +11,7 @@ __all__ = ['MAIN', 'BASES', 'SEEDS', 'MOVES', 'ENOUGH_SEEDS', 'stored_values', '
            'run_name', 'run_names', 'training_command', 'still_to_do']
 
 # %% ../../nbs/studies/71_store.ipynb #9efc4649
+import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -186,7 +187,7 @@ def load_results(
 def results_for(
     profile,  # of the figure
 ) -> Results:
-    """Load the ablations that a figure shows as ours: those of the profile's base, so none of the user's."""
+    """Load the ablations that a figure shows: those of embedded bases; of the user's there are none."""
     return load_results() if profile.backbone in EMBEDDED else Results({}, base=profile.backbone)
 
 # %% ../../nbs/studies/71_store.ipynb #cab0160e
@@ -293,8 +294,12 @@ class Ways:
 def folder_name(
     base: str,  # name, path or repository
 ) -> str:
-    """Make a folder's name of a base, which is itself for an embedded one."""
-    return re.sub(r"[^\w.-]+", "-", str(base)).strip("-.")
+    """Make a folder's name of a base: an embedded one's own, for others one that no second base has."""
+    if base in EMBEDDED:
+        return base
+    whole = str(base) if is_hub_id(base) else str(Path(base).resolve())
+    name = re.sub(r"[^\w.-]+", "-", Path(whole).name).strip("-.")
+    return f"{name}-{hashlib.sha256(whole.encode()).hexdigest()[:8]}"
 
 
 def ways_file(
@@ -311,7 +316,7 @@ def ways_files(
     folder=None,  # of results; None takes `results_of("switching")`
     bases=BASES,  # where to look, in this order
 ) -> tuple:  # base and its files, or ("", [])
-    """List the files of the first base that was measured."""
+    """List the files of the first of `bases` that was measured."""
     folder = Path(folder or results_of("switching"))
     for base in bases:
         if files := sorted((folder / folder_name(base)).glob("*.json")):
@@ -329,7 +334,7 @@ def load_ways(
     folder=None,  # of results; None takes `results_of("switching")`
     bases=BASES,  # where to look, in this order
 ) -> Ways:
-    """Load all ways of the first base that was measured.
+    """Load all ways of the first of `bases` that was measured.
 
     Only those are kept that agree with the one that reuses nothing.
     """
@@ -351,7 +356,7 @@ def ways_for(
     profile,  # of the figure
     folder=None,  # of results; None takes `results_of("switching")`
 ) -> Ways:
-    """Load the ways that a figure shows as ours: those of the profile's base."""
+    """Load the ways that a figure shows: those of the embedded base that was measured, or the user's own."""
     if profile.backbone in EMBEDDED:
         return load_ways(folder)
     return replace(load_ways(folder, [profile.backbone]), base=profile.backbone)

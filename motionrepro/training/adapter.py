@@ -50,7 +50,7 @@ from ..temporal.losses import denoising_loss, denoising_target, training_loss
 from ..temporal.noise import correlated_noise
 from ..temporal.pipeline import MotionAdaptivePipeline, load_trained
 from .base import save_with_card
-from .loop import TrainConfig, check_steps, checkpoints_path, train
+from .loop import TrainConfig, check_launcher, check_steps, checkpoints_path, train
 from ..provenance import fingerprint
 from motionrepro.training.prepare import (
     HELD_OUT,
@@ -785,6 +785,7 @@ def own_adapter_command(
     **options,  # of `OwnVideos`: `captions`, `validation`, ...
 ):
     """Train an adapter on videos of one's own; with more steps a finished run goes on, as `train` does it."""
+    check_launcher()
     team = process_team(device)
     progress = progress and team.is_main_process
     recipe = changed_recipe(RECIPES.get(backbone, RECIPES["paper"]), changes)

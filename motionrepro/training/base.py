@@ -35,7 +35,13 @@ from ..metrics.world import FrameClassifier, VideoEncoder, WorldClip, load_evalu
 from ..provenance import provenance
 from ..temporal.losses import denoising_loss, quarter_means
 from .autoencoder import VAE_STEPS, latent_scale, score_vae, train_vae
-from .loop import TrainConfig, check_one_process, checkpoints_path, train
+from motionrepro.training.loop import (
+    TrainConfig,
+    check_launcher,
+    check_one_process,
+    checkpoints_path,
+    train,
+)
 from motionrepro.training.prepare import (
     WHOLE,
     Part,
@@ -778,6 +784,7 @@ def train_command(
     progress: bool = True,  # show progress bars
 ):
     """Train the embedded models and write them with their cards, as far as that has not been done."""
+    check_launcher()
     if target not in ("all", *TARGETS):
         raise UserError(f"target={target!r} is not one of all, {', '.join(TARGETS)}")
     check_range("seed", seed, 0)

@@ -47,7 +47,7 @@ from ..temporal.noise import correlated_noise
 from ..temporal.pipeline import folder_of_base, resolve_network
 from .adapter import OwnVideos, changed_recipe, kept_scores, last_loss, load_saved
 from .base import save_with_card
-from .loop import TrainConfig, checkpoints_path, train
+from .loop import TrainConfig, check_launcher, checkpoints_path, train
 from motionrepro.training.mtn import (
     MOTION_RECIPES,
     MotionRecipe,
@@ -486,6 +486,7 @@ def reuse_command(
     progress: bool = True,  # show progress
 ):
     """Train what reuse needs for a base, as far as that has not been done."""
+    check_launcher()
     if target not in REUSE_TARGETS:
         raise UserError(f"target={target!r} is not one of {', '.join(REUSE_TARGETS)}")
     if base not in EMBEDDED:
@@ -594,6 +595,7 @@ def own_dss_command(
     **options,  # of `OwnVideos`: `captions`, `validation`, ...
 ):
     """Train a step selector on videos of one's own, or on their captions."""
+    check_launcher()
     team = process_team(device)
     progress = progress and team.is_main_process
     beside: Any = folder_of_base(backbone)

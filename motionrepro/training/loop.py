@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PRECISIONS', 'TrainConfig', 'learning_rate_factor', 'mixed_precision', 'checkpoints_path', 'TrainState',
-           'check_steps', 'TrainingError', 'train', 'check_one_process']
+           'check_steps', 'TrainingError', 'train', 'check_one_process', 'check_launcher']
 
 # %% ../../nbs/training/61_loop.ipynb #31fb870a
 import contextlib
@@ -386,8 +386,11 @@ def check_one_process(
         )
 
 
-def _check_launcher():
-    """Refuse launchers that share out parameters; on processors accelerate does not say that it will not."""
+def check_launcher():
+    """Refuse launchers that share out parameters, before anything is computed.
+
+    On processors accelerate does not say that it will not.
+    """
     for kind in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
         if parse_flag_from_env(f"ACCELERATE_USE_{kind}"):
             raise UserError(
@@ -409,7 +412,7 @@ def _check_tracker(tracker):
 
 def _accelerator(device, config, folder, tracker):
     """Return what knows of devices and processes; precision is the recipe's, whatever a launcher says."""
-    _check_launcher()
+    check_launcher()
     _check_tracker(tracker)
     accelerator = Accelerator(
         cpu=device == "cpu",

@@ -54,7 +54,7 @@ from motionrepro.reuse.mtn import (
 from ..temporal.noise import RHO, TIES, tied_noise
 from .adapter import OwnVideos, changed_recipe, kept_scores, last_loss
 from .base import save_with_card
-from .loop import TrainConfig, train
+from .loop import TrainConfig, check_launcher, train
 from motionrepro.training.prepare import (
     WHOLE,
     ClipStream,
@@ -613,6 +613,7 @@ def own_mtn_command(
     **options,  # of `OwnVideos`: `captions`, `validation`, ...
 ):
     """Train a motion network on videos of one's own."""
+    check_launcher()
     team = process_team(device)
     progress = progress and team.is_main_process
     recipe = own_motion_recipe(backbone, changes)
