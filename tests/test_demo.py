@@ -363,6 +363,11 @@ def test_the_edit_button_looks_at_what_was_typed_first(fps, message, models):
 # the page in a browser
 
 
+def heed_interrupts():
+    """Undo what a shell does to programs in its background: they ignore Ctrl-C, and so do their children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
     """Where the demo runs as its users start it, but unable to reach anything outside this computer."""
@@ -371,12 +376,17 @@ def address(tmp_path_factory):
     command = [sys.executable, "-c", LOCAL, "demo", "--backbone", "tiny"]
     env = os.environ | dict(TMPDIR=str(home), PYTHONUNBUFFERED="1")
     with open(home / "log", "w+") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log, env=env, start_new_session=True)
+        server = subprocess.Popen(
+            command, stdout=log, stderr=log, env=env, start_new_session=True, preexec_fn=heed_interrupts
+        )
         try:
             yield started(server, home / "log")
         finally:
             server.send_signal(signal.SIGINT)
-            status = server.wait(60)
+            try:
+                status = server.wait(60)
+            finally:
+                server.kill()  # whatever went wrong, nothing runs on
     output = (home / "log").read_text()
     assert status == 130 and "REACHED OUT" not in output and "Traceback" not in output, output
     assert [p.name for p in home.rglob("*") if p.is_file()] == ["log"]  # nothing that was made is left

@@ -141,9 +141,12 @@ def _inside(data, kind):
 
 
 def _thumbnail(path, width=320):
-    """Make a small copy of a picture's upper part, as an address."""
-    with Image.open(path) as picture:
-        small = picture.convert("RGB")
+    """Make a small copy of a picture's upper part, as an address; empty if the picture is damaged."""
+    try:
+        with Image.open(path) as picture:
+            small = picture.convert("RGB")
+    except OSError:  # a single file does not cost the page
+        return ""
     small = small.crop((0, 0, small.width, min(small.height, round(0.6 * small.width))))
     small.thumbnail((width, width))
     buffer = io.BytesIO()
@@ -325,9 +328,8 @@ def _card(figure, run, out, waiting):
     """Write a figure's place on the contact sheet."""
     rows = _rows(out, run)
     pictures = [p for p in _pictures(out, run) if p.suffix == ".png"]
-    picture = '<span class="blank"></span>'
-    if pictures:
-        picture = f'<img alt="" src="{_thumbnail(pictures[0])}">'
+    small = _thumbnail(pictures[0]) if pictures else ""
+    picture = f'<img alt="" src="{small}">' if small else '<span class="blank"></span>'
     said = "being drawn" if figure.id in waiting else _chips(_labels(run, rows))
     name = html.escape(figure.place or "beyond the papers")
     kind = ' class="waiting"' if not run or figure.id in waiting else ""
