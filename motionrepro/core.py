@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['UserError', 'check_range', 'check_whole', 'check_texts', 'atomic_path', 'write_json', 'read_json', 'differences',
-           'atomic_folder', 'discard_remains', 'check_writable', 'check_folders', 'generator', 'assets_path',
-           'default_device', 'usable_device', 'process_team']
+           'atomic_folder', 'discard_remains', 'unique_name', 'check_writable', 'check_folders', 'generator',
+           'assets_path', 'default_device', 'usable_device', 'process_team']
 
 # %% ../nbs/00_core.ipynb #28066bf2
 import contextlib
+import hashlib
 import json
 import math
 import operator
@@ -168,6 +169,13 @@ def discard_remains(
             continue
         with contextlib.suppress(OSError):
             remains.unlink()
+
+# %% ../nbs/00_core.ipynb #6b1f0e11
+def unique_name(
+    path,  # or a repository of the hub
+) -> str:
+    """Name a path by its last part and a hash of the whole, so that no two paths share a name."""
+    return f"{Path(path).name}-{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
 
 # %% ../nbs/00_core.ipynb #0e953276
 def check_writable(

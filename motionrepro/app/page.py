@@ -1,7 +1,6 @@
 """The page: three tabs, whose buttons call what `work` has."""
 
 import contextlib
-import os
 import socket
 import tempfile
 from pathlib import Path
@@ -13,6 +12,7 @@ from motionrepro.cli.messages import explain
 from motionrepro.cli.models import read_given_clip, unknown_words_note
 from motionrepro.core import UserError
 from motionrepro.data.video import VIDEO_SUFFIXES, write_video
+from motionrepro.testing import environment
 
 from . import words
 from .models import Models, load_models
@@ -348,14 +348,9 @@ def edit_tab(models: Models):
 
     style = [how, hue, saturation, picture]
     how.change(offer, how, style[1:], show_progress="hidden")
-    for changed in (source.file, source.start, how, picture):
-        changed.change(
-            show, [source.file, source.start, *style], [first, styled_first], show_progress="hidden"
-        )
-    for released in (hue, saturation):
-        released.release(
-            show, [source.file, source.start, *style], [first, styled_first], show_progress="hidden"
-        )
+    changes = [control.change for control in (source.file, source.start, how, picture)]
+    for event in (*changes, hue.release, saturation.release):
+        event(show, [source.file, source.start, *style], [first, styled_first], show_progress="hidden")
     inputs = [*source, *style, prompt, *sampling]
     button.click(edit, inputs, [*result, motion], **long_work("edit", result.clip))
 
@@ -421,21 +416,6 @@ def check_address(
     except OSError as e:
         where = f"host={host!r}" + ("" if port is None else f", port={port}")
         raise UserError(f"{where}: no page can be served there ({e.strerror})", "leave it out") from e
-
-
-@contextlib.contextmanager
-def environment(**values: str):
-    """Set environment variables as long as the context lasts."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 @contextlib.contextmanager

@@ -7,9 +7,11 @@ __all__ = ['COSTS', 'PLACE', 'Figure', 'notebooks_folder', 'load_manifest', 'fig
 
 # %% ../../nbs/figures/91a_overview.ipynb #474788a3
 import base64
+import functools
 import html
 import io
 import re
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -95,6 +97,25 @@ def _rows(out, run):
     paths = [Path(out) / name for name in run.get("files", []) if name.endswith(".json")]
     return [row for p in paths if p.exists() for row in read_json(p)["values"]["rows"]]
 
+
+@dataclass(frozen=True)
+class _Entry:
+    """Hold a figure and what its last run left, read once for a page."""
+
+    figure: Figure
+    run: dict  # as recorded; empty where it was not run
+    pictures: list  # paths
+    rows: list  # of its table
+
+    @property
+    def labels(self) -> list:
+        """List what it is found by: that it failed, its verdicts, or that it has none."""
+        if self.run.get("error"):
+            return ["failed"]
+        if self.rows:
+            return figure_verdicts(self.rows) or ["no claim"]
+        return ["drawn" if self.run else "not drawn yet"]
+
 # %% ../../nbs/figures/91a_overview.ipynb #313d4060
 def figure_verdicts(
     rows: list,  # of the figure's table
@@ -102,20 +123,6 @@ def figure_verdicts(
     """List a figure's verdicts."""
     found = {row["verdict"] for row in rows} - {"no claim"}
     return [verdict for verdict in VERDICTS if verdict in found]
-
-
-def _state(run, rows):
-    """Say in a few words what became of a figure."""
-    return ", ".join(_labels(run, rows))
-
-
-def _labels(run, rows):
-    """List what a figure is found by: that it failed, its verdicts, or that it has none."""
-    if run.get("error"):
-        return ["failed"]
-    if rows:
-        return figure_verdicts(rows) or ["no claim"]
-    return ["drawn" if run else "not drawn yet"]
 
 # %% ../../nbs/figures/91a_overview.ipynb #ff64f461
 def _failure(figure, drawn):
@@ -140,8 +147,15 @@ def _inside(data, kind):
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
-def _thumbnail(path, width=320):
+def _thumbnail(path):
     """Make a small copy of a picture's upper part, as an address; empty if the picture is damaged."""
+    now = path.stat()
+    return _small_copy(path, (now.st_mtime_ns, now.st_size))
+
+
+@functools.lru_cache(maxsize=256)
+def _small_copy(path, state, width=320):
+    """Make the copy once for each state of the file: the page is written after every figure."""
     try:
         with Image.open(path) as picture:
             small = picture.convert("RGB")
@@ -180,9 +194,9 @@ def _claims_html(rows):
     return f'<ul class="claims">{"".join(lines)}</ul>' if lines else ""
 
 # %% ../../nbs/figures/91a_overview.ipynb #d086f0e1
-def _marks(figure, run, rows):
+def _marks(entry):
     """Write the attributes that filters look at."""
-    return f'data-paper="{figure.paper}" data-verdicts="{"|".join(_labels(run, rows))}"'
+    return f'data-paper="{entry.figure.paper}" data-verdicts="{"|".join(entry.labels)}"'
 
 
 def _failure_html(figure, run, drawn):
@@ -193,15 +207,14 @@ def _failure_html(figure, run, drawn):
     return f"<p>{said}</p><pre>{html.escape(run['error'])}</pre>"
 
 # %% ../../nbs/figures/91a_overview.ipynb #fe06f110
-def _section_html(figure, run, out):
+def _section_html(entry):
     """Write one figure as HTML, its pictures inside."""
-    pictures = _pictures(out, run)
-    rows = _rows(out, run)
+    figure, run, pictures, rows = entry.figure, entry.run, entry.pictures, entry.rows
     about = html.escape(_about(figure))
     if f"{figure.id}.ipynb" in run.get("files", []):
         about += f' · <a href="{figure.id}.ipynb">the notebook as it ran</a>'
     text = [
-        f'<section id="{figure.id}" {_marks(figure, run, rows)}>',
+        f'<section id="{figure.id}" {_marks(entry)}>',
         f"<h3>{html.escape(figure.title)}</h3>",
     ]
     text += [f'<p class="about">{about}</p>', _failure_html(figure, run, pictures or rows)]
@@ -212,7 +225,7 @@ def _section_html(figure, run, out):
     text.append('</div><div class="said">')
     if figure.says:
         text.append(f"<blockquote>The paper: {html.escape(figure.says)}</blockquote>")
-    text.append(_claims_html(rows) or ("" if rows else f"<p>{_state(run, rows)}</p>"))
+    text.append(_claims_html(rows) or ("" if rows else f"<p>{', '.join(entry.labels)}</p>"))
     text.append("</div></div>")
     if rows:
         numbers = f"{len(rows)} row{'s' if len(rows) > 1 else ''}, with n and seeds"
@@ -221,10 +234,9 @@ def _section_html(figure, run, out):
     return "\n".join([*text, "</section>"])
 
 # %% ../../nbs/figures/91a_overview.ipynb #3956195d
-def _section_markdown(figure, run, out):
+def _section_markdown(entry):
     """Write one figure as markdown, with links to its pictures."""
-    pictures = _pictures(out, run)
-    rows = _rows(out, run)
+    figure, run, pictures, rows = entry.figure, entry.run, entry.pictures, entry.rows
     text = [f"## {figure.title}", _about(figure)]
     if figure.says:
         text.append(f"> The paper: {figure.says}")
@@ -312,29 +324,26 @@ def _buttons(kind, choices):
     return f'<div class="filters" role="group" aria-label="{kind}">{"".join(buttons)}</div>'
 
 
-def _filters(shown, out):
+def _filters(entries):
     """Write the buttons, with how many figures each verdict has."""
-    count = {}
-    for _, run in shown:
-        for label in _labels(run, _rows(out, run)):
-            count[label] = count.get(label, 0) + 1
+    count = Counter(label for entry in entries for label in entry.labels)
     order = sorted(count, key=[*VERDICTS, "drawn", "failed", "not drawn yet"].index)
     papers = {"": "all figures", "A": "paper A", "B": "paper B", "X": "beyond the papers"}
     verdicts = {"": "any verdict"} | {v: f"{v} ({count[v]})" for v in order}
     return _buttons("paper", papers) + _buttons("verdict", verdicts)
 
 # %% ../../nbs/figures/91a_overview.ipynb #8217aeab
-def _card(figure, run, out, waiting):
+def _card(entry, waiting):
     """Write a figure's place on the contact sheet."""
-    rows = _rows(out, run)
-    pictures = [p for p in _pictures(out, run) if p.suffix == ".png"]
+    figure = entry.figure
+    pictures = [p for p in entry.pictures if p.suffix == ".png"]
     small = _thumbnail(pictures[0]) if pictures else ""
     picture = f'<img alt="" src="{small}">' if small else '<span class="blank"></span>'
-    said = "being drawn" if figure.id in waiting else _chips(_labels(run, rows))
+    said = "being drawn" if figure.id in waiting else _chips(entry.labels)
     name = html.escape(figure.place or "beyond the papers")
-    kind = ' class="waiting"' if not run or figure.id in waiting else ""
+    kind = ' class="waiting"' if not entry.run or figure.id in waiting else ""
     return (
-        f'<a href="#{figure.id}"{kind} {_marks(figure, run, rows)}>{picture}'
+        f'<a href="#{figure.id}"{kind} {_marks(entry)}>{picture}'
         f'<span class="about">{name}</span><b>{html.escape(figure.title)}</b><span>{said}</span></a>'
     )
 
@@ -359,20 +368,21 @@ _PAPERS = dict(
 )
 
 
-def _groups_html(shown, out):
+def _groups_html(entries):
     """Write the figures under their papers."""
     text = []
     for paper, title in _PAPERS.items():
-        mine = [_section_html(f, run, out) for f, run in shown if f.paper == paper]
+        mine = [_section_html(entry) for entry in entries if entry.figure.paper == paper]
         if mine:
             text.append("\n".join(['<div class="group">', f"<h2>{title}</h2>", *mine, "</div>"]))
     return "\n".join(text)
 
 
-def _progress(shown, waiting):
+def _progress(entries, waiting):
     """Write how many figures are drawn, and which still come."""
-    drawn = sum(bool(run) and not run["error"] and f.id not in waiting for f, run in shown)
-    said = f"{drawn} of {len(shown)} figures are here"
+    finished = [e for e in entries if e.run and not e.run["error"] and e.figure.id not in waiting]
+    drawn = len(finished)
+    said = f"{drawn} of {len(entries)} figures are here"
     if not waiting:
         return f"<p>{said}.</p>"
     verb = "is" if len(waiting) == 1 else "are"
@@ -381,20 +391,19 @@ def _progress(shown, waiting):
     return f"<p>{label}.</p>{bar}"
 
 # %% ../../nbs/figures/91a_overview.ipynb #6bf30864
-def _page_html(title, note, shown, out, waiting):
+def _page_html(title, note, entries, waiting):
     """Put the page together as HTML."""
     again = '<meta http-equiv="refresh" content="10">' if waiting else ""
     head = (
         f'<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">{again}'
         f"<title>{title}</title><style>{_STYLE}</style>"
     )
-    order = sorted(shown, key=lambda pair: pair[0].paper)
-    cards = "\n".join(_card(f, run, out, waiting) for f, run in order)
+    cards = "\n".join(_card(e, waiting) for e in sorted(entries, key=lambda e: e.figure.paper))
     page = [
         f'<!doctype html>\n<html lang="en"><head>{head}</head><body>',
-        f"<header><h1>{title}</h1>\n<p>{note}</p>{_progress(shown, waiting)}{_filters(shown, out)}</header>",
+        f"<header><h1>{title}</h1>\n<p>{note}</p>{_progress(entries, waiting)}{_filters(entries)}</header>",
         f'<main><nav class="sheet" aria-label="figures">{cards}</nav>',
-        _groups_html(shown, out),
+        _groups_html(entries),
         f"</main><script>{_SCRIPT}</script></body></html>",
     ]
     return "\n".join(page)
@@ -403,13 +412,13 @@ def _page_html(title, note, shown, out, waiting):
 _CONTENTS = ("figure", "place", "verdicts", "seconds")
 
 
-def _page_markdown(title, note, shown, out):
+def _page_markdown(title, note, entries):
     """Put the page together as markdown."""
     lines = [
-        [f.title, f.place or "–", _state(run, _rows(out, run)), table_cell(run.get("seconds"))]
-        for f, run in shown
+        [e.figure.title, e.figure.place or "–", ", ".join(e.labels), table_cell(e.run.get("seconds"))]
+        for e in entries
     ]
-    sections = [_section_markdown(f, run, out) for f, run in shown]
+    sections = [_section_markdown(entry) for entry in entries]
     return "\n\n".join([f"# {title}", note, markdown_table(list(_CONTENTS), lines), *sections])
 
 # %% ../../nbs/figures/91a_overview.ipynb #e5b71a25
@@ -424,10 +433,13 @@ def write_overview(
     out = Path(out)
     title = f"motionrepro: figures in the {profile} profile"
     note = _note(profile)
-    shown = [(f, runs.get(f.id, {})) for f in figures]
+    entries = []
+    for figure in figures:
+        run = runs.get(figure.id, {})
+        entries.append(_Entry(figure, run, _pictures(out, run), _rows(out, run)))
     pages = {
-        "index.html": _page_html(title, note, shown, out, waiting),
-        "index.md": _page_markdown(title, note, shown, out),
+        "index.html": _page_html(title, note, entries, waiting),
+        "index.md": _page_markdown(title, note, entries),
     }
     for name, content in pages.items():
         with atomic_path(out / name) as p:

@@ -11,8 +11,6 @@ __all__ = ['MAIN', 'BASES', 'SEEDS', 'MOVES', 'ENOUGH_SEEDS', 'stored_values', '
            'run_name', 'run_names', 'training_command', 'still_to_do']
 
 # %% ../../nbs/studies/71_store.ipynb #9efc4649
-import hashlib
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,7 +19,7 @@ from typing import Any
 import torch
 
 from ..backbones import EMBEDDED, HUB, PARTS, is_hub_id, network_folder
-from ..core import UserError, assets_path, generator, read_json
+from ..core import UserError, assets_path, generator, read_json, unique_name
 from ..metrics.results import wilson_interval
 from ..profiles import results_of
 from ..provenance import fingerprint
@@ -297,9 +295,7 @@ def folder_name(
     """Make a folder's name of a base: an embedded one's own, for others one that no second base has."""
     if base in EMBEDDED:
         return base
-    whole = str(base) if is_hub_id(base) else str(Path(base).resolve())
-    name = re.sub(r"[^\w.-]+", "-", Path(whole).name).strip("-.")
-    return f"{name}-{hashlib.sha256(whole.encode()).hexdigest()[:8]}"
+    return unique_name(base if is_hub_id(base) else Path(base).resolve())
 
 
 def ways_file(

@@ -10,7 +10,6 @@ __all__ = ['TIMESTEPS', 'WEIGHTINGS', 'SPREAD', 'RECIPES', 'ARROW_TIMESTEPS', 'V
            'changed_recipe', 'OwnVideos', 'last_loss', 'kept_scores', 'own_adapter_command', 'clip_cache']
 
 # %% ../../nbs/training/63_adapter.ipynb #1ed677c7
-import hashlib
 import inspect
 import json
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -32,6 +31,7 @@ from motionrepro.core import (
     generator,
     process_team,
     read_json,
+    unique_name,
 )
 from motionrepro.data.shards import (
     SHARDS,
@@ -678,8 +678,7 @@ class OwnVideos:
     ) -> tuple:  # `out`, the folder of the training's state
         """Return where a training on these videos writes, if it can."""
         out = Path(out).resolve()
-        name = f"{out.name}-{hashlib.sha256(str(out).encode()).hexdigest()[:8]}"
-        state = checkpoints_path(checkpoints) / "own" / name
+        state = checkpoints_path(checkpoints) / "own" / unique_name(out)
         self.cache = Path(self.cache) if self.cache else checkpoints_path(checkpoints) / "shards"
         check_folders(out, state, self.cache)
         return out, state

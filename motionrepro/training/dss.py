@@ -631,28 +631,24 @@ def own_dss_command(
         file = state / "validation.pt"
         unseen = selector_data(network, base, others, file=file, seed=seed + 1, **common)
     if team.is_main_process:
-        told = (network, found, unseen, out, recipe, backbone, videos, seed, held_out, progress)
-        _save_own_dss(selector, history, *told)
+        training = asdict(recipe) | dict(seed=seed, validation=videos.validation, mtn=fingerprint(network))
+        training |= dict(clips=len(found["statistics"]), seconds=round(history["seconds"]))
+        training |= dict(training_loss_of_last_tenth=last_loss(history))
+        scores = kept_scores(out, dict(dss=training), held_out)
+        if scores is None:
+            scores = _own_dss_scores(selector, recipe, found, unseen)
+        number = f"{training['clips']} {'captions' if recipe.source == 'made' else 'clips'}"
+        about = f"Choice of the switch step of paper B for `{backbone}`, from {number} of `{videos.name}`."
+        save_with_card(selector, out, "dss", about, training, scores, held_out=held_out)
         write_held_out(names, out)
+        if progress:
+            print(f"{out}: {number}, {recipe.steps} steps; held out: {held_out}")
     team.wait_for_everyone()
 
 
-def _save_own_dss(
-    selector, history, network, found, unseen, out, recipe, backbone, videos, seed, held_out, progress
-):
-    """Score a selector of one's own on what was held out, and write it with its card."""
-    training = asdict(recipe) | dict(seed=seed, validation=videos.validation, mtn=fingerprint(network))
-    training |= dict(clips=len(found["statistics"]), seconds=round(history["seconds"]))
-    training |= dict(training_loss_of_last_tenth=last_loss(history))
-    scores = kept_scores(out, dict(dss=training), held_out)
-    if scores is None:
-        scores = {}
-        if unseen is not None:
-            scores = dict(n=len(unseen["statistics"]))
-            scores |= evaluate_dss(selector, unseen, recipe, targets(found, recipe)[0])
-    what = "captions" if recipe.source == "made" else "clips"
-    number = f"{training['clips']} {what}"
-    about = f"Choice of the switch step of paper B for `{backbone}`, from {number} of `{videos.name}`."
-    save_with_card(selector, out, "dss", about, training, scores, held_out=held_out)
-    if progress:
-        print(f"{out}: {number}, {recipe.steps} steps; held out: {held_out}")
+def _own_dss_scores(selector, recipe, found, unseen) -> dict:
+    """Score a selector on what was held out; there is nothing to say where nothing was."""
+    if unseen is None:
+        return {}
+    scores = evaluate_dss(selector, unseen, recipe, targets(found, recipe)[0])
+    return dict(n=len(unseen["statistics"])) | scores
