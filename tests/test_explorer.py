@@ -399,6 +399,8 @@ def open_page(browser, address):
 
 
 def sources(page) -> dict:  # panel -> name of the clip that it shows
+    # A clip that is replaced before it is there would count as one that could not be fetched.
+    page.wait_for_function("""[...document.querySelectorAll(".panel img")].every((img) => img.complete)""")
     script = """() => Object.fromEntries([...document.querySelectorAll(".panel")].map((panel) =>
         [panel.dataset.panel, panel.querySelector("img").src.split("/").pop()]))"""
     return page.evaluate(script)
