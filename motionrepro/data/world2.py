@@ -274,6 +274,22 @@ def _filled(subject):
         draw.polygon(points, fill=fill)
     return np.asarray(image)
 
+# %% ../../nbs/data/13_world2.ipynb #ab529f77
+_NOSE, _TAIL = 0.5, 0.65  # share of white at the front, of black at the end
+_LIT_LENGTH = 1.2  # radii from the middle to where light and shadow are full
+
+
+def _lit(
+    sprite: torch.Tensor,  # `5 h w`, of a subject that faces right
+) -> torch.Tensor:
+    """Return a sprite lit from the right: light where its front is, dark at its end."""
+    places = (torch.arange(sprite.shape[-1]) + 0.5) / sprite.shape[-1] * 2 - 1
+    along = (places * _SPRITE_REACH / _LIT_LENGTH).clamp(-1, 1)
+    light, shadow = _NOSE * along.clamp(min=0), _TAIL * (-along).clamp(min=0)
+    cover, colours = sprite[:1], sprite[1:] * (1 - light) * (1 - shadow)
+    colours[1:] += light * cover
+    return torch.cat([cover, colours])
+
 # %% ../../nbs/data/13_world2.ipynb #581b75f7
 @functools.cache
 def _sprite(
@@ -285,6 +301,7 @@ def _sprite(
         [(0, 0, 0, 0, 0)] + [(1, share, *rgb) for share, rgb in _FILLS.values()], dtype=np.float32
     )
     fine = torch.from_numpy(table[_filled(subject)]).permute(2, 0, 1)
+    fine = _lit(fine) if subject in FACING else fine
     return F.adaptive_avg_pool2d(fine, texels).contiguous()
 
 # %% ../../nbs/data/13_world2.ipynb #cd512514
