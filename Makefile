@@ -23,7 +23,7 @@ constraints := $(VENV)/lowest.txt
 pip := $(BIN)/python -m pip install --disable-pip-version-check $(if $(LOWEST),--constraint $(constraints))
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: setup figures test test-slow train readme docs explorer clean help
+.PHONY: setup figures test test-slow train readme docs explorer book-run clean help
 .DEFAULT_GOAL := setup
 
 setup: $(STAMP) ## create .venv and install everything (6 GB, less with CPU=1); a second run installs nothing
@@ -55,7 +55,7 @@ test: $(STAMP) ## run all notebooks as tests, then the figures in the smoke prof
 # Notebooks with cells marked `slow`, and tests marked `slow`.
 test-slow: $(STAMP) ## run what takes minutes: trainings from scratch, an empty environment, the demo in a browser
 	$(test) sh -ec 'for nb in $$(grep -rlE "^ *\"#\| *slow" nbs --include=*.ipynb); do nbdev_test --n_workers 1 --flags slow --path "$$nb"; done'
-	$(test) python -m pytest -m slow
+	$(test) python -m pytest -m slow -n $(JOBS) --dist worksteal
 
 train: $(STAMP) ## rebuild the weights that ship with the package (hours on 2 cores; resumes where it stopped)
 	$(run) motionrepro train all
@@ -75,8 +75,11 @@ $(VENV)/.docs: $(STAMP)
 	$(pip) --config-settings editable_mode=compat --editable '.[docs]'
 	@touch $@
 
+book-run: $(STAMP) ## run the notebooks whose stored outputs are not of today's code, and store them (PROFILE as for figures)
+	@$(run) MOTIONREPRO_PROFILE=$(PROFILE) python tools/book.py run
+
 clean: ## remove the environment, drawn figures and build leftovers (checkpoints stay)
 	rm -rf $(VENV) figures _docs _proc build dist *.egg-info .pytest_cache .ruff_cache
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/make \1@\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS=@ read -r name what; do printf '%-14s %s\n' "$$name" "$$what"; done
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/make \1@\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS=@ read -r name what; do printf '%-14s %s\n' "$$name" "$$what"; done

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['STEPS', 'SCENES', 'CONTRASTIVE', 'OPPOSITES', 'UNET_WIDTHS', 'TARGETS', 'CARDS', 'MEANING', 'ABOUT', 'PARTS',
-           'clip_pool', 'contrastive_loss', 'opposite_captions', 'train_text', 'diffusion_loss', 'train_unet',
-           'train_classifier', 'train_video', 'train_clip', 'score_evaluator', 'score_samples', 'choose_guidance',
-           'tune_guidance', 'card_text', 'write_card', 'save_with_card', 'evaluate', 'train_command']
+           'clip_pool', 'contrastive_loss', 'opposite_captions', 'train_text', 'middle_timesteps', 'diffusion_loss',
+           'train_unet', 'train_classifier', 'train_video', 'train_clip', 'score_evaluator', 'score_samples',
+           'choose_guidance', 'tune_guidance', 'card_text', 'write_card', 'save_with_card', 'evaluate', 'train_command']
 
 # %% ../../nbs/training/62_base.ipynb #977db286
 import functools
@@ -214,6 +214,18 @@ def train_text(
 UNET_WIDTHS = (64, 96, 96, 64)  # channels of the four levels
 
 # %% ../../nbs/training/62_base.ipynb #7f948e8c
+def middle_timesteps(
+    count: int,
+    num_train_timesteps: int,  # T
+    random: torch.Generator,
+    device="cpu",
+) -> torch.Tensor:  # `(count,)` int64, in [0, T)
+    """Draw timesteps, most of them from the middle of the schedule."""
+    eta = torch.randn(count, generator=random, device=device)
+    t = num_train_timesteps * torch.sigmoid(eta - 0.4)
+    return t.long().clamp(max=num_train_timesteps - 1)
+
+
 def diffusion_loss(
     unet,
     scheduler,
@@ -225,7 +237,7 @@ def diffusion_loss(
     """Return the mean squared error of the predicted noise, and the same for each quarter of the schedule."""
     steps = scheduler.config.num_train_timesteps
     whole = len(latents) * part.count
-    t = part.of(torch.randint(steps, (whole,), generator=random, device=latents.device))
+    t = part.of(middle_timesteps(whole, steps, random, latents.device))
     noise = part.of(torch.randn(whole, *latents.shape[1:], generator=random, device=latents.device))
     error = denoising_loss(unet(scheduler.add_noise(latents, noise, t), t, text).sample, noise, "none")
     return dict(loss=error.mean()) | quarter_means(error, t, steps)
@@ -276,7 +288,7 @@ def train_unet(
     precision = "fp32" if device == "cpu" else "auto"
     config = TrainConfig(steps, lr, min(200, steps), ema=0.999, seed=seed, precision=precision)
     data = drawn_scenes(world, pool_length, seed) | dict(size=size, widths=UNET_WIDTHS, batch=batch)
-    code = (backbones.tiny_unet, diffusion_loss)
+    code = (backbones.tiny_unet, diffusion_loss, middle_timesteps)
     name = f"unet at {size} pixels"
     model, history = _run(model, loss, config, folder, name, device, progress, data, code, start)
     return model.to(memory_format=torch.contiguous_format), history

@@ -1,0 +1,114 @@
+"""Train and judge the models of World 2, part by part, until they take the place of those of the first world.
+
+    python tools/world2.py vae text unet-64 unet-96      # one after the other; a part that is begun goes on
+    python tools/world2.py --judge 200                   # drawings of validation captions
+
+What is finished lies in `interim/world2`, which is a folder of models like the package's own:
+`load_backbone("interim/world2/tiny")` loads the base. Checkpoints lie where `checkpoints_path` says.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+
+from motionrepro import backbones
+from motionrepro.core import generator, usable_device
+from motionrepro.data import world2
+from motionrepro.data.world import load_all
+from motionrepro.metrics.world import load_evaluator
+from motionrepro.training import autoencoder, base
+from motionrepro.training.loop import checkpoints_path
+from motionrepro.training.prepare import caption_tokens
+
+OUT = Path(__file__).resolve().parent.parent / "interim" / "world2"
+JUDGES = dict(classifier=base.train_classifier, video=base.train_video)
+STEPS = base.STEPS | {"classifier": 2000, "unet-64": 8000, "unet-96": 16_000}
+UNET_RATES = {64: 1e-3, 96: 1.2e-3}  # learning rate at each size in pixels
+UNET_SCENES = {64: 30_000, 96: 24_000}
+PARTS = ("vae", "text", "unet-64", "unet-96", "classifier", "video", "clip")
+
+
+def train_unet(size, out, device, **common):
+    """Train the UNet at a size in pixels, from the one that is there if it is not the first."""
+    parts = {p: backbones.load_part(out / "tiny", p, device) for p in ("vae", "text_encoder", "tokenizer")}
+    start = backbones.load_part(out / "tiny", "unet", device) if size > min(UNET_RATES) else None
+    settings = dict(size=size, lr=UNET_RATES[size], pool_length=UNET_SCENES[size], start=start)
+    return base.train_unet(seed=0, device=device, **settings, **parts, **common)[0], out / "tiny" / "unet"
+
+
+def train_part(part, out, checkpoints, device):
+    """Train one part, and write it."""
+    tokenizer = base._tokenizer(out, world2)
+    common = dict(folder=checkpoints / part, steps=STEPS[part], device=device, world=world2)
+    if part.startswith("unet-"):
+        model, goal = train_unet(int(part.removeprefix("unet-")), out, **common)
+    elif part == "vae":
+        model, _ = autoencoder.train_vae(seed=0, **common)
+        model.register_to_config(scaling_factor=autoencoder.latent_scale(model, 0, world=world2))
+        goal = out / "tiny" / "vae"
+    elif part == "text":
+        model, goal = base.train_text(tokenizer=tokenizer, seed=0, **common)[0], out / "tiny" / "text_encoder"
+    elif part == "clip":
+        model, goal = base.train_clip(tokenizer=tokenizer, seed=102, **common)[0], out / base.CARDS[part]
+    else:
+        model, goal = JUDGES[part](**common)[0], out / base.CARDS[part]
+    base._write_target(part, model, goal)
+
+
+@torch.no_grad()
+def told_apart(backbone, n=200, draws=8):
+    """Return how often the right caption has a smaller loss than its opposite, for what faces somewhere."""
+    moving = world2.WorldFrames("validation", backbone.resolution, 2 * n, 7, motion="moves")
+    frames = load_all(moving)
+    faces = [i for i, facing in enumerate(frames["facing"]) if facing][:n]
+    latents = backbone.encode(frames["image"][faces].to(backbone.device) / 255)
+    captions = [frames["caption"][i] for i in faces]
+    texts = [
+        backbone.text_encoder(caption_tokens(backbone.tokenizer, words).to(backbone.device))[0]
+        for words in (captions, base.opposite_captions(captions))
+    ]
+    random = generator(11)
+    losses = torch.zeros(2, len(faces), device=latents.device)
+    for _ in range(draws):
+        t = torch.randint(300, 850, (len(faces),), generator=random)
+        noise = torch.randn(latents.shape, generator=random)
+        t, noise = t.to(latents.device), noise.to(latents.device)
+        noisy = backbone.scheduler.add_noise(latents, noise, t)
+        for loss, text in zip(losses, texts):
+            loss += (backbone.unet(noisy, t, text).sample - noise).square().flatten(1).mean(1)
+    return (losses[0] < losses[1]).float().mean().item(), len(faces)
+
+
+def judge(out, n, guidance_scale, device):
+    """Print what drawings of validation captions are worth."""
+    backbone = backbones.load_backbone(out / "tiny", device=device)
+    classifier = load_evaluator("classifier", device, folder=out / base.CARDS["classifier"])
+    share, count = told_apart(backbone)
+    print(f"the right caption beats the opposite one: {share:.3f} of {count} frames", flush=True)
+    scores = base.score_samples(backbone, classifier, n, guidance_scale, 25, "validation", world=world2)
+    print(json.dumps(scores, indent=1))
+
+
+def main():
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("parts", nargs="*", help=f"what to train: {', '.join(PARTS)}")
+    parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--judge", type=int, metavar="N", help="judge N drawings")
+    parser.add_argument("--guidance", type=float, default=2.0, help="guidance scale of the drawings")
+    parser.add_argument("--device", help="default: cuda where there is one")
+    options = parser.parse_args()
+    device = usable_device(options.device)
+    for part in options.parts:
+        if part not in PARTS:
+            parser.error(f"{part!r} is not one of {', '.join(PARTS)}")
+    for part in options.parts:
+        train_part(part, options.out, checkpoints_path() / "world2", device)
+    if options.judge:
+        judge(options.out, options.judge, options.guidance, device)
+
+
+if __name__ == "__main__":
+    main()
