@@ -24,9 +24,9 @@ from motionrepro.training.prepare import caption_tokens
 
 OUT = Path(__file__).resolve().parent.parent / "interim" / "world2"
 JUDGES = dict(classifier=base.train_classifier, video=base.train_video)
-STEPS = base.STEPS | {"classifier": 2000, "unet-64": 8000, "unet-96": 16_000}
+STEPS = base.STEPS | {"classifier": 2000, "unet-64": 6000, "unet-96": 16_000}
 UNET_RATES = {64: 1e-3, 96: 1.2e-3}  # learning rate at each size in pixels
-UNET_SCENES = {64: 30_000, 96: 24_000}
+UNET_SCENES = {64: 20_000, 96: 24_000}
 PARTS = ("vae", "text", "unet-64", "unet-96", "classifier", "video", "clip")
 
 
