@@ -63,7 +63,7 @@ def read_caption(
 # %% ../../nbs/metrics/56_tracker.ipynb #f2013ee7
 SIZE = 64  # pixels that clips are tracked at
 RADII = tuple(0.135 * 1.17**k for k in range(5))  # of the drawings, in frame widths
-COLOUR_WEIGHT = 5.0  # lambda
+COLOUR_WEIGHT = 10.0  # lambda
 _CANVAS = 96  # a picture, and half of the largest drawing on either side of it
 _SOFT = 0.8  # pixels by which pictures and drawings are blurred before they are compared
 _SEEN = 0.55  # share of a drawing that must lie in the picture
