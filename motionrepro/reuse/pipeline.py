@@ -428,7 +428,9 @@ class DenoisingReusePipeline(MotionAdaptivePipeline):
         # 3. Noise, which goes on from chunk to chunk
         if len(chunks) > 1 and self.windows is not None:
             every = chunks[0].stop
-            windows = ContextWindows(every + 1, every)  # each holds a chunk, so the process is exact in a chunk
+            windows = ContextWindows(
+                every + 1, every
+            )  # each holds a chunk, so the process is exact in a chunk
         latents = self.prepare_latents(shape, noise, rho, generator, latents, windows)
         latents = latents.mul(run.scheduler.init_noise_sigma)
 

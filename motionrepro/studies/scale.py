@@ -98,7 +98,8 @@ def gpu_rate(
         rate = (
             found["clips"] * step_operations(found["frames"], found["positions"]) / found["seconds"]["median"]
         )
-        return Number("one GPU", rate, "operations/s", "measured", f"results/gpu on {config['device']}")
+        source = f"results/gpu on {config['device']}, base and blocks in half precision"
+        return Number("one GPU", rate, "operations/s", "measured", source)
     what = f"{share:.0%} of an A100's {A100_PEAK / 1e12:.0f} TFLOP/s"
     return Number("one GPU", share * A100_PEAK, "operations/s", "planned", what)
 
@@ -169,13 +170,13 @@ def memory_of(
     """Compute what a GPU holds at SD 2.1's size besides activations, and what FSDP would change."""
     check_whole("gpus", gpus, 2)
     trained = 4 * trained_parameters()
-    base = 2 * base_parameters()
+    base = 4 * base_parameters()  # autocast computes in half precision, and keeps the weights as they are
     away = 1 - 1 / gpus
     counted = ("measured", "counted on the meta device")
     plan = ("planned", f"arithmetic for {gpus} GPUs")
     return [
         Number("trained: weights, gradients, moments, average", 5 * trained / 1e9, "GB", *counted),
-        Number("the base, in half precision", base / 1e9, "GB", *counted),
+        Number("the base, in single precision", base / 1e9, "GB", *counted),
         Number("saved on each GPU by FSDP", away * (5 * trained + base) / 1e9, "GB", *plan),
         Number("sent by each GPU in a step, DDP", 2 * away * trained / 1e9, "GB", *plan),
         Number("sent by each GPU in a step, FSDP", away * (3 * trained + 2 * base) / 1e9, "GB", *plan),
