@@ -215,12 +215,16 @@ def clips(tmp_path_factory):
     return folder
 
 
+WAYS = dict(whole=(0,), turns=(0,), pair=(0, 1), both=(0, 1))  # ranks of the processes that share a batch
+
+
 def test_gradients_are_those_of_one_process_with_the_doubled_batch(clips, tmp_path):
     whole = start(gradients_of_an_adapter, tmp_path / "whole", clips, 4, 1)
     turns = start(gradients_of_an_adapter, tmp_path / "turns", clips, 2, 2)
     pair = start_several(2, gradients_of_an_adapter, tmp_path / "pair", clips, 2, 1)
-    assert [finish(process) for process in (whole, turns, *pair)] == [0] * 4
-    files = ("whole/gradients-0.pt", "turns/gradients-0.pt", "pair/gradients-0.pt", "pair/gradients-1.pt")
+    both = start_several(2, gradients_of_an_adapter, tmp_path / "both", clips, 1, 2)  # their order counts
+    assert [finish(process) for process in (whole, turns, *pair, *both)] == [0] * 6
+    files = [f"{name}/gradients-{rank}.pt" for name, ranks in WAYS.items() for rank in ranks]
     expected, *others = (torch.load(tmp_path / file, weights_only=True) for file in files)
     assert len(expected) == 6 and all(len(other) == 6 for other in others)
     flat = [torch.cat([g.flatten() for g in gradients]) for gradients in expected]
