@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core import UserError, check_texts
-from .video import list_videos
+from .video import files_below, list_videos
 from ..provenance import fingerprint
 
 # %% ../../nbs/data/12_layouts.ipynb #0f6d820d
@@ -105,8 +105,9 @@ def text_captions(
     """Return what text files of the same names say."""
     pairs = []
     for name, path in videos.items():
-        text = Path(path).with_suffix(".txt")
-        if text.is_file():
+        beside = (Path(path).with_suffix(suffix) for suffix in (".txt", ".TXT"))
+        text = next((file for file in beside if file.is_file()), None)
+        if text is not None:
             pairs.append((name, read_caption(text)))
     return Found("txt", "text files of the videos' names", _texts(pairs))
 
@@ -414,7 +415,7 @@ def _tables(data, suffix, videos):
     if folder is None or not folder.is_dir():
         return []
     own = {Path(path).with_suffix("") for path in videos.values()}
-    files = sorted(p for p in folder.rglob(f"*{suffix}") if p.is_file())
+    files = [p for p in files_below(folder)[0] if p.suffix.lower() == suffix]
     return [file for file in files if file.with_suffix("") not in own]
 
 
