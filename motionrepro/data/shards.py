@@ -43,7 +43,14 @@ from motionrepro.core import (
     write_json,
 )
 from .layouts import CaptionedVideos, find_captions, glimpse, words_of_name
-from .video import SHARDS, VIDEO_SUFFIXES, VideoError, files_below, read_clip
+from motionrepro.data.video import (
+    SHARDS,
+    VIDEO_SUFFIXES,
+    VideoError,
+    decode_frames,
+    files_below,
+    read_clip,
+)
 from ..provenance import alone_in, fingerprint
 
 _all_ = ["SHARDS"]
@@ -120,25 +127,29 @@ def _read_part(tar, files, kind):
 
 def _packed_captions(read, files):
     """Return the captions of a sample; a `UserError` says what is wrong with them."""
+    texts: Any = []
     if "txt" in files:
         try:
-            texts: Any = [read("txt").decode("utf-8-sig")]
+            texts = [read("txt").decode("utf-8-sig")]
         except UnicodeDecodeError:
             raise UserError("its caption is not UTF-8 text") from None
-    elif "json" in files:
+    if "json" in files and not any(text.strip() for text in texts):
         try:
             value = json.loads(read("json"))
         except (ValueError, RecursionError):
             raise UserError("its JSON is broken") from None
         entry = value if isinstance(value, dict) else {}
-        found = entry.get("caption", entry.get("text"))
+        found = entry.get("caption") or entry.get("text")
         texts = found if isinstance(found, list) else [found]
-    else:
-        texts = []
     plain = [" ".join(text.split()) for text in texts if isinstance(text, str)]
     return tuple(dict.fromkeys(text for text in plain if text))
 
 # %% ../../nbs/data/15_shards.ipynb #c6af6fe9
+def _place(tar, data):
+    """Return a tar's path in the folder that was looked through."""
+    return tar.relative_to(data) if Path(data) in tar.parents else Path(tar.name)
+
+
 def tar_captions(
     tars: list,  # paths
     data: str,  # what was looked through
@@ -146,15 +157,19 @@ def tar_captions(
 ) -> tuple:  # `CaptionedVideos`, whose files are `PackedVideo`s, and name -> reason of what is left out
     """Return the videos of tars with their captions."""
     files, texts, left_out, without, named = {}, {}, {}, [], []
+    known = set()
     for tar in tars:
+        place = _place(tar, data)
         samples, damage = _tar_samples(tar)
         if damage:
-            left_out[str(tar.name)] = damage
+            left_out[str(place)] = damage
         for key, parts in samples.items():
             kinds = [kind for kind in parts if f".{kind.rpartition('.')[2]}" in VIDEO_SUFFIXES]
             if not kinds:
                 continue
-            name = f"{tar.stem}/{key}"
+            name = f"{place.with_suffix('')}/{key}"
+            name = f"{place}/{key}" if name in known else name  # x.tar has y/0, and x/y.tar has 0
+            known.add(name)
             offset, size = parts[kinds[0]]
             video = PackedVideo(tar, offset, size, f".{kinds[0].rpartition('.')[2]}")
             read = functools.partial(_read_part, tar, parts)
@@ -198,6 +213,18 @@ def _tars_of(source):
     return tars
 
 
+def _check_is_video(source):
+    """Refuse a file that is named as a video, and is neither that nor a tar."""
+    path = Path(source) if isinstance(source, (str, Path)) else None
+    if path is None or not path.is_file() or path.suffix.lower() in VIDEO_SUFFIXES | {".tar"}:
+        return
+    try:
+        next(decode_frames(path), None)
+    except VideoError:
+        hint = "name a folder of videos or of tars, without compression; --captions names a table"
+        raise UserError(f"source={str(source)!r} is no video, and no tar", hint) from None
+
+
 def _lost(source):
     """Return what lies in the folders of a source and cannot be read, name -> reason."""
     folders = source if isinstance(source, (list, tuple)) else [source]
@@ -217,6 +244,7 @@ def find_videos(
     tars = _tars_of(source)
     if tars and captions is not None:
         raise UserError(f"captions={str(captions)!r}: tars have captions of their own", "leave it out")
+    _check_is_video(source)
     if tars:
         videos, left_out = tar_captions(tars, str(source), from_name)
     else:
@@ -455,7 +483,7 @@ def _clear(folder, number, clips):
     """Delete blocks from this number on, clips from this number on, and what killed processes left."""
     for file in [*folder.glob("index/*.json"), *folder.glob("clip*/*.tar")]:
         k = file.parent.name.removeprefix("clip")
-        if (file.stem.isdigit() and int(file.stem) >= number) or (k.isdigit() and int(k) >= clips):
+        if (file.stem.isdecimal() and int(file.stem) >= number) or (k.isdecimal() and int(k) >= clips):
             file.unlink()
     discard_remains(folder, "**/.new-*")
     for empty in folder.glob("clip*"):
