@@ -84,7 +84,7 @@ class Found:
     layout: str  # one of `LAYOUTS`
     source: str  # the file that says so, or what of the videos does
     texts: dict  # name of a video -> its captions, a tuple of at least one string
-    absent: int = 0  # captions, or entries of a list, whose video is not there
+    absent: int = 0  # videos that it names and that are not there
     beside: tuple = ()  # videos that are left out on purpose: those that a list does not name
 
 
@@ -183,13 +183,24 @@ def webvid_captions(
     """Return what WebVid's table says."""
     names = _by_stem(videos)
     pairs = []
+    others = {}  # number -> captions of rows whose folder is that of no video
+    placed = set()  # numbers of which a row names the folder of a video
     absent = 0
     for videoid, page_dir, caption in _webvid_rows(file):
         there = names.get(videoid, [])
         exact = [name for name in there if _lies_in(videos[name], page_dir)]
-        chosen = exact or (there if len(there) == 1 else [])
-        absent += not chosen
-        pairs += [(name, caption) for name in chosen]
+        pairs += [(name, caption) for name in exact]
+        if exact:
+            placed.add(videoid)
+        elif there:
+            others.setdefault(videoid, []).append(caption)
+        else:
+            absent += 1
+    for videoid, captions in others.items():
+        if videoid in placed or len(names[videoid]) > 1:
+            absent += len(captions)
+        else:
+            pairs += [(names[videoid][0], caption) for caption in captions]
     return Found("webvid", str(file), _texts(pairs), absent)
 
 # %% ../../nbs/data/12_layouts.ipynb #7eefc72c
@@ -493,7 +504,7 @@ class CaptionedVideos:
     without: tuple = ()  # names of videos that have no caption, and are left out
     named: tuple = ()  # names of videos whose caption is the words of their name
     beside: tuple = ()  # names of videos that the list of a split does not name
-    absent: int = 0  # captions whose video is not there
+    absent: int = 0  # videos that the source names and that are not there
 
     def caption(
         self,
@@ -523,7 +534,8 @@ class CaptionedVideos:
         if self.named:
             said.append(f"with the words of their names as captions: {_some(self.named)}")
         if self.absent:
-            said.append(f"{self.absent} more captions belong to videos that are not there")
+            many = "videos, which are" if self.absent > 1 else "video, which is"
+            said.append(f"{self.source} names {self.absent} more {many} not there")
         return said
 
 
