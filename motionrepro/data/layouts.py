@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..core import UserError, check_texts
+from ..core import UserError, as_text, check_texts
 from .video import files_below, list_videos
 from ..provenance import fingerprint
 
@@ -536,7 +536,7 @@ class CaptionedVideos:
         if self.absent:
             many = "videos, which are" if self.absent > 1 else "video, which is"
             said.append(f"{self.source} names {self.absent} more {many} not there")
-        return said
+        return [as_text(line) for line in said]
 
 
 def _some(names):

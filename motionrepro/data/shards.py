@@ -34,6 +34,7 @@ import torch
 
 from motionrepro.core import (
     UserError,
+    as_text,
     atomic_path,
     check_whole,
     differences,
@@ -264,14 +265,15 @@ def video_clips(
     """Encode the clips of a video; a `VideoError` says why it has none."""
     shape = (options["num_frames"], options["interval"], options["size"])
     samples = []
+    spelled = as_text(name)
     with video_file(video) as path:
         for k in range(options["clips"]):
-            start = generator(options["seed"], "start", k, name)
+            start = generator(options["seed"], "start", k, spelled)
             try:
                 clip = read_clip(path, *shape, start=start)
             except VideoError as e:
                 raise VideoError(str(e).removeprefix(f"{path}: ")) from e
-            drawn = torch.randint(2**31, (), generator=generator(options["seed"], "caption", k, name))
+            drawn = torch.randint(2**31, (), generator=generator(options["seed"], "caption", k, spelled))
             caption = texts[int(drawn) % len(texts)]
             sample = encode(clip.video, caption)
             arrays = {part: np.asarray(sample[part], dtype=np.float16) for part in ("latents", "text")}
@@ -659,7 +661,7 @@ def summary_line(
         f"{result['shards']} shards ({result['made']} made, {result['shards'] - result['made']} were there)"
     )
     reasons = ", ".join(f"{n} {reason}" for reason, n in count_reasons(result["left_out"]).items())
-    return f"{said}; left out: {reasons}; see {Path(folder) / REPORT}" if reasons else said
+    return as_text(f"{said}; left out: {reasons}; see {Path(folder) / REPORT}" if reasons else said)
 
 # %% ../../nbs/data/15_shards.ipynb #42d2fc12
 def read_shards(

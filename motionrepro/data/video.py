@@ -23,7 +23,7 @@ import av.stream
 import numpy as np
 import torch
 
-from ..core import UserError, atomic_path, check_range, check_whole, generator
+from ..core import UserError, as_text, atomic_path, check_range, check_whole, generator
 
 # %% ../../nbs/data/11_video.ipynb #a98eed9e
 def _frames(pixels):
@@ -554,9 +554,9 @@ class VideoFolder(torch.utils.data.IterableDataset):
 
     def _skip(self, i, reason):
         """Report file number `i`."""
-        text = torch.tensor(list(reason.encode()[: self._reasons.shape[1]]), dtype=torch.uint8)
+        text = torch.tensor(list(as_text(reason).encode()[: self._reasons.shape[1]]), dtype=torch.uint8)
         self._reasons[i, : len(text)] = text
-        logging.getLogger("motionrepro.data.video").warning("skipped %s", reason)
+        logging.getLogger("motionrepro.data.video").warning("skipped %s", as_text(reason))
 
     def _order(self, epoch):
         """Return the numbers of the files that this worker reads, in the epoch's order."""
@@ -572,7 +572,7 @@ class VideoFolder(torch.utils.data.IterableDataset):
         for i in self._order(epoch):
             start = self.start
             if start == "random":
-                start = generator(self.seed, "start", epoch, names[i])
+                start = generator(self.seed, "start", epoch, as_text(names[i]))
             self._reasons[i] = 0
             try:
                 clip = read_clip(self.files[names[i]], start=start, **self.options)

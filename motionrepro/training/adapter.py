@@ -24,6 +24,7 @@ from torch import nn
 from ..backbones import load_backbone
 from motionrepro.core import (
     UserError,
+    as_text,
     check_folders,
     check_range,
     check_whole,
@@ -350,7 +351,7 @@ def clip_losses(
     losses = torch.zeros(len(latents), dtype=torch.float64)
     for share in shares:
         t = int(share * scheduler.config.num_train_timesteps)
-        random = [generator(seed, "validation", t, name) for name in clips["ids"]]
+        random = [generator(seed, "validation", t, as_text(name)) for name in clips["ids"]]
         noise = correlated_noise(latents.shape, rho, generator=random, dtype=torch.float32).to(device)
         step = torch.full((len(latents),), t, device=device)
         guess = model(scheduler.add_noise(latents, noise, step), step, text.float(), motion).sample
@@ -645,7 +646,7 @@ class OwnVideos:
         for name in ("pool_length", "clips", "processes"):
             if getattr(self, name) is not None:
                 check_whole(name, getattr(self, name), 1)
-        self.name = Path(self.data).name
+        self.name = as_text(Path(self.data).name)
         self.is_encoded = (Path(self.data) / SHARDS).is_file()
         self.found: Any = None
         if self.is_encoded:
@@ -763,7 +764,7 @@ def _save_own(adapter, history, out, recipe, stream, base, backbone, videos, see
     save_adapter(adapter, out, about, training, scores, held_out=held_out)
     write_held_out(stream.held_out_names, out)
     if progress:
-        print(f"{out}: {clips}, {recipe.steps} steps, training loss of the last tenth {loss:.4g}")
+        print(f"{as_text(out)}: {clips}, {recipe.steps} steps, training loss of the last tenth {loss:.4g}")
     if progress and scores:
         with_it, without = (scores[f"validation_loss{which}"] for which in ("", "_base"))
         print(

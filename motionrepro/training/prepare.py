@@ -29,6 +29,7 @@ from tqdm.auto import tqdm
 from ..backbones import CONTEXT, load_backbone
 from motionrepro.core import (
     UserError,
+    as_text,
     atomic_path,
     check_folders,
     check_range,
@@ -159,7 +160,7 @@ def _videos_source(backbone, videos, options, progress):
             try:
                 clips += video_clips(name, video, videos.texts[name], encoder, options)
             except VideoError as e:
-                print(f"{name} is left out: {e}")
+                print(as_text(f"{name} is left out: {e}"))
         if not clips:
             raise UserError(f"data={videos.data!r}: none of its {len(videos.files)} videos gives a clip")
         latents, text = (torch.from_numpy(np.stack([c[part] for c in clips])) for part in ("latents", "text"))
@@ -316,7 +317,7 @@ def name_number(
     seed: int,
 ) -> float:  # in [0, 1)
     """Return the number that decides whether a video is held out."""
-    digest = hashlib.sha256(f"{seed} {name}".encode()).digest()
+    digest = hashlib.sha256(f"{seed} {name}".encode("utf-8", "surrogateescape")).digest()
     return int.from_bytes(digest[:6], "big") / 2**48
 
 
@@ -480,7 +481,7 @@ def names_words(
     """Say which of some videos are held out."""
     if not count:
         return f"none of {total} videos of `{data}`"
-    first = [f"`{name}`" for name in itertools.islice(names, shown)]
+    first = [f"`{as_text(name)}`" for name in itertools.islice(names, shown)]
     more = f" and {count - len(first)} more, see held-out.txt" if count > len(first) else ""
     return f"{count} of {total} videos of `{data}`: {', '.join(first)}{more}"
 
@@ -494,8 +495,10 @@ def write_held_out(
     first = next(names, None)
     if first is None:
         return
-    with atomic_path(Path(folder) / "held-out.txt") as p, open(p, "w", encoding="utf-8") as f:
-        f.writelines(f"{name}\n" for name in itertools.chain([first], names))
+    with atomic_path(Path(folder) / "held-out.txt") as p, open(p, "wb") as f:
+        f.writelines(
+            f"{name}\n".encode("utf-8", "surrogateescape") for name in itertools.chain([first], names)
+        )
 
 # %% ../../nbs/training/60_prepare.ipynb #4a674981
 def usual_processes(
