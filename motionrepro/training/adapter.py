@@ -68,6 +68,7 @@ from motionrepro.training.prepare import (
     draw,
     encode_videos,
     held_out_words,
+    name_number,
     network_fingerprints,
     stream_about,
     training_stamp,
@@ -611,13 +612,15 @@ def _check_encoded_by(data, base, backbone):
         )
 
 # %% ../../nbs/training/63_adapter.ipynb #cc1cf132
-def _some_videos(videos, number, clips):
+def _some_videos(videos, number, clips, seed):
     """Return the videos and clips of each for a number of clips; None takes all."""
     if number is None:
         return videos, clips
     if number < len(videos.files):
-        names = list(videos.files)[:number]
-        videos = replace(videos, files={name: videos.files[name] for name in names})
+        # not by the numbers that hold out: nearly all videos with small ones are held out
+        numbers = {name: name_number(f"samples {name}", seed) for name in videos.files}
+        chosen = set(sorted(numbers, key=numbers.__getitem__)[:number])
+        videos = replace(videos, files={name: path for name, path in videos.files.items() if name in chosen})
     return videos, max(clips, -(-number // len(videos.files)))
 
 
@@ -699,22 +702,26 @@ class OwnVideos:
             _check_encoded_by(self.data, base, backbone)
             folder = self.data
         else:
-            folder = self._encode(recipe, ClipEncoder(backbone, device, base), accept, device, progress)
+            folder = self._encode(recipe, ClipEncoder(backbone, device, base), accept, seed, device, progress)
         accumulation = getattr(recipe, "accumulation", 1)
         stream = ClipStream(folder, recipe.batch, accumulation, seed, self.validation)
         if progress:
             print(f"held out: {held_out_words(stream, self.name)}")
         return stream
 
-    def _encode(self, recipe, encoder, accept, device, progress):
+    def _encode(self, recipe, encoder, accept, seed, device, progress):
         """Encode the videos, as far as they are not; return the folder of shards."""
         videos, left_out = self.found
         if progress:
             print(*videos.lines(), sep="\n")
-        videos, clips = _some_videos(videos, self.pool_length, self.clips or 1)
+        total = len(videos.files)
+        videos, clips = _some_videos(videos, self.pool_length, self.clips or 1, seed)
+        aside = total - len(videos.files)
+        if progress and aside:
+            print(f"set aside, by the seed, for samples={self.pool_length}: {aside} of {total} videos")
         options = clip_options(recipe.size, recipe.num_frames, recipe.interval, clips)
         networks = network_fingerprints(encoder.backbone)
-        given = (self.captions, self.caption_from_name, self.pool_length)
+        given = (self.captions, self.caption_from_name, self.pool_length, *([seed] if aside else []))
         folder = _cache_folder(self.cache, videos.data, given, networks, options)
         shard_size = usual_shard_size(len(videos.files))
         contents = videos_contents(split_blocks(videos, shard_size))
