@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['REPORT', 'SMALLEST', 'LARGEST', 'PackedVideo', 'video_file', 'video_contents', 'tar_captions', 'find_videos',
            'video_clips', 'shard_file', 'index_file', 'block_contents', 'make_block', 'usual_shard_size',
-           'prepare_shards', 'check_options', 'split_blocks', 'videos_contents', 'run_blocks', 'count_reasons',
-           'summary_line', 'read_shards', 'shard_names', 'ShardReader', 'SHARDS']
+           'prepare_shards', 'check_options', 'split_blocks', 'videos_contents', 'run_blocks', 'cut_words',
+           'count_reasons', 'summary_line', 'read_shards', 'shard_names', 'ShardReader', 'SHARDS']
 
 # %% ../../nbs/data/15_shards.ipynb #2ed79e1b
 import concurrent.futures
@@ -259,9 +259,9 @@ def video_clips(
     name: str,
     video,  # a path, or a `PackedVideo`
     texts: tuple,  # captions
-    encode: Callable,  # of a clip `f 3 h w` in [0, 1] and a caption: dict of `latents`, `text`, `motion`
+    encode: Callable,  # of (clip `f 3 h w` in [0, 1], caption): dict of `latents`, `text`, `motion`, `cut`
     options: dict,  # `size`, `num_frames`, `interval`, `clips`, `seed`
-) -> list:  # of dicts: `latents`, `text` in half precision, `motion`, `caption`, `id`
+) -> list:  # of dicts: `latents`, `text` in half precision, `motion`, `caption`, `id`, `cut`
     """Encode the clips of a video; a `VideoError` says why it has none."""
     shape = (options["num_frames"], options["interval"], options["size"])
     samples = []
@@ -280,6 +280,7 @@ def video_clips(
             if not all(np.isfinite(array).all() for array in arrays.values()):
                 raise VideoError("its latents or its text are not finite in half precision")
             about = dict(motion=float(np.float32(sample["motion"])), caption=caption)
+            about["cut"] = bool(sample.get("cut"))
             samples.append(arrays | about | dict(id=f"{name} from {clip.indices[0]}"))
     return samples
 
@@ -337,6 +338,7 @@ def _write_tars(folder, number, videos, encode, options):
     files = [shard_file(folder, k, number) for k in clips]
     starts = [[] for _ in clips]
     motion = [[] for _ in clips]
+    cut = [0 for _ in clips]
     names, left_out = [], {}
     with contextlib.ExitStack() as stack:
         paths = [stack.enter_context(atomic_path(file)) for file in files]
@@ -350,11 +352,12 @@ def _write_tars(folder, number, videos, encode, options):
             for k, sample in enumerate(samples):
                 starts[k].append(tars[k].offset)
                 motion[k].append(sample["motion"])
+                cut[k] += sample["cut"]
                 _append(tars[k], f"{number:06d}-{len(names):04d}", sample)
             names.append(name)
         for k in clips:
             starts[k].append(tars[k].offset)
-    tars = [dict(starts=starts[k], motion=motion[k]) for k in clips]
+    tars = [dict(starts=starts[k], motion=motion[k], cut=cut[k]) for k in clips]
     return dict(names=names, left_out=left_out, clips=tars)
 
 # %% ../../nbs/data/15_shards.ipynb #856cd529
@@ -523,7 +526,7 @@ def prepare_shards(
     wait: bool = False,  # for another process that prepares the folder; False refuses
     progress: Callable = None,  # of results and their number: wraps them, as a progress bar does
     say: Callable = lambda line: None,  # is given notices
-) -> dict:  # numbers `videos`, `clips`, `shards`, `made`, and `left_out`
+) -> dict:  # numbers `videos`, `clips`, `shards`, `made`, `cut_captions`, and `left_out`
     """Encode videos into shards; what is there and fits is kept."""
     check_options(options, shard_size, processes)
     folder = Path(folder)
@@ -599,6 +602,7 @@ def _outline(made, index):
     motion = [score for clip in index["clips"] for score in clip["motion"]]
     stamp = {name: index["stamp"][name] for name in ("contents", "captions")}
     rest = dict(made=made, count=len(index["names"]), left_out=index["left_out"])
+    rest["cut"] = sum(clip.get("cut", 0) for clip in index["clips"])
     return stamp | rest | dict(motion=np.array(motion, dtype=np.float32))
 
 
@@ -615,6 +619,7 @@ def _finish(folder, videos, outlines, about, empty, normalizer, left_out):
         shards=len(ordered) * about["options"]["clips"],
         made=sum(outline["made"] for outline in ordered) * about["options"]["clips"],
         left_out=left_out,
+        cut_captions=sum(outline["cut"] for outline in ordered),
     )
     if not sum(counts):
         return result
@@ -627,6 +632,14 @@ def _finish(folder, videos, outlines, about, empty, normalizer, left_out):
     common = dict(counts=counts, contents=contents, normalizer=normalizer(raw))
     write_json(folder / SHARDS, dict(finished=True) | about | common)
     return result
+
+
+def cut_words(
+    n: int,  # clips whose captions were too long
+) -> str:
+    """Say how many captions the text encoder took in part."""
+    many = f"captions of {n} clips are" if n > 1 else "caption of 1 clip is"
+    return f"the {many} cut off at the text encoder's length"
 
 
 def count_reasons(
@@ -660,6 +673,8 @@ def summary_line(
         f"{folder}: {result['videos']} of {total} videos, {each} clip{'s' if each > 1 else ''} of each, in "
         f"{result['shards']} shards ({result['made']} made, {result['shards'] - result['made']} were there)"
     )
+    if result["cut_captions"]:
+        said += f"; {cut_words(result['cut_captions'])}"
     reasons = ", ".join(f"{n} {reason}" for reason, n in count_reasons(result["left_out"]).items())
     return as_text(f"{said}; left out: {reasons}; see {Path(folder) / REPORT}" if reasons else said)
 

@@ -16,6 +16,7 @@ import itertools
 import json
 import math
 import os
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -44,6 +45,7 @@ from ..data.layouts import CaptionedVideos
 from motionrepro.data.shards import (
     ShardReader,
     check_options,
+    cut_words,
     find_videos,
     prepare_shards,
     shard_names,
@@ -163,6 +165,9 @@ def _videos_source(backbone, videos, options, progress):
                 print(as_text(f"{name} is left out: {e}"))
         if not clips:
             raise UserError(f"data={videos.data!r}: none of its {len(videos.files)} videos gives a clip")
+        cut = sum(clip["cut"] for clip in clips)
+        if cut:
+            print(cut_words(cut))
         latents, text = (torch.from_numpy(np.stack([c[part] for c in clips])) for part in ("latents", "text"))
         raw = torch.tensor([clip["motion"] for clip in clips])
         return latents, text, raw, [clip["caption"] for clip in clips], [clip["id"] for clip in clips]
@@ -255,17 +260,25 @@ class ClipEncoder:
 
     def text(self, caption: str) -> np.ndarray:  # `s d`
         """Return the text embedding of a caption, in half precision."""
-        return self.backbone.encode_text([caption])[0].half().cpu().numpy()
+        with warnings.catch_warnings():  # what is cut off is counted instead
+            warnings.filterwarnings("ignore", "the text is longer than")
+            return self.backbone.encode_text([caption])[0].half().cpu().numpy()
+
+    def cuts(self, caption: str) -> bool:
+        """Tell whether a caption is longer than the text encoder takes."""
+        tokenizer = self.backbone.tokenizer
+        return len(tokenizer(caption, verbose=False).input_ids) > tokenizer.model_max_length
 
     @torch.no_grad()
     def __call__(
         self,
         video: torch.Tensor,  # `f 3 h w` in [0, 1]
         caption: str,
-    ) -> dict:  # `latents` `f c h w`, `text` `s d`, `motion`
+    ) -> dict:  # `latents` `f c h w`, `text` `s d`, `motion`, and `cut` for a caption that is too long
         """Return what a training step needs of a clip."""
         latents = self.backbone.encode(video[None])[0].half().cpu().numpy()
-        return dict(latents=latents, text=self.text(caption), motion=frame_difference(video[None]).item())
+        motion = frame_difference(video[None]).item()
+        return dict(latents=latents, text=self.text(caption), motion=motion, cut=self.cuts(caption))
 
 # %% ../../nbs/training/60_prepare.ipynb #bc241bce
 def clip_options(
