@@ -389,6 +389,41 @@ def test_tars_of_videos_are_a_source(tmp_path, capsys):
     assert capsys.readouterr().out.count(": 3 of 3 videos, 1 clip of each") == 2
 
 
+def test_a_source_of_links_odd_names_and_long_captions_that_holds_its_shards(tmp_path, capfd):
+    source = tmp_path / "source"
+    videos = write_videos(tmp_path / "elsewhere", 2)
+    source.mkdir()
+    (source / "there").symlink_to(videos)
+    (source / "again").symlink_to(source)
+    (source / "gone.mp4").symlink_to(tmp_path / "nowhere")
+    (videos / "001.txt").write_text(" ".join(["a red ball"] * 40))
+    try:
+        os.rename(os.fsencode(videos / "000.gif"), os.fsencode(videos) + b"/caf\xe9.gif")
+        os.rename(os.fsencode(videos / "000.txt"), os.fsencode(videos) + b"/caf\xe9.txt")
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    line = f"data prepare {source} --out {source / 'shards'} {SETTINGS}"
+    said = "the caption of 1 clip is cut off at the text encoder's length; left out: 1 link to nothing"
+    for processes, made in ((2, 1), (1, 0)):
+        assert cli(line, f"--processes {processes}") == 0
+        out, messages = capfd.readouterr()
+        assert ": 2 of 3 videos" in out and f"({made} made" in out and said in out
+        assert "warn" not in messages.lower()
+    report = json.loads((source / "shards" / "report.json").read_text())
+    assert report["cut_captions"] == 1 and report["left_out"] == {"gone.mp4": "link to nothing"}
+    train = (
+        f"train adapter --data {source} --out {source / 'mine'} --checkpoints {source / 'state'} --steps 1"
+    )
+    same = "--set size=32 num_frames=2 interval=1 batch=1 precision=fp32 --device cpu --processes 1"
+    for _ in range(2):
+        assert cli(train, same, "--validation 0.6") == 0
+    held_out = (source / "mine" / "held-out.txt").read_bytes()
+    assert held_out in (b"there/caf\xe9.gif\n", b"there/001.gif\n")
+    assert "set aside" not in capfd.readouterr().out
+    assert cli(train, same, "--samples 1 --out", tmp_path / "other") == 0
+    assert "set aside, by the seed, for samples=1: 1 of 2 videos" in capfd.readouterr().out
+
+
 @pytest.mark.parametrize(
     "more, reason",
     [
@@ -402,6 +437,7 @@ def test_tars_of_videos_are_a_source(tmp_path, capsys):
         ("videos --out videos", "holds 000.gif and no shards.json"),
         ("videos --out videos/000.gif", "is a file"),
         ("nowhere --out shards", "nowhere: no such file or folder"),
+        ("table.csv --out shards", "table.csv' is no video, and no tar"),
         ("videos --out shards --captions none.csv", "none.csv': no such file"),
         ("videos --out shards --num-frames 40", "none of 2 files has a usable clip"),
         ("videos", "--out"),
@@ -410,6 +446,7 @@ def test_tars_of_videos_are_a_source(tmp_path, capsys):
 def test_prepare_mistakes(more, reason, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_videos(tmp_path / "videos", 2)
+    (tmp_path / "table.csv").write_text("videoid,page_dir,name\n")
     there = set(tmp_path.rglob("*"))
     usual = " ".join(f"--{k} {v}" for k, v in dict(size=32, device="cpu").items() if f"--{k}" not in more)
     assert cli(f"data prepare {more} {usual}") == 2

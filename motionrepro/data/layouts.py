@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..core import UserError, check_texts
-from .video import list_videos
+from ..core import UserError, as_text, check_texts
+from .video import files_below, list_videos
 from ..provenance import fingerprint
 
 # %% ../../nbs/data/12_layouts.ipynb #0f6d820d
@@ -84,7 +84,7 @@ class Found:
     layout: str  # one of `LAYOUTS`
     source: str  # the file that says so, or what of the videos does
     texts: dict  # name of a video -> its captions, a tuple of at least one string
-    absent: int = 0  # captions, or entries of a list, whose video is not there
+    absent: int = 0  # videos that it names and that are not there
     beside: tuple = ()  # videos that are left out on purpose: those that a list does not name
 
 
@@ -105,8 +105,9 @@ def text_captions(
     """Return what text files of the same names say."""
     pairs = []
     for name, path in videos.items():
-        text = Path(path).with_suffix(".txt")
-        if text.is_file():
+        beside = (Path(path).with_suffix(suffix) for suffix in (".txt", ".TXT"))
+        text = next((file for file in beside if file.is_file()), None)
+        if text is not None:
             pairs.append((name, read_caption(text)))
     return Found("txt", "text files of the videos' names", _texts(pairs))
 
@@ -182,13 +183,24 @@ def webvid_captions(
     """Return what WebVid's table says."""
     names = _by_stem(videos)
     pairs = []
+    others = {}  # number -> captions of rows whose folder is that of no video
+    placed = set()  # numbers of which a row names the folder of a video
     absent = 0
     for videoid, page_dir, caption in _webvid_rows(file):
         there = names.get(videoid, [])
         exact = [name for name in there if _lies_in(videos[name], page_dir)]
-        chosen = exact or (there if len(there) == 1 else [])
-        absent += not chosen
-        pairs += [(name, caption) for name in chosen]
+        pairs += [(name, caption) for name in exact]
+        if exact:
+            placed.add(videoid)
+        elif there:
+            others.setdefault(videoid, []).append(caption)
+        else:
+            absent += 1
+    for videoid, captions in others.items():
+        if videoid in placed or len(names[videoid]) > 1:
+            absent += len(captions)
+        else:
+            pairs += [(names[videoid][0], caption) for caption in captions]
     return Found("webvid", str(file), _texts(pairs), absent)
 
 # %% ../../nbs/data/12_layouts.ipynb #7eefc72c
@@ -414,7 +426,7 @@ def _tables(data, suffix, videos):
     if folder is None or not folder.is_dir():
         return []
     own = {Path(path).with_suffix("") for path in videos.values()}
-    files = sorted(p for p in folder.rglob(f"*{suffix}") if p.is_file())
+    files = [p for p in files_below(folder)[0] if p.suffix.lower() == suffix]
     return [file for file in files if file.with_suffix("") not in own]
 
 
@@ -492,7 +504,7 @@ class CaptionedVideos:
     without: tuple = ()  # names of videos that have no caption, and are left out
     named: tuple = ()  # names of videos whose caption is the words of their name
     beside: tuple = ()  # names of videos that the list of a split does not name
-    absent: int = 0  # captions whose video is not there
+    absent: int = 0  # videos that the source names and that are not there
 
     def caption(
         self,
@@ -522,8 +534,9 @@ class CaptionedVideos:
         if self.named:
             said.append(f"with the words of their names as captions: {_some(self.named)}")
         if self.absent:
-            said.append(f"{self.absent} more captions belong to videos that are not there")
-        return said
+            many = "videos, which are" if self.absent > 1 else "video, which is"
+            said.append(f"{self.source} names {self.absent} more {many} not there")
+        return [as_text(line) for line in said]
 
 
 def _some(names):

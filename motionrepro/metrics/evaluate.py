@@ -178,7 +178,7 @@ def natural_key(
 ) -> tuple:
     """Return what sorts names as people do: numbers in them by value."""
     parts = re.split(r"(\d+)", name)
-    return tuple(int(part) if part.isdigit() else part.lower() for part in parts), name
+    return tuple(int(part) if part.isdecimal() else part.lower() for part in parts), name
 
 
 def prompts_of(

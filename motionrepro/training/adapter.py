@@ -24,6 +24,7 @@ from torch import nn
 from ..backbones import load_backbone
 from motionrepro.core import (
     UserError,
+    as_text,
     check_folders,
     check_range,
     check_whole,
@@ -67,6 +68,7 @@ from motionrepro.training.prepare import (
     draw,
     encode_videos,
     held_out_words,
+    name_number,
     network_fingerprints,
     stream_about,
     training_stamp,
@@ -350,7 +352,7 @@ def clip_losses(
     losses = torch.zeros(len(latents), dtype=torch.float64)
     for share in shares:
         t = int(share * scheduler.config.num_train_timesteps)
-        random = [generator(seed, "validation", t, name) for name in clips["ids"]]
+        random = [generator(seed, "validation", t, as_text(name)) for name in clips["ids"]]
         noise = correlated_noise(latents.shape, rho, generator=random, dtype=torch.float32).to(device)
         step = torch.full((len(latents),), t, device=device)
         guess = model(scheduler.add_noise(latents, noise, step), step, text.float(), motion).sample
@@ -610,13 +612,15 @@ def _check_encoded_by(data, base, backbone):
         )
 
 # %% ../../nbs/training/63_adapter.ipynb #cc1cf132
-def _some_videos(videos, number, clips):
+def _some_videos(videos, number, clips, seed):
     """Return the videos and clips of each for a number of clips; None takes all."""
     if number is None:
         return videos, clips
     if number < len(videos.files):
-        names = list(videos.files)[:number]
-        videos = replace(videos, files={name: videos.files[name] for name in names})
+        # not by the numbers that hold out: nearly all videos with small ones are held out
+        numbers = {name: name_number(f"samples {name}", seed) for name in videos.files}
+        chosen = set(sorted(numbers, key=numbers.__getitem__)[:number])
+        videos = replace(videos, files={name: path for name, path in videos.files.items() if name in chosen})
     return videos, max(clips, -(-number // len(videos.files)))
 
 
@@ -645,7 +649,7 @@ class OwnVideos:
         for name in ("pool_length", "clips", "processes"):
             if getattr(self, name) is not None:
                 check_whole(name, getattr(self, name), 1)
-        self.name = Path(self.data).name
+        self.name = as_text(Path(self.data).name)
         self.is_encoded = (Path(self.data) / SHARDS).is_file()
         self.found: Any = None
         if self.is_encoded:
@@ -698,22 +702,26 @@ class OwnVideos:
             _check_encoded_by(self.data, base, backbone)
             folder = self.data
         else:
-            folder = self._encode(recipe, ClipEncoder(backbone, device, base), accept, device, progress)
+            folder = self._encode(recipe, ClipEncoder(backbone, device, base), accept, seed, device, progress)
         accumulation = getattr(recipe, "accumulation", 1)
         stream = ClipStream(folder, recipe.batch, accumulation, seed, self.validation)
         if progress:
             print(f"held out: {held_out_words(stream, self.name)}")
         return stream
 
-    def _encode(self, recipe, encoder, accept, device, progress):
+    def _encode(self, recipe, encoder, accept, seed, device, progress):
         """Encode the videos, as far as they are not; return the folder of shards."""
         videos, left_out = self.found
         if progress:
             print(*videos.lines(), sep="\n")
-        videos, clips = _some_videos(videos, self.pool_length, self.clips or 1)
+        total = len(videos.files)
+        videos, clips = _some_videos(videos, self.pool_length, self.clips or 1, seed)
+        aside = total - len(videos.files)
+        if progress and aside:
+            print(f"set aside, by the seed, for samples={self.pool_length}: {aside} of {total} videos")
         options = clip_options(recipe.size, recipe.num_frames, recipe.interval, clips)
         networks = network_fingerprints(encoder.backbone)
-        given = (self.captions, self.caption_from_name, self.pool_length)
+        given = (self.captions, self.caption_from_name, self.pool_length, *([seed] if aside else []))
         folder = _cache_folder(self.cache, videos.data, given, networks, options)
         shard_size = usual_shard_size(len(videos.files))
         contents = videos_contents(split_blocks(videos, shard_size))
@@ -763,7 +771,7 @@ def _save_own(adapter, history, out, recipe, stream, base, backbone, videos, see
     save_adapter(adapter, out, about, training, scores, held_out=held_out)
     write_held_out(stream.held_out_names, out)
     if progress:
-        print(f"{out}: {clips}, {recipe.steps} steps, training loss of the last tenth {loss:.4g}")
+        print(f"{as_text(out)}: {clips}, {recipe.steps} steps, training loss of the last tenth {loss:.4g}")
     if progress and scores:
         with_it, without = (scores[f"validation_loss{which}"] for which in ("", "_base"))
         print(

@@ -643,7 +643,7 @@ def write_card(
     write_json(file, card | dict(provenance=provenance()))
     text = card_text(read_json(file))  # as a later reader would make it
     with atomic_path(Path(folder) / "README.md") as p:
-        p.write_text(text, encoding="utf-8")
+        p.write_text(text, encoding="utf-8", errors="backslashreplace")  # names of files may be no text
 
 # %% ../../nbs/training/62_base.ipynb #6b1f0c02
 def save_with_card(

@@ -16,6 +16,7 @@ import itertools
 import json
 import math
 import os
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from tqdm.auto import tqdm
 from ..backbones import CONTEXT, load_backbone
 from motionrepro.core import (
     UserError,
+    as_text,
     atomic_path,
     check_folders,
     check_range,
@@ -43,6 +45,7 @@ from ..data.layouts import CaptionedVideos
 from motionrepro.data.shards import (
     ShardReader,
     check_options,
+    cut_words,
     find_videos,
     prepare_shards,
     shard_names,
@@ -159,9 +162,12 @@ def _videos_source(backbone, videos, options, progress):
             try:
                 clips += video_clips(name, video, videos.texts[name], encoder, options)
             except VideoError as e:
-                print(f"{name} is left out: {e}")
+                print(as_text(f"{name} is left out: {e}"))
         if not clips:
             raise UserError(f"data={videos.data!r}: none of its {len(videos.files)} videos gives a clip")
+        cut = sum(clip["cut"] for clip in clips)
+        if cut:
+            print(cut_words(cut))
         latents, text = (torch.from_numpy(np.stack([c[part] for c in clips])) for part in ("latents", "text"))
         raw = torch.tensor([clip["motion"] for clip in clips])
         return latents, text, raw, [clip["caption"] for clip in clips], [clip["id"] for clip in clips]
@@ -254,17 +260,25 @@ class ClipEncoder:
 
     def text(self, caption: str) -> np.ndarray:  # `s d`
         """Return the text embedding of a caption, in half precision."""
-        return self.backbone.encode_text([caption])[0].half().cpu().numpy()
+        with warnings.catch_warnings():  # what is cut off is counted instead
+            warnings.filterwarnings("ignore", "the text is longer than")
+            return self.backbone.encode_text([caption])[0].half().cpu().numpy()
+
+    def cuts(self, caption: str) -> bool:
+        """Tell whether a caption is longer than the text encoder takes."""
+        tokenizer = self.backbone.tokenizer
+        return len(tokenizer(caption, verbose=False).input_ids) > tokenizer.model_max_length
 
     @torch.no_grad()
     def __call__(
         self,
         video: torch.Tensor,  # `f 3 h w` in [0, 1]
         caption: str,
-    ) -> dict:  # `latents` `f c h w`, `text` `s d`, `motion`
+    ) -> dict:  # `latents` `f c h w`, `text` `s d`, `motion`, and `cut` for a caption that is too long
         """Return what a training step needs of a clip."""
         latents = self.backbone.encode(video[None])[0].half().cpu().numpy()
-        return dict(latents=latents, text=self.text(caption), motion=frame_difference(video[None]).item())
+        motion = frame_difference(video[None]).item()
+        return dict(latents=latents, text=self.text(caption), motion=motion, cut=self.cuts(caption))
 
 # %% ../../nbs/training/60_prepare.ipynb #bc241bce
 def clip_options(
@@ -316,7 +330,7 @@ def name_number(
     seed: int,
 ) -> float:  # in [0, 1)
     """Return the number that decides whether a video is held out."""
-    digest = hashlib.sha256(f"{seed} {name}".encode()).digest()
+    digest = hashlib.sha256(f"{seed} {name}".encode("utf-8", "surrogateescape")).digest()
     return int.from_bytes(digest[:6], "big") / 2**48
 
 
@@ -480,7 +494,7 @@ def names_words(
     """Say which of some videos are held out."""
     if not count:
         return f"none of {total} videos of `{data}`"
-    first = [f"`{name}`" for name in itertools.islice(names, shown)]
+    first = [f"`{as_text(name)}`" for name in itertools.islice(names, shown)]
     more = f" and {count - len(first)} more, see held-out.txt" if count > len(first) else ""
     return f"{count} of {total} videos of `{data}`: {', '.join(first)}{more}"
 
@@ -494,8 +508,10 @@ def write_held_out(
     first = next(names, None)
     if first is None:
         return
-    with atomic_path(Path(folder) / "held-out.txt") as p, open(p, "w", encoding="utf-8") as f:
-        f.writelines(f"{name}\n" for name in itertools.chain([first], names))
+    with atomic_path(Path(folder) / "held-out.txt") as p, open(p, "wb") as f:
+        f.writelines(
+            f"{name}\n".encode("utf-8", "surrogateescape") for name in itertools.chain([first], names)
+        )
 
 # %% ../../nbs/training/60_prepare.ipynb #4a674981
 def usual_processes(
