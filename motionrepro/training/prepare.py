@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['HELD_OUT', 'WHOLE', 'world_clips', 'fitted_normalizer', 'network_fingerprints', 'clip_cache', 'ClipEncoder',
-           'clip_options', 'encode_videos', 'name_number', 'HeldOut', 'hold_out', 'stream_about', 'ClipStream',
-           'clips_words', 'held_out_words', 'names_words', 'write_held_out', 'usual_processes', 'prepare_command',
-           'check_size', 'caption_tokens', 'latent_pool', 'Part', 'draw', 'training_stamp', 'drawn_scenes',
-           'check_claim', 'claim_folder']
+           'clip_options', 'encode_videos', 'film_of', 'name_number', 'HeldOut', 'hold_out', 'stream_about',
+           'ClipStream', 'clips_words', 'held_out_words', 'names_words', 'write_held_out', 'usual_processes',
+           'prepare_command', 'check_size', 'caption_tokens', 'latent_pool', 'Part', 'draw', 'training_stamp',
+           'drawn_scenes', 'check_claim', 'claim_folder']
 
 # %% ../../nbs/training/60_prepare.ipynb #55a754fc
 import functools
@@ -15,6 +15,7 @@ import hashlib
 import itertools
 import json
 import math
+import re
 import os
 import warnings
 from collections.abc import Iterable, Iterator
@@ -325,12 +326,19 @@ def _quiet(line):
 HELD_OUT = 0.05  # share of videos that is not trained on, unless another one is asked for
 
 
+def film_of(
+    name: str,  # of a video
+) -> str:
+    """Return what names of one film's videos share: UCF-101's have `_c01` after the group `_g01`."""
+    return re.sub(r"(_g\d+)_c\d+", r"\1", name)
+
+
 def name_number(
     name: str,  # of a video
     seed: int,
-) -> float:  # in [0, 1)
+) -> float:  # in [0, 1), the same for all videos of a film
     """Return the number that decides whether a video is held out."""
-    digest = hashlib.sha256(f"{seed} {name}".encode("utf-8", "surrogateescape")).digest()
+    digest = hashlib.sha256(f"{seed} {film_of(name)}".encode("utf-8", "surrogateescape")).digest()
     return int.from_bytes(digest[:6], "big") / 2**48
 
 
@@ -355,7 +363,7 @@ def hold_out(
     share: float = HELD_OUT,  # of the videos, in [0, 1); 0 holds out none
     seed: int = 0,
 ) -> HeldOut:
-    """Choose the videos that are not trained on: at least one of two or more, and never all."""
+    """Choose the videos that are not trained on: at least one film of two or more, and never all."""
     check_range("validation", share, 0, 1, include_high=False)
     if not share:
         return HeldOut(seed, -1.0)
@@ -364,7 +372,7 @@ def hold_out(
         numbers = [name_number(name, seed) for name in names]
         lowest = min([lowest, *numbers])
         highest = max([highest, *numbers])
-    if lowest >= highest:  # one video, or none
+    if lowest >= highest:  # one film, or none
         return HeldOut(seed, -1.0)
     return HeldOut(seed, min(max(share, lowest), math.nextafter(highest, 0)))
 
