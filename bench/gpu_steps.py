@@ -48,8 +48,8 @@ class Setting:
     checkpoints: Path  # clips and state of the trainings
     deadline: float  # by `time.monotonic`, when everything has to be over
 
-    def size(self, real, toy):
-        """Choose between the real size and the toy's."""
+    def pick(self, real, toy):
+        """Return `real`, or `toy` in a smoke run."""
         return toy if self.smoke else real
 
     def unet(self, name, dtype):
@@ -73,19 +73,19 @@ class Step:
 
 
 def quartiles(values):
-    """Median and quartiles, and of how many."""
+    """Return the median, the quartiles and their number."""
     lower, median, upper = statistics.quantiles(values, method="inclusive") if len(values) > 1 else values * 3
     return dict(n=len(values), median=median, lower=lower, upper=upper)
 
 
 def device_rates(setting, dtype):
     """Operations a second of a large matrix product, and bytes a second of a large copy, read and written."""
-    side = setting.size(8192, 128)
+    side = setting.pick(8192, 128)
     a, b = (torch.randn(side, side, device=setting.device, dtype=dtype) for _ in range(2))
-    source = torch.empty(setting.size(2**30, 2**16), dtype=torch.uint8, device=setting.device)
+    source = torch.empty(setting.pick(2**30, 2**16), dtype=torch.uint8, device=setting.device)
     target = torch.empty_like(source)
     tasks = dict(products=lambda: a @ b, copies=lambda: target.copy_(source))
-    times = in_turns(tasks, setting.size(20, 2), setting.device)
+    times = in_turns(tasks, setting.pick(20, 2), setting.device)
     work = dict(products=2 * side**3, copies=2 * source.numel())
     return {name: work[name] / statistics.median(times[name]) for name in tasks}
 
@@ -113,8 +113,9 @@ def count_work(run):
     return dict(operations=counter.get_total_flops(), bytes=products.bytes)
 
 
-def beside_device(seconds, work, rates):
-    """The least seconds that the device needs for this work, and which share of the measured ones that is."""
+def roofline(seconds, work, rates):
+    """Return the shortest time that the device could need for this work, what limits it, and its share of the
+    measured time."""
     by_limit = dict(products=work["operations"] / rates["products"], copies=work["bytes"] / rates["copies"])
     limit = max(by_limit, key=by_limit.__getitem__)
     return dict(least_seconds=by_limit[limit], limit=limit, share=by_limit[limit] / seconds["median"])
@@ -158,7 +159,7 @@ def time_forward(setting, dtype_name, side, compiled):
     """Seconds and bytes of a forward pass of 16 frames, for each model, beside what the device can do."""
     dtype = DTYPES[dtype_name]
     models = clip_models(setting, dtype)
-    frames, side = setting.size(16, 2), setting.size(side, 8)
+    frames, side = setting.pick(16, 2), setting.pick(side, 8)
     width = models["ours"].config.cross_attention_dim
 
     def draw(*shape):
@@ -169,8 +170,8 @@ def time_forward(setting, dtype_name, side, compiled):
     tasks = {name: partial(model, *given) for name, model in models.items()}
     work = {name: count_work(run) for name, run in tasks.items()}
     start = time.perf_counter()
-    with compiled_regions(models, setting.size("inductor", "eager")) if compiled else torch.no_grad():
-        times = in_turns(tasks, setting.size(10, 1), setting.device)
+    with compiled_regions(models, setting.pick("inductor", "eager")) if compiled else torch.no_grad():
+        times = in_turns(tasks, setting.pick(10, 1), setting.device)
         most = {name: peak(run, setting.device) for name, run in tasks.items()}
     measured_in = time.perf_counter() - start
     rates = device_rates(setting, dtype)
@@ -178,7 +179,7 @@ def time_forward(setting, dtype_name, side, compiled):
     for name in models:
         seconds = quartiles(times[name])
         row = dict(seconds=seconds, peak_bytes=most[name], **work[name])
-        rows[name] = row | beside_device(seconds, work[name], rates)
+        rows[name] = row | roofline(seconds, work[name], rates)
     return dict(dtype=dtype_name, frames=frames, side=side, rates=rates, models=rows, measured_in=measured_in)
 
 
@@ -188,12 +189,12 @@ def time_forward(setting, dtype_name, side, compiled):
 def time_reuse(setting, side):
     """Seconds of 16 frames with reuse at step 200 and without it, and their ratio, turn by turn."""
     base = random_base(setting.unet("sd15", torch.float16), setting.device)
-    size = dict(clips=1, references=setting.size(4, 2), frames=setting.size(16, 3))
-    steps, guidance = setting.size(50, 5), 7.5
-    every = ways(base, setting.size(side, 8), **size, steps=steps, guidance=guidance)
+    size = dict(clips=1, references=setting.pick(4, 2), frames=setting.pick(16, 3))
+    steps, guidance = setting.pick(50, 5), 7.5
+    every = ways(base, setting.pick(side, 8), **size, steps=steps, guidance=guidance)
     tasks = {name: every[name] for name in ("reuse", "framewise", "one_batch")}
     made = tasks["reuse"]()
-    times = in_turns(tasks, setting.size(3 if side < 64 else 2, 1), setting.device)
+    times = in_turns(tasks, setting.pick(3 if side < 64 else 2, 1), setting.device)
     ratios = {
         name: quartiles([full / reuse for full, reuse in zip(times[name], times["reuse"])])
         for name in ("framewise", "one_batch")
@@ -201,7 +202,7 @@ def time_reuse(setting, side):
     return dict(
         dtype="fp16",
         **size,
-        side=setting.size(side, 8),
+        side=setting.pick(side, 8),
         steps=steps,
         guidance=guidance,
         switch_step=made.switch_step[0].item(),
@@ -217,7 +218,7 @@ def time_training_step(setting, side):
     """Bytes and seconds of a training step of 55 clips; `peak_bytes` is None where it does not fit."""
     unet = setting.unet("sd21", torch.float16)
     adapter = TemporalAdapter.for_unet(unet).to(setting.device, torch.float16)
-    size = dict(clips=setting.size(55, 1), frames=setting.size(8, 2), positions=setting.size(side, 8))
+    size = dict(clips=setting.pick(55, 1), frames=setting.pick(8, 2), positions=setting.pick(side, 8))
     run = partial(training_step, unet, adapter, **size)
     found = dict(dtype="fp16", **size, optimiser_bytes=OPTIMISER_BYTES * parameters(adapter))
     held = torch.cuda.memory_allocated() if setting.device == "cuda" else 0
@@ -228,10 +229,10 @@ def time_training_step(setting, side):
     adapter.zero_grad()
     work = count_work(run)
     seconds = quartiles(
-        in_turns(dict(step=run), setting.size(3 if side < 64 else 1, 1), setting.device)["step"]
+        in_turns(dict(step=run), setting.pick(3 if side < 64 else 1, 1), setting.device)["step"]
     )
     rates = device_rates(setting, torch.float16)
-    return found | dict(seconds=seconds, rates=rates, **work, **beside_device(seconds, work, rates))
+    return found | dict(seconds=seconds, rates=rates, **work, **roofline(seconds, work, rates))
 
 
 # ---- trainings
@@ -241,7 +242,7 @@ def training_clips(setting, base, name, progress=False):
     """The clips of a training: those that lie there, or new ones."""
     recipe = GPU_RECIPES[name]
     options = dict(size=recipe.size, num_frames=recipe.num_frames, interval=recipe.interval)
-    length = setting.size(CLIPS, 8)
+    length = setting.pick(CLIPS, 8)
     return clip_cache(
         base, setting.checkpoints / name / "clips.pt", **options, length=length, progress=progress
     )
@@ -251,7 +252,7 @@ def train(setting, name, share):
     """Train an adapter in a share of the time that is left; its checkpoint goes on on any device."""
     until = time.monotonic() + share * (setting.deadline - SPARE - time.monotonic())
     base = load_backbone(name, device=setting.device)
-    recipe = replace(GPU_RECIPES[name], batch=setting.size(GPU_RECIPES[name].batch, 2))
+    recipe = replace(GPU_RECIPES[name], batch=setting.pick(GPU_RECIPES[name].batch, 2))
     cache = training_clips(setting, base, name)
     start = load_saved(assets_path() / "tiny" / "adapter") if name == "tiny-128" else None
     options = dict(start=start, sample_every=recipe.steps + 1, progress=False)
@@ -262,7 +263,7 @@ def train(setting, name, share):
     losses = []
     while reached < recipe.steps and time.monotonic() + longest < until:
         before = time.monotonic()
-        reached = min(recipe.steps, reached + setting.size(CHUNK, 1))
+        reached = min(recipe.steps, reached + setting.pick(CHUNK, 1))
         _, history = train_adapter(recipe, folder, base, cache, stop_at=reached, **options)
         longest = max(longest, time.monotonic() - before)
         losses = [row["loss"] for row in history["log"][-10:]]

@@ -43,27 +43,27 @@ SEAMS = {
 }
 
 
-def quiet(cls):
+def quiet_pipeline(cls):
     """A pipeline of `tiny` without progress bars."""
     pipe = cls.from_pretrained("tiny", device="cpu")
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
 
-def resident():
+def peak_resident():
     """Most bytes that this process has held so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def hold(frames, fuse_at):
+def print_growth(frames, fuse_at):
     """Make a clip of one window, then a long one; print by how much the peak grew."""
-    pipe = quiet(MotionAdaptivePipeline)
+    pipe = quiet_pipeline(MotionAdaptivePipeline)
     pipe.enable_free_noise(fuse_at=fuse_at)
     options = dict(num_inference_steps=2, guidance_scale=2.0, generator=generator(0), output_type="pt")
     pipe("a red circle", WINDOW, **options)
-    before = resident()
+    before = peak_resident()
     pipe("a red circle", frames, **options)
-    print(json.dumps(dict(before=before, grown=resident() - before)))
+    print(json.dumps(dict(before=before, grown=peak_resident() - before)))
 
 
 def measure_memory(lengths):
@@ -87,8 +87,8 @@ def measure_seams(clips, frames, steps):
     """Ratios at joints of each kind of clip, `name -> list`."""
     world = World("test", 64, 4, max(clips, 2), 3, with_flow=False)
     captions = [world[i]["caption"] for i in range(clips)]
-    pipe = quiet(MotionAdaptivePipeline)
-    reuse = quiet(DenoisingReusePipeline)
+    pipe = quiet_pipeline(MotionAdaptivePipeline)
+    reuse = quiet_pipeline(DenoisingReusePipeline)
     options = dict(num_inference_steps=steps, guidance_scale=default_guidance("tiny"), output_type="latent")
     ratios = {name: [] for name in (*SEAMS, "reuse")}
     for i, caption in enumerate(captions):
@@ -126,7 +126,7 @@ def main():
     )
     args = parser.parse_args()
     if args.hold:
-        hold(int(args.hold[0]), args.hold[1])
+        print_growth(int(args.hold[0]), args.hold[1])
         return
     if args.smoke:
         args.lengths, args.clips, args.frames, args.steps = [16, 32], 2, 28, 2

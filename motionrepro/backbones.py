@@ -98,7 +98,7 @@ def _merge_pair(pieces, pair):
 
 # %% ../nbs/20_backbones.ipynb #bcc3f892
 def merge_words(
-    words,  # the words that shall become single tokens
+    words,  # the words that will become single tokens
 ) -> list:  # pairs of pieces, in the order in which they are merged
     """Return byte pair merges, most frequent pair first, until every word is one piece."""
     spelled = [[*word[:-1], word[-1] + "</w>"] for word in sorted(set(words))]
@@ -137,7 +137,7 @@ def write_vocabulary(
 
 def write_tokenizer(
     folder,  # receives the files of a CLIPTokenizer
-    words,  # the words that shall become single tokens
+    words,  # the words that will become single tokens
 ):
     """Write a CLIP tokenizer for these words, and return it."""
     return write_vocabulary(folder, merge_words(words), byte_alphabet(), model_max_length=CONTEXT)
@@ -747,7 +747,7 @@ def load_network(
     if kind is None:
         raise UserError(f"{folder} is not there: no {part} was trained for base={str(base)!r}", hint)
     if kind != cls.__name__:
-        raise UserError(f"{folder} holds a {kind}, and needed is a {cls.__name__}", hint)
+        raise UserError(f"{folder} holds a {kind}; expected a {cls.__name__}", hint)
     network = read_network(cls, folder, dtype, shown=str(folder))
     return network.to(usable_device(device)).requires_grad_(False)
 
@@ -782,7 +782,7 @@ def sample_images(
         channels = backbone.unet.config.in_channels
         if latents.ndim != 4 or latents.shape[:2] != (len(prompts), channels):
             raise UserError(
-                f"latents have shape {tuple(latents.shape)}; needed is ({len(prompts)}, {channels}, h, w), "
+                f"latents have shape {tuple(latents.shape)}; expected ({len(prompts)}, {channels}, h, w), "
                 "one for each prompt"
             )
         height, width = (side * backbone.downsample for side in latents.shape[-2:])

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['UserError', 'check_range', 'check_whole', 'check_texts', 'as_text', 'atomic_path', 'write_json', 'read_json',
-           'differences', 'atomic_folder', 'discard_remains', 'unique_name', 'check_writable', 'check_folders',
-           'generator', 'assets_path', 'default_device', 'usable_device', 'process_team']
+           'differences', 'atomic_folder', 'discard_remains', 'unique_name', 'file_sha256', 'check_writable',
+           'check_folders', 'generator', 'assets_path', 'default_device', 'usable_device', 'process_team']
 
 # %% ../nbs/00_core.ipynb #28066bf2
 import contextlib
@@ -99,7 +99,7 @@ def as_text(
 # %% ../nbs/00_core.ipynb #e9ce0207
 @contextlib.contextmanager
 def atomic_path(
-    path,  # the file that shall exist afterwards
+    path,  # the file that will exist afterwards
 ):
     """Yield a temporary path beside `path`; on success it replaces `path`, on an exception it vanishes."""
     path = Path(path)
@@ -150,7 +150,7 @@ def differences(
 # %% ../nbs/00_core.ipynb #0c1a7e16
 @contextlib.contextmanager
 def atomic_folder(
-    path,  # the folder that shall hold the files afterwards; other files in it stay
+    path,  # the folder that will hold the files afterwards; other files in it stay
 ):
     """Yield a folder beside `path`; on success its files move to `path`, on an exception they vanish."""
     path = Path(path)
@@ -184,9 +184,18 @@ def unique_name(
     """Name a path by its last part and a hash of the whole, so that no two paths share a name."""
     return f"{Path(path).name}-{hashlib.sha256(str(path).encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"
 
+
+def file_sha256(path) -> str:
+    """Return the SHA-256 of a file, in hex digits."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as f:
+        while block := f.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
 # %% ../nbs/00_core.ipynb #0e953276
 def check_writable(
-    path,  # a file that shall be written later
+    path,  # a file that will be written later
     inputs=(),  # files that the work reads
 ):
     """Stop before the work rather than after it, if its result could not be stored; nothing is left there."""
@@ -221,9 +230,9 @@ def _takes_files(folder):
 
 
 def check_folders(
-    *folders,  # that shall be made later; None is left alone
+    *folders,  # that will be made later; None is left alone
 ):
-    """Do the same for folders; nothing is made."""
+    """Refuse folders that could not be made or written to; make none."""
     for folder in filter(None, folders):
         path = Path(folder).absolute()
         there = next(p for p in (path, *path.parents) if p.exists())
@@ -238,7 +247,7 @@ def check_folders(
 # %% ../nbs/00_core.ipynb #fcdecb0c
 def generator(
     *keys,  # integers (at least 0) and strings that name the stream
-    device="cpu",  # where the numbers shall be drawn
+    device="cpu",  # where the numbers will be drawn
 ) -> torch.Generator:
     """Return a generator that depends on `keys` and on nothing else."""
     import numpy as np  # here, since the command line's help should not wait for it

@@ -46,7 +46,7 @@ PROFILES = {
 def figure_settings(
     name: str | None = None,  # a profile's name; None takes `MOTIONREPRO_PROFILE`, or see above
 ) -> Profile:
-    """Return the profile that a figure notebook shall compute."""
+    """Return the profile that a figure notebook should compute."""
     if name is None:
         name = os.environ.get("MOTIONREPRO_PROFILE") or ("smoke" if os.environ.get("IN_TEST") else "tiny")
     if name not in PROFILES:

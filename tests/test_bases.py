@@ -516,7 +516,7 @@ def test_an_injected_unet_elsewhere_says_what_it_does(make):
         torch.testing.assert_close(found, wanted, rtol=0, atol=0)
         with model.as_clips(3):
             assert differ(images(), wanted)
-        with pytest.raises(ValueError, match="needed is `b f c h w`") as refused:
+        with pytest.raises(ValueError, match="expected `b f c h w`") as refused:
             model(torch.zeros(6, 4, 8, 8), 5, torch.zeros(6, 32, 96))
         assert "as_clips" in refused.value.hint
 

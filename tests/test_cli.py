@@ -844,6 +844,10 @@ def test_train_hands_adapters_to_their_own_command(monkeypatch):
         ("adapter --captions x.csv", "add --data"),
         ("adapter --caption-from-name", "add --data"),
         ("adapter --validation 0", "add --data"),
+        ("vae --processes 0", "--processes is for clips of your own"),
+        ("vae --clips 0", "--clips is for clips of your own"),
+        ("unet --backbone sd15", "add --data DIR"),
+        ("all --tracker wandb", "--tracker is for clips of your own"),
         ("adapter --data . --out a --validation 1", "validation=1.0 is outside [0, 1)"),
         ("vae --data .", "not for train vae"),
         ("adapter --data .", "--out is missing"),
@@ -882,9 +886,9 @@ def test_training_on_own_clips_passes_on_what_was_given(monkeypatch):
     assert cli("train adapter --data clips --out mine", options) == 0
     options = dict(
         changes=["steps=7", "accumulation=5", "lr=1", "batch=2"],
-        backbone="sd15",
+        base="sd15",
         seed=3,
-        pool_length=9,
+        samples=9,
         device="cpu",
         checkpoints="x",
         captions="results.csv",
@@ -921,7 +925,7 @@ def test_measure_passes_on_what_was_given(monkeypatch, capsys):
     assert cli("measure --out /dev/null/x") == 2 and not asked
     assert "/dev/null is a file" in capsys.readouterr().err
     assert cli("measure") == 0
-    options = "--base tiny --samples 8 --steps 20 --seed 3 --out there --checkpoints kept --device cpu"
+    options = "--backbone tiny --samples 8 --steps 20 --seed 3 --out there --checkpoints kept --device cpu"
     assert cli("measure --only full 200", options) == 0
     given = SwitchingStudy("tiny", 3, 8, 20, results=Path("there"), checkpoints=Path("kept"), device="cpu")
     assert asked == [(None, SwitchingStudy()), (["full", "200"], given)]

@@ -572,7 +572,7 @@ def empty_clip(place, fault):
 @fault("files", "the state of an evaluation was cut off", must="a note says so, and all is measured anew")
 def cut_state(place, fault):
     place.videos()
-    line = "evaluate videos videos --metrics mm --frames 4 --device cpu --json scores.json"
+    line = "evaluate videos videos --metrics mm --num-frames 4 --device cpu --json scores.json"
     place.works(line)
     first = json.loads((place / "scores.json").read_text())["metrics"]
     state = place / "scores.json.state"
@@ -725,7 +725,7 @@ def full_disk_prepare(place, fault):
 def full_disk_evaluate(place, fault):
     place.videos()
     with full_disk(600):
-        place.refuses("evaluate videos videos --metrics mm --frames 4 --json scores.json", fault)
+        place.refuses("evaluate videos videos --metrics mm --num-frames 4 --json scores.json", fault)
 
 
 @fault("machine", "the disk is full while a model is trained", NO_ROOM, "no file is half-written")
@@ -1073,7 +1073,7 @@ def killed_evaluate(place, fault):
     place.videos(n=48)
 
     def start(name):
-        line = f"evaluate videos videos --metrics fid,mm --frames 4 --device cpu --json {name}.json"
+        line = f"evaluate videos videos --metrics fid,mm --num-frames 4 --device cpu --json {name}.json"
         return WAITING.Process(target=evaluate_alone, args=(line, os.getcwd()))
 
     kill_at_seeded_moments(place.folder, start, lambda name: whole_files(place.folder), seed=4)
@@ -1321,7 +1321,7 @@ def wrong_checksum(place, fault):
     extractors = dict(fid="inception=weights.pt", fvd="i3d=weights.pt")
     extractors["is"] = f"c3d=weights.pt@{'0' * 64}"
     for metric, extractor in extractors.items():
-        line = f"evaluate videos videos --metrics {metric} --frames 16 --splits 1 --extractor {extractor}"
+        line = f"evaluate videos videos --metrics {metric} --num-frames 16 --splits 1 --extractor {extractor}"
         place.refuses(line, fault)
 
 
@@ -1363,7 +1363,7 @@ def wrong_axes(place, fault):
         refuse_calls(fault, lambda w=wrong: motion_magnitude(w), lambda w=wrong: fid(w, w, extractor))
 
 
-@fault("people", "latents of another shape", "needed is `b f c h w` = (1, 2, 4, 8, 8)")
+@fault("people", "latents of another shape", "expected `b f c h w` = (1, 2, 4, 8, 8)")
 def wrong_latents(place, fault):
     import torch
 

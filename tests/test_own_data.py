@@ -333,6 +333,23 @@ def test_sampling_goes_on_where_it_was_interrupted(drawn, tmp_path, capsys, monk
         assert (tmp_path / "made" / path.name).read_bytes() == path.read_bytes()
 
 
+def test_a_negative_prompt_and_a_floating_type_make_other_clips(drawn, tmp_path):
+    from motionrepro.core import read_json
+
+    before = read_json(drawn / "made" / "sample.json")["settings"]
+    assert not {"negative_prompt", "dtype"} & set(before)  # so that a folder drawn without them goes on
+    line = f"sample {drawn / 'prompts.txt'} --num-frames 2 --steps 1 --device cpu --format gif"
+    more = dict(plain="", negative="--negative-prompt circle", half="--dtype bfloat16")
+    clips, settings = {}, {}
+    for name, options in more.items():
+        assert cli(line, options, "--out", tmp_path / name) == 0
+        clips[name] = [path.read_bytes() for path in sorted((tmp_path / name).glob("*.gif"))]
+        settings[name] = read_json(tmp_path / name / "sample.json")["settings"]
+    assert settings["negative"] == settings["plain"] | dict(negative_prompt="circle")
+    assert settings["half"]["dtype"] == "bfloat16" and settings["plain"].keys() == before.keys()
+    assert clips["plain"] != clips["negative"] and clips["plain"] != clips["half"]
+
+
 @pytest.mark.parametrize(
     "more, reason",
     [
@@ -340,6 +357,8 @@ def test_sampling_goes_on_where_it_was_interrupted(drawn, tmp_path, capsys, monk
         ("--steps 3", "steps=2 there, 3 here"),
         ("--format gif", "format='.mp4' there, '.gif' here"),
         ("--adapter none", "adapter="),
+        ("--negative-prompt grey", "negative_prompt=None there, 'grey' here"),
+        ("--dtype bfloat16", "dtype=None there, 'bfloat16' here"),
         ("--reuse --references 2", "references=None there, 2 here"),
     ],
 )
@@ -387,7 +406,7 @@ def test_what_was_sampled_is_evaluated(drawn, tmp_path, capsys):
     from motionrepro.data.video import read_clip
     from motionrepro.metrics import clip_sim, fid, motion_magnitude, world_clip, world_extractor
 
-    line = f"evaluate {drawn / 'made'} {drawn / 'real'} --frames 4 --splits 2 --device cpu"
+    line = f"evaluate {drawn / 'made'} {drawn / 'real'} --num-frames 4 --splits 2 --device cpu"
     report = tmp_path / "scores.json"
     assert (
         cli(line, f"--metrics fid,fvd,is,clipsim,mm,fc --prompts {drawn / 'prompts.txt'} --json {report}")
@@ -428,7 +447,7 @@ def test_evaluate_reports_what_it_cannot_read(drawn, tmp_path, capsys):
     (made / "broken.mp4").write_bytes(b"no video")
     write_clip(made / "short.gif", frames=2)
     report = tmp_path / "s.json"
-    line = f"evaluate {made} {drawn / 'real'} --metrics mm,fvd --frames 4 --device cpu --json {report}"
+    line = f"evaluate {made} {drawn / 'real'} --metrics mm,fvd --num-frames 4 --device cpu --json {report}"
     assert cli(line) == 0
     messages = capsys.readouterr().err
     assert messages.count("motionrepro: skipped: ") == 2 and "broken.mp4: not a video" in messages
@@ -446,6 +465,7 @@ def test_evaluate_reports_what_it_cannot_read(drawn, tmp_path, capsys):
     [
         ("--metrics fid,psnr", "metrics='psnr' is not one of fid, fvd"),
         ("--metrics ,", "metrics='' is not one of"),
+        ("--num-frames 1", "num_frames=1 is outside [2"),
         ("--frames 1", "num_frames=1 is outside [2"),
         ("--interval 0", "interval=0"),
         ("--size 1", "size=1 is outside [8, 4096]"),
@@ -457,7 +477,7 @@ def test_evaluate_reports_what_it_cannot_read(drawn, tmp_path, capsys):
         ("--extractor inception=one.txt", "sha256 is"),
         ("--extractor ViT-B-32=one.txt", "no checksum is pinned"),
         ("--json /dev/null/x.json", "cannot be written"),
-        ("--frames 40", "none of 5 videos can be read"),
+        ("--num-frames 40", "none of 5 videos can be read"),
         ("--device abacus", "abacus"),
     ],
 )
@@ -465,7 +485,7 @@ def test_evaluate_mistakes(more, reason, drawn, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "one.txt").write_text("a red circle\n")
     metrics = "" if "--metrics" in more else "--metrics fid,fvd,mm,fc"
-    line = f"evaluate {drawn / 'made'} {drawn / 'real'} --device cpu {metrics} --frames 4"
+    line = f"evaluate {drawn / 'made'} {drawn / 'real'} --device cpu {metrics} --num-frames 4"
     assert cli(line, more) == 2
     out, messages = capsys.readouterr()
     kept = [line for line in messages.splitlines() if not line.startswith("motionrepro: skipped")]

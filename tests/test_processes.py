@@ -46,7 +46,7 @@ def folders(tmp_path_factory):
 
 def test_metrics_are_the_same_for_any_number_of_processes(folders, tmp_path):
     outputs = [tmp_path / f"{n}.json" for n in (1, 2, 3)]
-    line = f"evaluate {folders}/made {folders}/real --frames 4 --splits 2 --device cpu"
+    line = f"evaluate {folders}/made {folders}/real --num-frames 4 --splits 2 --device cpu"
     line += " --metrics fid,fvd,is,clipsim,mm,fc --json {out}"
     assert alone_and_together(line, outputs) == [0] * 6
     reports = [json.loads(file.read_text()) for file in outputs]

@@ -90,7 +90,7 @@ def test_edit(folder, tmp_path, capsys):
     assert (edited - source.flip(0)).abs().mean() < (edited - source).abs().mean()
 
     assert run(folder, line, "--switch-step auto --out", tmp_path / "auto.gif") == 0
-    # raw features' errors pick the last one nearly always, and looking costs; that shall be seen
+    # raw features' errors pick the last one nearly always, and looking costs; that should be seen
     assert "the last one that it may choose" in capsys.readouterr().out
     for name, more in {"window.gif": "--window 1", "late.gif": "--late 0.5"}.items():
         assert run(folder, line, more, "--out", tmp_path / name) == 0

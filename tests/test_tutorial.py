@@ -124,7 +124,7 @@ def test_the_numbers_for_stable_diffusion_are_those_of_the_code(text):
     assert said == {
         "pixels of a frame": (paper.size, "*assumed*"),
         "frames of a clip": (paper.num_frames, "*stated*"),
-        "every how many frames of a video": (paper.interval, "*stated*"),
+        "interval: every n-th frame of a video": (paper.interval, "*stated*"),
         "clips of a batch, on one A100": (paper.batch, "*stated*"),
         "steps: 30 epochs of 100,000 clips": (paper.steps, "*derived*"),
         "hours for them, on one A100 with `sd21`": (

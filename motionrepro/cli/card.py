@@ -20,7 +20,7 @@ def card(
     samples: Annotated[int, typer.Option(metavar="N", help="Images or clips, at least 20.")] = 500,
     seed: Annotated[
         int,
-        typer.Option(metavar="N", help="Of the scenes and the sampling noise, at least 0; the card's is 0."),
+        typer.Option(metavar="N", help="Seed of the scenes and the noise, at least 0; cards use 0."),
     ] = 0,
     assets: Annotated[
         str | None,

@@ -24,7 +24,7 @@ def claims(
         ),
     ] = False,
     again: Annotated[bool, typer.Option("--again", help="Compute also what is up to date.")] = False,
-    profile: Annotated[Profile, typer.Option(help="Whose results.")] = "tiny",
+    profile: Annotated[Profile, typer.Option(help="Profile whose results are shown.")] = "tiny",
     json: Annotated[
         bool,
         typer.Option(

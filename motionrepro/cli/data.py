@@ -21,7 +21,8 @@ def data(
         str, typer.Option(metavar="DIR", help="Folder for the shards, new or one of theirs; what fits stays.")
     ],
     backbone: Annotated[
-        str, typer.Option(metavar="NAME", help=f"Whose autoencoder and text encoder encode: {BACKBONES}.")
+        str,
+        typer.Option(metavar="NAME", help=f"Base whose autoencoder and text encoder are used: {BACKBONES}."),
     ] = "tiny",
     size: Annotated[
         int | None,
@@ -43,7 +44,7 @@ def data(
     seed: Annotated[
         int,
         typer.Option(
-            metavar="N", help="Of the clips' first frames, at least 0; and of the choice of a caption."
+            metavar="N", help="Seed of the clips' first frames and of the choice among captions, at least 0."
         ),
     ] = 0,
     shard_size: Annotated[
@@ -59,8 +60,8 @@ def data(
         str | None,
         typer.Option(
             metavar="HOST:PORT",
-            help="Of a Ray cluster whose machines encode instead, and see SOURCE and DIR under the same "
-            "paths; or auto. Needs pip install 'motionrepro[ray]'.",
+            help="Ray cluster to encode on, or auto; its machines must see SOURCE and DIR under the same "
+            "paths. Needs pip install 'motionrepro[ray]'.",
             show_default="this machine alone",
         ),
     ] = None,

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .messages import print_or_write, print_table, say
-from .options import Device, Json, check_targets
+from .options import MOST_PIXELS, Device, Json, check_targets
 
 ALONE = "fid,fvd,is,mm,fc"  # without prompts
 
@@ -21,12 +21,15 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="NAMES",
-            help="Of fid, fvd, is, clipsim, mm and fc, with commas between them.",
+            help="Comma-separated: fid, fvd, is, clipsim, mm, fc.",
             show_default=f"{ALONE}; with --prompts all",
         ),
     ] = None,
-    frames: Annotated[
-        int, typer.Option(metavar="N", help="Frames of a clip: the first ones of each file.")
+    num_frames: Annotated[
+        int,
+        typer.Option(
+            "--num-frames", "--frames", metavar="N", help="Frames of a clip: the first ones of each file."
+        ),
     ] = 8,
     interval: Annotated[
         int, typer.Option(metavar="N", help="Take every Nth frame of a file, at least 1.")
@@ -35,7 +38,7 @@ def evaluate(
         int | None,
         typer.Option(
             metavar="N",
-            help="The same for REFERENCE: 2 for a model that was trained on every second frame.",
+            help="--interval for REFERENCE; 2 for a model that was trained on every second frame.",
             show_default="that of --interval",
         ),
     ] = None,
@@ -82,7 +85,7 @@ def evaluate(
     as the videos and options are the same. Processes that torchrun or accelerate launch start share the
     clips, and come to the same numbers.
 
-    Example: motionrepro evaluate samples/ real/ --metrics fvd,mm --frames 16 --extractor
+    Example: motionrepro evaluate samples/ real/ --metrics fvd,mm --num-frames 16 --extractor
     i3d=i3d_torchscript.pt --json scores.json
     """
     from motionrepro.core import check_range, process_team
@@ -90,7 +93,7 @@ def evaluate(
     from motionrepro.metrics.evaluate import evaluate as measure
 
     if size is not None:
-        check_range("size", size, 8, 4096)
+        check_range("size", size, 8, MOST_PIXELS)
     if metrics is None:
         metrics = ",".join(METRICS) if prompts else ALONE
     names = check_metrics([name.strip() for name in metrics.split(",")])
@@ -102,14 +105,14 @@ def evaluate(
             reference,
             names,
             load_networks(names, extractor or [], device),
-            num_frames=frames,
+            num_frames=num_frames,
             interval=interval,
             reference_interval=reference_interval,
             size=size,
             prompts=prompts,
             splits=splits,
             state=f"{json}.state" if json not in (None, "-") else None,
-            tell=say,
+            say=say,
             progress=progress,
         )
     if not team.is_main_process:

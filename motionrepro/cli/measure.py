@@ -18,6 +18,8 @@ def measure(
     base: Annotated[
         str | None,
         typer.Option(
+            "--backbone",
+            "--base",
             metavar="NAME",
             help="tiny, tiny-128, or a base of your own, as for the figures of the paper profile.",
             show_default="tiny-128",
@@ -33,7 +35,8 @@ def measure(
         ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(metavar="N", help="Of captions and noise, at least 0.", show_default="0")
+        int | None,
+        typer.Option(metavar="N", help="Seed of captions and noise, at least 0.", show_default="0"),
     ] = None,
     out: Annotated[
         str | None,

@@ -53,7 +53,7 @@ def explain(error) -> tuple:  # message, hint, exit status
     hint = getattr(error, "hint", "")
     number = _system_error(error)
     if number in FULL:
-        hint = "make room and give the same command again: what is finished is kept, nothing is half-written"
+        hint = "make room and run the same command again: what is finished is kept, nothing is half-written"
         return f"{_named(error)}there is no room left to write ({os.strerror(number)})", hint, 2
     if isinstance(error, OSError) and error.strerror:
         return _named(error) + error.strerror, hint, 2
@@ -98,7 +98,7 @@ def _file_that_was_read(error):
 
 
 def _explain_usage(error):
-    """The same for arguments that cannot be parsed."""
+    """Put a usage error of Typer into a message, a hint and an exit status."""
     close = getattr(error, "possibilities", None)  # options that are spelt like an unknown one
     if close:
         return error.message, f"did you mean {' or '.join(sorted(close))}?", 2

@@ -52,7 +52,7 @@ def numbered(
 
 
 def check_new(
-    targets: list,  # files that shall be written
+    targets: list,  # files that will be written
     overwrite: bool,  # whether they may be there
 ):
     """Refuse to replace files unless that was said."""
@@ -140,7 +140,7 @@ def check_context(
     context_length: int | None,  # as given
     context_overlap: int | None,
 ):
-    """Refuse windows that cannot be, as far as that can be told without a model."""
+    """Refuse window sizes that no model could take."""
     from motionrepro.core import UserError, check_range
 
     if context_length is not None:
@@ -208,7 +208,7 @@ def reuse_networks(
     mtn: str | None,  # as given
     dss: str | None,
 ) -> dict:  # empty without reuse
-    """Return the networks that reuse shall work with."""
+    """Return the networks that reuse will work with."""
     from motionrepro.core import UserError
 
     if not reuse and (mtn or dss):

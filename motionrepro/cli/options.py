@@ -12,6 +12,7 @@ BACKBONES = (
     "tiny, tiny-128, sd15, sd21, a folder in diffusers' layout, a single .safetensors file, "
     "or owner/name of the hub"
 )
+MOST_PIXELS = 4096  # height and width of frames; a typing error should not fill the memory
 
 
 def print_version(wanted: bool):
@@ -80,7 +81,7 @@ Guidance = Annotated[
         show_default="what suits the backbone; 7.5 for Stable Diffusion",
     ),
 ]
-Seed = Annotated[int, typer.Option(metavar="N", help="Of the noise, at least 0.")]
+Seed = Annotated[int, typer.Option(metavar="N", help="Seed of the noise, at least 0.")]
 ClipFrames = Annotated[
     int | None,
     typer.Option(metavar="N", help="Frames, at least 2.", show_default="8; 16 with --reuse"),
@@ -107,7 +108,7 @@ Rho = Annotated[
 Motion = Annotated[
     str,
     typer.Option(
-        metavar="SCORE", help="How much the clip shall move, 0 to 1; auto reads it from the prompt."
+        metavar="SCORE", help="How much the clip should move, 0 to 1; auto reads it from the prompt."
     ),
 ]
 Reuse = Annotated[
@@ -258,7 +259,7 @@ class Command(TyperCommand):
 
 
 def check_targets(
-    targets: dict,  # option -> file that shall be written; None and - are left alone
+    targets: dict,  # option -> file that will be written; None and - are left alone
     inputs=(),  # files that are read
 ):
     """Refuse files that cannot be written, that two options name, or that would replace what is read."""

@@ -25,10 +25,12 @@ from .options import (
     ContextOverlap,
     Device,
     Dss,
+    Dtype,
     Fps,
     Guidance,
     Motion,
     Mtn,
+    NegativePrompt,
     Offline,
     References,
     ReferencesEvery,
@@ -36,6 +38,7 @@ from .options import (
     Rho,
     Steps,
     SwitchStep,
+    given,
 )
 
 
@@ -61,22 +64,26 @@ def sample(
     guidance: Guidance = None,
     seed: Annotated[
         int,
-        typer.Option(metavar="N", help="Of all clips, at least 0; each has noise of its own from it."),
+        typer.Option(
+            metavar="N", help="Seed, at least 0; each clip's noise depends on it and on the line's number."
+        ),
     ] = 0,
     format: Annotated[
         Literal["mp4", "gif", "png"],
-        typer.Option(help="Of the clips; png has the frames side by side, and evaluate reads no png."),
+        typer.Option(help="File format; png puts the frames side by side, and evaluate cannot read it."),
     ] = "mp4",
     fps: Fps = 8.0,
     device: Device = None,
     offline: Offline = False,
+    negative_prompt: NegativePrompt = None,
+    dtype: Dtype = "float32",
 ):
     """
     Make a clip for each line of a file of prompts.
 
     The clips are numbered like the lines, 00001.mp4 and so on (lines without text do not count), with the
     prompt beside each. Processes that torchrun or accelerate launch start share them. The same command goes
-    on where it was interrupted, draws what was deleted, and draws what lines were added; DIR/sample.json
+    on where it was interrupted, and draws clips that were deleted and those of added lines; DIR/sample.json
     knows the settings, and a folder of other settings is refused.
 
     Example: motionrepro sample prompts.txt --out samples --steps 20
@@ -102,14 +109,16 @@ def sample(
     from motionrepro.backbones import default_guidance
 
     team = process_team(device)
-    given = (pipeline_class(reuse), backbone, adapter, " ".join(texts), device, offline)
-    pipe, which = load_pipeline(*given, **networks)
+    asked = (pipeline_class(reuse), backbone, adapter, " ".join(texts), device, offline, dtype)
+    pipe, which = load_pipeline(*asked, **networks)
     pipe.set_progress_bar_config(disable=True)
     windows = use_context(pipe, context_length, context_overlap)
     if reuse:
         reused["switch_step"] = on_schedule(pipe, reused["switch_step"], steps)
     guidance = default_guidance(backbone) if guidance is None else guidance
     settings = dict(num_frames=num_frames, motion=score, rho=rho, steps=steps, guidance=guidance)
+    # what has its default is left out, so that folders drawn before there were these options go on
+    settings |= given(negative_prompt=negative_prompt, dtype=None if dtype == "float32" else dtype)
 
     def draw(prompt, random):
         made = pipe(
@@ -119,6 +128,7 @@ def sample(
             rho,
             num_inference_steps=steps,
             guidance_scale=guidance,
+            negative_prompt=negative_prompt,
             generator=random,
             output_type="pt",
             **reused,

@@ -7,9 +7,7 @@ from typing import Annotated
 import typer
 
 from .messages import print_or_write, print_table, say, track
-from .options import Json, NumFrames, Start, check_targets
-
-MOST_PIXELS = 4096  # height and width of frames; a typing error shall not fill the memory
+from .options import MOST_PIXELS, Json, NumFrames, Start, check_targets
 
 
 def score(

@@ -72,7 +72,7 @@ def train(
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Of initialisation and batches, at least 0.", show_default="0"),
+        typer.Option(metavar="N", help="Seed of initialisation and batches, at least 0.", show_default="0"),
     ] = None,
     only: Annotated[
         list[str] | None,
@@ -115,7 +115,7 @@ def train(
         str | None,
         typer.Option(
             metavar="DIR",
-            help="With --data, for dss: the motion network that it shall work with.",
+            help="With --data, for dss: the motion network that it will work with.",
             show_default="the one in the backbone's folder",
         ),
     ] = None,
@@ -152,16 +152,16 @@ def train(
     """
     Train the models that ship with the package, or adapter, mtn or dss on clips of your own.
 
-    A run that was interrupted goes on where it stopped when the same command is given again. With the same
+    A run that was interrupted goes on where it stopped when the same command is run again. With the same
     base, ablations and adapter share their runs. What is finished and up to date is not computed again.
     A run on clips of your own is refused if their videos or captions have changed since it began. A share of
     the videos, chosen by their names, is held out and scored on; the card says which. Given more --steps, an
     adapter's run goes on from where it is, also if it was finished: the learning rate rises again and falls
     along the longer cosine.
 
-    Several processes, as torchrun or accelerate launch start them, share each step: batch times
-    --gradient-accumulation times processes decides what is learnt. Without --data, text, clip, all, the
-    adapters and ablations are for one process.
+    Several processes, as torchrun or accelerate launch start them, share each step. The effective batch is
+    batch x --gradient-accumulation x processes; runs with the same product learn the same. Without --data,
+    text, clip, all, the adapters and ablations are for one process.
 
     Targets:
 
@@ -187,28 +187,17 @@ def train(
         check_range("samples", samples, 1 if data else 20)
     if only and target != "ablations":
         raise UserError("--only names ablations", "motionrepro train ablations --only ours-0")
+    more = given(captions=captions, caption_from_name=caption_from_name or None)
+    more |= given(clips=clips, cache=cache, processes=processes, validation=validation)
+    more |= given(mtn=mtn, adapter=adapter, tracker=tracker)
     if data:
-        more = given(captions=captions, caption_from_name=caption_from_name or None)
-        more |= given(clips=clips, cache=cache, processes=processes, validation=validation)
-        more |= given(mtn=mtn, adapter=adapter, tracker=tracker)
         changes = [f"{k}={v}" for k, v in given(steps=steps, accumulation=gradient_accumulation).items()]
         return _train_own(
             target, data, out, checkpoints, backbone, [*changes, *(set or [])], seed, samples, device, more
         )
-    if backbone or set:
-        raise UserError("--backbone and --set are for training on clips of your own", "add --data FOLDER")
-    if captions or caption_from_name:
-        raise UserError("--captions and --caption-from-name are for clips of your own", "add --data FOLDER")
-    if gradient_accumulation is not None or tracker:
-        raise UserError(
-            "--gradient-accumulation and --tracker are for clips of your own", "add --data FOLDER"
-        )
-    if clips or cache or processes:
-        raise UserError("--clips, --cache and --processes are for clips of your own", "add --data FOLDER")
-    if validation is not None:
-        raise UserError("--validation is for clips of your own", "add --data FOLDER")
-    if mtn or adapter:
-        raise UserError("--mtn and --adapter are for train dss on clips of your own", "add --data FOLDER")
+    more |= given(backbone=backbone, set=set or None, gradient_accumulation=gradient_accumulation)
+    for name in more:
+        raise UserError(f"--{name.replace('_', '-')} is for clips of your own", "add --data DIR")
     if target == "ablations" and seed is not None:
         raise UserError(f"seed={seed}: the ablations have seeds of their own", "leave --seed out")
     check_folders(out, checkpoints)
@@ -247,7 +236,7 @@ def _train_own(target, data, out, checkpoints, backbone, changes, seed, samples,
     if not out:
         raise UserError("--out is missing", f"name a folder for the network, such as --out my-{target}")
     check_folders(out, checkpoints)
-    options = given(backbone=backbone, checkpoints=checkpoints, seed=seed, pool_length=samples, device=device)
+    options = given(base=backbone, checkpoints=checkpoints, seed=seed, samples=samples, device=device)
     if target == "adapter":
         from motionrepro.training.adapter import own_adapter_command as command
     elif target == "mtn":

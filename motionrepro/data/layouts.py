@@ -56,7 +56,7 @@ def check_file(
     name: str,  # argument's name, for the message
     file,
 ) -> Path:
-    """Return the path if there is a file."""
+    """Return the path; refuse one that is not a file."""
     path = Path(file)
     if not path.is_file():
         why = "is a folder" if path.is_dir() else "no such file"
@@ -137,7 +137,7 @@ def _csv_header(file):
     row = next(_csv_rows(file), None)
     if row is None:
         needed = ",".join(WEBVID_COLUMNS)
-        raise UserError(f"{file}, line 1: the file is empty", f"needed is a header such as {needed}")
+        raise UserError(f"{file}, line 1: the file is empty", f"expected a header such as {needed}")
     return [name.strip() for name in row[1]]
 
 
@@ -241,7 +241,7 @@ def msrvtt_captions(
         if not isinstance(video, str) or not isinstance(caption, str):
             raise UserError(
                 f"{file}, sentences[{i}]: is {str(sentence)[:80]}",
-                "needed are the texts video_id and caption",
+                "expected the texts video_id and caption",
             )
         if video not in names:
             absent.add(video)
@@ -386,12 +386,12 @@ def read_split_list(
         if ucf101_class(stem) is None or len(words) > 2 or not all(word.isdigit() for word in words[1:]):
             raise UserError(
                 f"{file}, line {number}: {line.strip()[:80]!r} names no video of UCF-101",
-                "needed are lines such as Archery/v_Archery_g01_c01.avi 3",
+                "expected lines such as Archery/v_Archery_g01_c01.avi 3",
             )
         stems.append(stem)
     if not stems:
         raise UserError(
-            f"{file}, line 1: the file is empty", "needed are lines such as Archery/v_Archery_g01_c01.avi 3"
+            f"{file}, line 1: the file is empty", "expected lines such as Archery/v_Archery_g01_c01.avi 3"
         )
     return stems
 
@@ -430,19 +430,19 @@ def _tables(data, suffix, videos):
     return [file for file in files if file.with_suffix("") not in own]
 
 
-def _is_webvid(file):
-    """Tell whether a CSV file is WebVid's; raise a `UserError` if that cannot be told."""
-    header = _csv_header(file)
-    if "videoid" not in header:
+def _check_webvid(file):
+    """Refuse a CSV file that has no column videoid."""
+    if "videoid" not in _csv_header(file):
         raise UserError(f"{file}, line 1: has no column videoid")
-    return True
 
 # %% ../../nbs/data/12_layouts.ipynb #19e01153
 def _from_tables(data, videos, layouts):
     """Return what all tables and JSON files say, and why the others are none."""
     found = []
     reasons = []
-    kinds = dict(webvid=(".csv", _is_webvid, webvid_captions), msrvtt=(".json", _json_lists, msrvtt_captions))
+    kinds = dict(
+        webvid=(".csv", _check_webvid, webvid_captions), msrvtt=(".json", _json_lists, msrvtt_captions)
+    )
     for layout, (suffix, check, read) in kinds.items():
         for file in _tables(data, suffix, videos) if layout in layouts else []:
             try:
@@ -487,7 +487,7 @@ def _from_file(file, videos):
     if read is None:
         raise UserError(
             f"captions={str(file)!r}: captions are not read from {path.suffix or 'a file without suffix'}",
-            "needed is a .csv of WebVid, a .json of MSR-VTT or a split list .txt of UCF-101",
+            "expected a .csv of WebVid, a .json of MSR-VTT or a split list .txt of UCF-101",
         )
     return read(path, videos)
 

@@ -39,6 +39,7 @@ from motionrepro.core import (
     check_whole,
     differences,
     discard_remains,
+    file_sha256,
     generator,
     read_json,
     write_json,
@@ -190,7 +191,7 @@ def tar_captions(
         why = "".join(f"; {name}: {reason}" for name, reason in list(left_out.items())[:3])
         raise UserError(
             f"{data}: none of {len(tars)} tars has a video with a caption{why}",
-            "needed are KEY.mp4 with KEY.txt, or with caption in KEY.json",
+            "expected KEY.mp4 with KEY.txt, or with caption in KEY.json",
         )
     found = CaptionedVideos(data, "tar", "the tars", files, texts, tuple(without), tuple(named))
     return found, left_out
@@ -322,15 +323,6 @@ def index_file(
     """Return where the index of a block lies."""
     return Path(folder) / "index" / f"{number:06d}.json"
 
-
-def _sha256(file):
-    """Hash a file."""
-    digest = hashlib.sha256()
-    with open(file, "rb") as f:
-        while piece := f.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
-
 # %% ../../nbs/data/15_shards.ipynb #a12670a4
 def _write_tars(folder, number, videos, encode, options):
     """Write the tars of a block, all or none; return its index without hashes."""
@@ -377,7 +369,7 @@ def _whole_index(folder, number, stamp):
             return None
         for k, clip in enumerate(index["clips"]):
             file = shard_file(folder, k, number)
-            if file.stat().st_size != clip["bytes"] or _sha256(file) != clip["sha256"]:
+            if file.stat().st_size != clip["bytes"] or file_sha256(file) != clip["sha256"]:
                 return None
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -385,7 +377,7 @@ def _whole_index(folder, number, stamp):
 
 # %% ../../nbs/data/15_shards.ipynb #2255bfdc
 def _mark_unfinished(folder):
-    """Take back that all shards are there, before one of them changes."""
+    """Mark a folder as unfinished before one of its shards changes."""
     common = read_json(Path(folder) / SHARDS) if (Path(folder) / SHARDS).is_file() else {}
     if common.get("finished"):
         write_json(Path(folder) / SHARDS, common | dict(finished=False))
@@ -409,12 +401,12 @@ def make_block(
     index = dict(stamp=stamp) | _write_tars(folder, number, videos, encode, options)
     for k, clip in enumerate(index["clips"]):
         file = shard_file(folder, k, number)
-        clip |= dict(bytes=file.stat().st_size, sha256=_sha256(file))
+        clip |= dict(bytes=file.stat().st_size, sha256=file_sha256(file))
     write_json(index_file(folder, number), index)
     return number, True, index
 
 # %% ../../nbs/data/15_shards.ipynb #dc0841af
-def _in_turn(task, blocks, processes, address):
+def _one_by_one(task, blocks):
     """Yield the results in this process."""
     threads = torch.get_num_threads()
     try:
@@ -424,7 +416,7 @@ def _in_turn(task, blocks, processes, address):
         torch.set_num_threads(threads)
 
 
-def _in_processes(task, blocks, processes, address):
+def _in_processes(task, blocks, processes):
     """Yield the results of a pool of processes as they come."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([type(task.keywords["encode"]).__module__])
@@ -438,13 +430,13 @@ def _in_processes(task, blocks, processes, address):
     except BrokenProcessPool:
         raise UserError(
             "a process that encodes was killed; what is finished is kept",
-            "give the same command again; with fewer --processes if memory was short",
+            "run the same command again; with fewer --processes if memory was short",
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)
 
 # %% ../../nbs/data/15_shards.ipynb #d5b97d89
-def _on_ray(task, blocks, processes, address):
+def _on_ray(task, blocks, address):
     """Yield the results of a Ray cluster's machines as they come."""
     try:
         import ray  # pyright: ignore[reportMissingImports]
@@ -539,7 +531,7 @@ def prepare_shards(
         about = json.loads(json.dumps(about))
         changed = differences({k: there.get(k) for k in about}, about) if there else {}
         if changed:
-            say(f"{folder} is made anew, since this has changed: {', '.join(changed.values())}")
+            say(f"{folder} is rebuilt because this has changed: {', '.join(changed.values())}")
         blocks = split_blocks(videos, size)
         if changed or len(there.get("counts", ())) != len(blocks):
             write_json(folder / SHARDS, dict(finished=False) | about)
@@ -559,7 +551,7 @@ def prepare_shards(
 
 # %% ../../nbs/data/15_shards.ipynb #2ba75a40
 def check_options(options: dict, shard_size: int | None, processes: int):
-    """Refuse sizes and numbers that cannot be."""
+    """Refuse options that are out of range."""
     lowest = dict(size=1, num_frames=2, interval=1, clips=1, seed=0)
     for name, low in lowest.items():
         check_whole(name, options[name], low)
@@ -593,8 +585,11 @@ def run_blocks(
 ) -> Iterator:  # what the task returns, in any order
     """Run a task for each block, and give its results as they come."""
     processes = min(processes, len(blocks))
-    run = _on_ray if address else _in_processes if processes > 1 else _in_turn
-    return run(task, iter(blocks), processes, address)
+    if address:
+        return _on_ray(task, iter(blocks), address)
+    if processes > 1:
+        return _in_processes(task, iter(blocks), processes)
+    return _one_by_one(task, blocks)
 
 # %% ../../nbs/data/15_shards.ipynb #8aa338e0
 def _outline(made, index):
@@ -689,7 +684,7 @@ def read_shards(
             f"{folder}: holds no {SHARDS}", "motionrepro data prepare SOURCE --out SHARDS makes one"
         )
     common = _check_folder(folder) or {}
-    again = "give the same motionrepro data prepare again, it makes what is missing"
+    again = "run the same motionrepro data prepare again, it makes what is missing"
     if not common.get("finished"):
         raise UserError(f"{folder}: its shards are not finished", again)
     for number in range(len(common["counts"])):
@@ -709,7 +704,7 @@ def shard_names(
         try:
             yield read_json(file)["names"]
         except (OSError, ValueError, KeyError) as e:
-            again = "give the same motionrepro data prepare again, it makes what is damaged"
+            again = "run the same motionrepro data prepare again, it makes what is damaged"
             raise UserError(f"{file}: cannot be read ({type(e).__name__})", again) from e
 
 # %% ../../nbs/data/15_shards.ipynb #46a6aa46
@@ -718,7 +713,7 @@ class _Tar:
 
     def __init__(self, folder, clip, number):
         file = shard_file(folder, clip, number)
-        again = "give the same motionrepro data prepare again, it makes what is damaged"
+        again = "run the same motionrepro data prepare again, it makes what is damaged"
         try:
             whole = read_json(index_file(folder, number))
             names, index = whole["names"], whole["clips"][clip]
@@ -815,7 +810,7 @@ class ShardReader:
         """Return the clips from a position on."""
         check_whole("start", start, 0)
         if not len(self):
-            raise UserError(f"{self.folder}: no video is taken")
+            raise UserError(f"{self.folder}: `takes` leaves out all {sum(self.common['counts'])} videos")
         found = []
         while len(found) < n:
             ahead = self._find(start + len(found))[: n - len(found)]

@@ -90,7 +90,7 @@ WRITERS = {".gif": _write_gif, ".mp4": _write_mp4, ".png": _write_png}
 # %% ../../nbs/data/11_video.ipynb #b1eeb346
 def check_target(
     path,  # file to be written
-    fps: float = 8,  # frames per second it shall play at
+    fps: float = 8,  # frames per second it should play at
 ) -> str:  # its suffix, which decides the format
     """Refuse a format or rate that cannot be written, before anything is computed."""
     suffix = Path(path).suffix.lower()

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from accelerate.utils import broadcast_object_list, gather_object
 
-from ..core import UserError, atomic_path, check_range, check_whole, process_team
+from ..core import UserError, atomic_path, check_whole, process_team
 from ..data.layouts import find_captions, read_prompts, videos_fingerprint
 from ..data.video import VideoError, list_videos, read_clip
 from motionrepro.metrics.extractors import (
@@ -254,7 +254,7 @@ class Settings:
 
     metrics: tuple  # names among `METRICS`
     num_frames: int  # of a clip
-    interval: int  # every how many frames of a generated file
+    interval: int  # take every n-th frame of a generated file
     reference_interval: int  # the same of the reference
     size: tuple  # (height, width) that all clips are brought to
     splits: int  # parts of an inception score
@@ -304,12 +304,12 @@ def _measure(names, files, interval, networks, settings, prompts):
     return found
 
 
-def _add(gathered, found, networks, settings, tell):
+def _add(gathered, found, networks, settings, say):
     """Add what was found in a block of files."""
     for name, reason in found["skipped"].items():
         gathered.skipped[name] = reason
-        if tell is not None:
-            tell("skipped", reason)
+        if say is not None:
+            say("skipped", reason)
     clips = found["files"] - len(found["skipped"])
     for metric, features in found["features"].items():
         extractor = networks[metric]
@@ -324,7 +324,7 @@ def _add(gathered, found, networks, settings, tell):
     gathered.position += found["files"]
 
 
-def _gather(gathered, files, interval, networks, settings, prompts=None, batch=16, tell=None):
+def _gather(gathered, files, interval, networks, settings, prompts=None, batch=16, say=None):
     """Add clips of files to what was gathered, from its position on; yield after a block of each process."""
     names = list(files)
     team = process_team()
@@ -332,7 +332,7 @@ def _gather(gathered, files, interval, networks, settings, prompts=None, batch=1
         start = gathered.position + team.process_index * batch
         mine = _measure(names[start : start + batch], files, interval, networks, settings, prompts)
         for found in gather_object([mine]):
-            _add(gathered, found, networks, settings, tell)
+            _add(gathered, found, networks, settings, say)
         yield gathered
 
 # %% ../../nbs/metrics/57_evaluate.ipynb #042d0796
@@ -353,7 +353,7 @@ def evaluation_key(
     return fingerprint([gathered_with, labels, code, contents, prompts])
 
 
-def _load_state(file, key, tell):
+def _load_state(file, key, say):
     """Return what was gathered of both folders, if that is known and still the same."""
     empty = (Gathered(), Gathered())
     if file is None or not Path(file).is_file():
@@ -365,8 +365,8 @@ def _load_state(file, key, tell):
         why = "is of other videos, settings, networks or code"
     except Exception as e:  # whatever a damaged file makes PyTorch raise
         why = f"cannot be read ({type(e).__name__})"
-    if tell is not None:
-        tell("note", f"{file} {why}: everything is measured anew")
+    if say is not None:
+        say("note", f"{file} {why}: everything is measured anew")
     return empty
 
 
@@ -430,7 +430,7 @@ def _inception_result(sums, extractor, read):
 def _check(settings, networks, generated, reference):
     """Refuse settings that would fail after all clips are read."""
     low = 2 if {"mm", "fc"} & set(settings.metrics) else 1
-    check_range("num_frames", check_whole("num_frames", settings.num_frames, 1), low)
+    check_whole("num_frames", settings.num_frames, low)
     check_whole("interval", settings.interval, 1)
     check_whole("reference_interval", settings.reference_interval, 1)
     check_whole("ddof", settings.ddof, 0)
@@ -468,7 +468,7 @@ def evaluate(
     metrics=METRICS,
     networks: dict = None,  # as `load_networks` returns them; default: those of the world
     num_frames: int = 8,  # of a clip: the first ones of each file
-    interval: int = 1,  # take every how many frames of a file
+    interval: int = 1,  # take every n-th frame of a file
     reference_interval: int = None,  # the same for the reference; default: `interval`
     size=None,  # pixels: side of a square or (height, width); default: that of the first generated clip
     prompts=None,  # for clipsim, as `prompts_of` takes them
@@ -478,17 +478,17 @@ def evaluate(
     state=None,  # file that keeps what was gathered; None keeps nothing
     batch: int = 16,  # clips at a time
     save_seconds: float = 30.0,  # between two writings of the state
-    tell: Callable = None,  # is given a kind, "skipped" or "note", and a message
+    say: Callable = None,  # is given a kind, "skipped" or "note", and a message
     progress: Callable = None,  # is given, after each batch, a folder's `Gathered` and its number of files
 ) -> dict:  # `metrics` with `MetricResult`s as dictionaries, `settings`, and what was read: JSON values
     """Measure a folder of generated videos, together with the processes that call this at the same time.
 
-    All of them return the same; the first one keeps the state, and calls `tell` and `progress`.
+    All of them return the same; the first one keeps the state, and calls `say` and `progress`.
     """
     team = process_team()
     keeps = state is not None
     if not team.is_main_process:
-        state = tell = progress = None
+        state = say = progress = None
     metrics = check_metrics(metrics)
     networks = load_networks(metrics) if networks is None else networks
     files = list_videos(generated)
@@ -496,20 +496,22 @@ def evaluate(
     real = list_videos(reference) if needs_reference else {}
     asked = prompts_of(generated, prompts) if "clipsim" in metrics else {}
     check_whole("batch", batch, 1)
-    rates = (interval, interval if reference_interval is None else reference_interval)
-    draft = Settings(metrics, num_frames, *rates, (1, 1), splits, ddof, dimensions)
+    intervals = (interval, interval if reference_interval is None else reference_interval)
+    draft = Settings(metrics, num_frames, *intervals, (1, 1), splits, ddof, dimensions)
     _check(draft, networks, files, real if needs_reference else files)
     if size is None:
         size = _first_size(files, num_frames, interval)
     sides = (size, size) if isinstance(size, int) else tuple(size)
     settings = replace(draft, size=tuple(check_whole("size", side, 1) for side in sides))
     key = evaluation_key(settings, networks, files, real, asked) if keeps else ""  # it reads all files
-    kept = broadcast_object_list([_load_state(state, key, tell)])  # of the first process
-    made, true = gathered = kept[0]
-    begun = made.n + true.n
+    kept = broadcast_object_list([_load_state(state, key, say)])  # of the first process
+    gathered = kept[0]
+    made, true = gathered
+    continued = made.n + true.n
     saved = time.monotonic()
-    for part, paths, rate, said in ((made, files, rates[0], asked), (true, real, rates[1], None)):
-        for _ in _gather(part, paths, rate, networks, settings, said, batch, tell):
+    folders = ((made, files, intervals[0], asked), (true, real, intervals[1], None))
+    for part, paths, stride, texts in folders:
+        for _ in _gather(part, paths, stride, networks, settings, texts, batch, say):
             if progress is not None:
                 progress(part, len(paths))
             if time.monotonic() - saved >= save_seconds:
@@ -523,7 +525,7 @@ def evaluate(
         settings=asdict(settings),
         generated=_account(generated, files, made),
         reference=_account(reference, real, true) if needs_reference else None,
-        continued=begun,
+        continued=continued,
         provenance=provenance(),
     )
 

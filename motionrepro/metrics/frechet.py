@@ -36,7 +36,7 @@ class FeatureStatistics:
         """Add a batch; return the statistics."""
         features = torch.as_tensor(features).double()
         if features.ndim != 2:
-            raise UserError(f"features have shape {tuple(features.shape)}; needed is (n, d)")
+            raise UserError(f"features have shape {tuple(features.shape)}; expected (n, d)")
         if not features.isfinite().all():
             raise UserError("features contain NaN or infinity")
         n = len(features)
@@ -149,7 +149,7 @@ def frechet_distance(
     d = mu1.numel()
     if not d or [a.shape for a in given] != [(d,), (d, d)] * 2:
         raise UserError(
-            f"shapes {[tuple(a.shape) for a in given]} do not fit; needed are (d,), (d, d), (d,), (d, d)"
+            f"shapes {[tuple(a.shape) for a in given]} do not fit; expected (d,), (d, d), (d,), (d, d)"
         )
     for name, a in zip(("mu1", "cov1", "mu2", "cov2"), given):
         if not a.isfinite().all():
@@ -202,7 +202,7 @@ def project(
     if axes.ndim != 2 or len(axes) != len(statistics.mean):
         raise UserError(
             f"axes have shape {tuple(axes.shape)}, the features {len(statistics.mean)} dimensions; "
-            "needed is (d, k)"
+            "expected (d, k)"
         )
     mean = statistics.mean @ axes
     scatter = axes.T @ statistics.scatter @ axes

@@ -38,7 +38,7 @@ class MetricResult:
     extractor: str = ""  # its name and the start of its weights' checksum
     resize: str = ""  # how frames got to the extractor's size
     frames: int | None = None  # of each clip, as they entered
-    stride: int | None = None  # every how many frames of the given clips one entered
+    stride: int | None = None  # every n-th frame of the given clips was taken
     ddof: int | None = None  # of the covariances
     n_real: int | None = None  # clips of the reference
     dimensions: int | None = None  # of the features that were compared
@@ -208,7 +208,7 @@ def _check_tags(keys, extractor, real, generated):
         for name, tags in (("real", real.tags), ("generated", generated.tags)):
             if tags.get(key) != needed.get(key):
                 raise UserError(
-                    f"{key}={tags.get(key)!r} of the {name} set does not fit; needed is {needed.get(key)!r}"
+                    f"{key}={tags.get(key)!r} of the {name} set does not fit; expected {needed.get(key)!r}"
                 )
 
 # %% ../../nbs/metrics/54_results.ipynb #edf208a4

@@ -95,7 +95,7 @@ def clip_sim(
     if prompts.shape != (len(frames), frames.shape[-1]):
         raise UserError(
             f"prompts have embeddings of shape {tuple(prompts.shape)}, the frames of {tuple(frames.shape)}; "
-            "needed are `b d` and `b f d`"
+            "expected `b d` and `b f d`"
         )
     return _cosine(frames, prompts[:, None].to(frames.device)).mean(1)
 

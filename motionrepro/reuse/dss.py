@@ -46,8 +46,7 @@ def optimal_switch_step(
     t = torch.as_tensor(timesteps)
     if t.ndim != 1 or errors.ndim < 1 or errors.shape[-1] != len(t) or not len(t):
         raise UserError(
-            f"errors have shape {tuple(errors.shape)}, timesteps {tuple(t.shape)}; "
-            "needed are (..., k) and (k,)"
+            f"errors have shape {tuple(errors.shape)}, timesteps {tuple(t.shape)}; expected (..., k) and (k,)"
         )
     check_range("errors", errors, 0)
     _check_beta(beta, t.min().item())
@@ -131,7 +130,7 @@ class DenoisingStepSelector(ModelMixin, ConfigMixin):
         self,
         statistics: torch.Tensor,  # `n s 7` of the training data, NaN where unknown
     ) -> "DenoisingStepSelector":
-        """Take centre and scale of the statistics from data; returns the selector."""
+        """Take centre and scale of the statistics from data and return the selector."""
         flat = statistics.flatten(0, -2)
         self.centre.copy_(flat.nanmean(0).nan_to_num())
         self.scale.copy_((flat - self.centre).square().nanmean(0).nan_to_num().sqrt().clamp(min=1e-6))
@@ -162,7 +161,7 @@ class DenoisingStepSelector(ModelMixin, ConfigMixin):
         if mask.shape != (b, s) or n != len(STATISTICS):
             raise UserError(
                 f"statistics have shape {(b, s, n)}, mask {tuple(mask.shape)}; "
-                f"needed are (b, s, {len(STATISTICS)}) and (b, s)"
+                f"expected (b, s, {len(STATISTICS)}) and (b, s)"
             )
         mask = mask.to(statistics.device, torch.bool)
         if not mask.any(1).all():

@@ -81,7 +81,7 @@ def as_clip(
     if clip.ndim != 4 or clip.shape[1] != 3 or not clip.is_floating_point():
         raise UserError(
             f"{name} has shape {tuple(clip.shape)} and dtype {clip.dtype}; "
-            "needed is `f 3 h w` of a floating type",
+            "expected `f 3 h w` of a floating type",
             "divide by 255: pixels are numbers in [0, 1]" if clip.dtype == torch.uint8 else "",
         )
     if len(clip) < at_least:
@@ -102,7 +102,7 @@ def style_frame(
     is_clip = getattr(first_frame, "ndim", 0) >= 4
     frame = as_clip("first_frame", first_frame if is_clip else [first_frame], 1, multiple)
     if len(frame) > 1:
-        raise UserError(f"first_frame has {len(frame)} frames; needed is one")
+        raise UserError(f"first_frame has {len(frame)} frames; expected one")
     if frame.shape[-2:] != like.shape[-2:]:
         raise UserError(
             f"first_frame has {frame_size(frame)} pixels, the clip {frame_size(like)}",
@@ -154,7 +154,7 @@ def frame_pairs_of(
         raise UserError(f"pairs={pairs!r} must be a list of (source, target) frames")
     for pair in pairs:
         if not isinstance(pair, (list, tuple)) or len(pair) != 2:
-            raise UserError(f"pairs={pairs!r} has {pair!r} in it; needed are (source, target) frames")
+            raise UserError(f"pairs={pairs!r} has {pair!r} in it; expected (source, target) frames")
         for frame in pair:
             check_whole("pairs", frame, 0, frames - 1)
     return [tuple(pair) for pair in pairs]

@@ -247,7 +247,7 @@ class MotionMatrix:
         cell = cell_size(x.shape[-2:], self.size) if x.ndim == 4 else None
         if cell is None or len(x) != len(self.values):
             raise UserError(
-                f"x has shape {tuple(x.shape)}; needed is ({len(self.values)}, c, {h}, {w}) "
+                f"x has shape {tuple(x.shape)}; expected ({len(self.values)}, c, {h}, {w}) "
                 "or a multiple of its height and width"
             )
         rows, columns = x.shape[-2:]
@@ -591,7 +591,7 @@ def splat_matrix(
 ) -> MotionMatrix:  # transition probabilities
     """Return the motion over some frames if each source cell goes on with its own displacement."""
     if flow.ndim != 4 or flow.shape[1] != 2 or 0 in flow.shape:
-        raise UserError(f"flow has shape {tuple(flow.shape)}; needed is `b 2 h w`")
+        raise UserError(f"flow has shape {tuple(flow.shape)}; expected `b 2 h w`")
     if not flow.isfinite().all():
         raise UserError("flow contains NaN or infinity")
     frames = check_whole("frames", frames, 0)

@@ -395,7 +395,7 @@ def walk_steps(
     total = None
     for t, features, residuals in steps:
         if residuals.ndim != 5:
-            raise UserError(f"residuals have shape {tuple(residuals.shape)}; needed is `b f c h w`")
+            raise UserError(f"residuals have shape {tuple(residuals.shape)}; expected `b f c h w`")
         source, target = frame_pairs(residuals.shape[1], references)
         frames = [x.unflatten(0, residuals.shape[:2]) for x in network.filtered(features)]
         cosines = network.match(
@@ -417,7 +417,7 @@ def prediction_loss(
     if len(predicted) != len(observed) or not predicted:
         raise UserError(
             f"{len(predicted)} predicted and {len(observed)} observed matrices; "
-            "needed are as many of both, at least one"
+            "expected as many of both, at least one"
         )
     distances = []
     for p, o in zip(predicted, observed):

@@ -108,7 +108,7 @@ def _labels(matrix, bins, method, limits):
     window = None if motion is None else motion.window
     kind = (tuple(values.shape), window)
     if values.ndim not in (2, 3) or 0 in values.shape:
-        raise UserError(f"a matrix has shape {kind[0]}; needed is (n, m) or (k, n, m)")
+        raise UserError(f"a matrix has shape {kind[0]}; expected (n, m) or (k, n, m)")
     if values.ndim == 2:
         values = values[None]
     if method == "histogram":

@@ -28,7 +28,7 @@ def telescoping_error(
 def _energy(latents):
     """Return energy per frequency `... h w`, the mean over channels, and each radial frequency, `h w`."""
     if latents.ndim < 3:
-        raise UserError(f"latents have shape {tuple(latents.shape)}; needed is at least `c h w`")
+        raise UserError(f"latents have shape {tuple(latents.shape)}; expected at least `c h w`")
     h, w = latents.shape[-2:]
     latents = latents.to(torch.promote_types(latents.dtype, torch.float32))
     energy = torch.fft.fft2(latents, norm="ortho").abs().square().mean(-3)

@@ -474,7 +474,7 @@ def check_network(
 def check_card(
     name: str,  # argument's name, and its folder's
     network,  # folder of a saved network; anything else passes
-    base,  # name of the base that it shall work with, or a `Backbone`
+    base,  # name of the base that it will work with, or a `Backbone`
 ):
     """Refuse a network whose card says that it was trained for another embedded base."""
     base = getattr(base, "name", base)

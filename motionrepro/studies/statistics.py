@@ -175,7 +175,7 @@ def change_point(
     n = len(curve)
     if n != len(timesteps) or n < 2:
         lengths = f"curve has {n} steps, timesteps {len(timesteps)}"
-        raise UserError(f"{lengths}; needed are as many of both, at least 2")
+        raise UserError(f"{lengths}; expected as many of both, at least 2")
     curve = curve.double()
     left = torch.arange(1, n, dtype=torch.float64, device=curve.device)[:, None]
     sums = curve.cumsum(0)

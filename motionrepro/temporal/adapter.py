@@ -337,7 +337,7 @@ def per_frame(
     if rows == clips:
         return value.repeat_interleave(frames, 0)
     needed = f"{clips} for clips or {clips * frames} for frames"
-    raise UserError(f"{name} has a tensor of shape {tuple(value.shape)}; needed are rows: {needed}")
+    raise UserError(f"{name} has a tensor of shape {tuple(value.shape)}; expected rows: {needed}")
 
 # %% ../../nbs/temporal/33_adapter.ipynb #f5844660
 class MotionAdaptiveUNet(nn.Module):
@@ -459,17 +459,17 @@ class MotionAdaptiveUNet(nn.Module):
         if sample.ndim != 5 or sample.shape[2] != channels:
             needed = f"`b f c h w` with c = {channels}"
             raise UserError(
-                f"sample has shape {tuple(sample.shape)}; needed is {needed}",
+                f"sample has shape {tuple(sample.shape)}; expected {needed}",
                 "a pipeline for images takes the UNet itself, and is called within as_clips(num_frames)",
             )
         b, f = sample.shape[:2]
         if text.ndim != 3 or len(text) != b:
             needed = f"({b}, s, d), one text for each clip"
-            raise UserError(f"encoder_hidden_states have shape {tuple(text.shape)}; needed is {needed}")
+            raise UserError(f"encoder_hidden_states have shape {tuple(text.shape)}; expected {needed}")
         timestep = torch.as_tensor(timestep, device=sample.device)
         if timestep.shape not in ((), (1,), (b,)):
             needed = f"a number or ({b},), one for each clip"
-            raise UserError(f"timestep has shape {tuple(timestep.shape)}; needed is {needed}")
+            raise UserError(f"timestep has shape {tuple(timestep.shape)}; expected {needed}")
         dtype = self.unet.dtype if self.adapter is None else self.adapter.dtype
         if dtype != self.unet.dtype and not torch.is_autocast_enabled(sample.device.type):
             raise UserError(
@@ -551,7 +551,9 @@ def attention_by_site(
     *inputs,  # of the model: sample, timestep, text, motion
 ) -> dict:  # site -> `(b, f, f)`
     """Return the attention weights of every temporal block in a call, averaged over heads and positions."""
-    assert model.adapter is not None
+    if not isinstance(model.adapter, TemporalAdapter):
+        which = "no adapter" if model.adapter is None else f"a {type(model.adapter).__name__}"
+        raise UserError(f"the model has {which}, and attention is that of a TemporalAdapter's blocks")
     weights = {}
 
     def record(path, block, args):

@@ -102,7 +102,7 @@ class GlobalTemporalBlock(nn.Module):
     def tokens(self, hidden, num_frames):
         """Bring features `(b f) c h w` to `b f n c`; in the skip reading, with the encoding added."""
         if hidden.ndim != 4 or hidden.shape[1] != self.channels:
-            raise UserError(f"hidden has shape {tuple(hidden.shape)}; needed is (b f, {self.channels}, h, w)")
+            raise UserError(f"hidden has shape {tuple(hidden.shape)}; expected (b f, {self.channels}, h, w)")
         if not 1 <= num_frames <= self.max_frames:
             allowed = f"[1, {self.max_frames}], the positions of the temporal encoding (max_frames)"
             raise UserError(f"num_frames={num_frames} is outside {allowed}")

@@ -51,11 +51,11 @@ def temporal_consistency_loss(
 ) -> torch.Tensor:  # a number, or `(b,)`
     """Weigh squared differences of neighbouring frames, less where there is motion or noise (eq. 8)."""
     if clean.ndim != 5 or clean.shape[1] < 2:
-        raise UserError(f"clean has shape {tuple(clean.shape)}; needed is `b f c h w` with at least 2 frames")
+        raise UserError(f"clean has shape {tuple(clean.shape)}; expected `b f c h w` with at least 2 frames")
     alpha_bar = check_range("alpha_bar", torch.as_tensor(alpha_bar), 0, 1)
     if alpha_bar.shape != (len(clean),):
         needed = f"({len(clean)},), one for each clip"
-        raise UserError(f"alpha_bar has shape {tuple(alpha_bar.shape)}; needed is {needed}")
+        raise UserError(f"alpha_bar has shape {tuple(alpha_bar.shape)}; expected {needed}")
     (clean,) = _single(clean)
     weight = (1 - check_motion(motion, len(clean)).to(clean)) * alpha_bar.to(clean)
     clean = torch.where(_per_clip(weight, clean) > 0, clean, 0.0)  # 0 times infinity would be NaN

@@ -234,7 +234,7 @@ def check_motion(
         motion = motion.expand(batch or 1)
     if motion.ndim != 1 or batch not in (None, len(motion)):
         needed = f"({batch or 'b'},), a score in [0, 1] for each clip"
-        raise UserError(f"motion has shape {tuple(motion.shape)}; needed is {needed}")
+        raise UserError(f"motion has shape {tuple(motion.shape)}; expected {needed}")
     return motion
 
 # %% ../../nbs/temporal/31_motion.ipynb #c1e81b78

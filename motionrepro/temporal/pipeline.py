@@ -185,7 +185,7 @@ def check_embeds(
     prompt_embeds: torch.Tensor = None,  # `b s d`
     negative_prompt_embeds: torch.Tensor = None,  # `b s d`
 ) -> list:  # a text for each clip, "" where its embedding is given
-    """Make a list of prompts; ready embeddings take the place of texts, and do not come with them."""
+    """Return a prompt for each clip; refuse a text together with its embedding."""
     given = dict(prompt=(prompt, prompt_embeds), negative_prompt=(negative_prompt, negative_prompt_embeds))
     for name, (texts, embeds) in given.items():
         if embeds is None:
@@ -226,7 +226,7 @@ def check_returned(
         return {}
     if not isinstance(returned, dict):
         kind = type(returned).__name__
-        raise UserError(f"callback_on_step_end returned {kind}; needed is a dictionary of tensors, or None")
+        raise UserError(f"callback_on_step_end returned {kind}; expected a dictionary of tensors, or None")
     check_names("callback_on_step_end returned a dictionary whose key", returned, tuple(tensors))
     for name, value in returned.items():
         if not isinstance(value, torch.Tensor):
@@ -235,13 +235,13 @@ def check_returned(
     if latents.shape != tensors["latents"].shape:
         raise UserError(
             f"callback_on_step_end returned latents of shape {tuple(latents.shape)}; "
-            f"needed is {tuple(tensors['latents'].shape)}"
+            f"expected {tuple(tensors['latents'].shape)}"
         )
     clips = len(latents)
     rows = len(returned.get("prompt_embeds", tensors["prompt_embeds"]))
     if rows not in (clips, 2 * clips):
         raise UserError(
-            f"callback_on_step_end returned prompt_embeds of {rows} rows; needed are {clips}, "
+            f"callback_on_step_end returned prompt_embeds of {rows} rows; expected {clips}, "
             f"or {2 * clips} with guidance",
             "SDCFGCutoffCallback keeps the text of one clip: make clips one at a time with it",
         )
@@ -284,7 +284,7 @@ def latent_shape(
         size[i] = pixels // factor
     shape = (batch, num_frames, backbone.unet.config.in_channels, *size)
     if latents is not None and latents.shape != shape:
-        raise UserError(f"latents have shape {tuple(latents.shape)}; needed is `b f c h w` = {shape}")
+        raise UserError(f"latents have shape {tuple(latents.shape)}; expected `b f c h w` = {shape}")
     return shape
 
 # %% ../../nbs/temporal/36_pipeline.ipynb #684b03a0
@@ -571,7 +571,7 @@ class MotionAdaptivePipeline(
         *,
         fuse_at: str = "output",  # average windows behind the UNet, or in its temporal "blocks"
     ):
-        """Make long clips by these overlapping windows from now on; at first, by the default ones."""
+        """Denoise long clips in these windows from now on; until then the default windows are used."""
         check_names("noise_type", [noise_type], NOISE_TYPES)
         windows = ContextWindows(context_length, context_stride, weighting_scheme, fuse_at)
         fitted = windows.fitted(self.max_frames)
@@ -686,7 +686,7 @@ class MotionAdaptivePipeline(
         ip_adapter_image_embeds: list = None,
         cross_attention_kwargs: dict = None,
     ) -> tuple:  # text embeddings `(copies b) s d`, and what else the UNet takes
-        """Encode what clips shall show; with guidance, what it leads away from comes first."""
+        """Encode prompts and images; with guidance, the negative prompts' rows come first."""
         device = self._execution_device
         with_guidance = guidance_scale != 1
         self._clip_skip = clip_skip

@@ -147,6 +147,8 @@ def seam_ratio(
 ) -> torch.Tensor:  # `(b,)`; 1 is no seam
     """Divide the mean difference of neighbouring frames at joints by that inside windows."""
     if joints.all() or not joints.any():
-        raise UserError("a ratio needs pairs of frames at joints and pairs inside windows")
+        raise UserError(
+            f"joints has {int(joints.sum())} of {len(joints)} pairs at joints; a ratio needs both kinds"
+        )
     change = (video[:, 1:] - video[:, :-1]).float().abs().flatten(2).mean(2)
     return change[:, joints].mean(1) / change[:, ~joints].mean(1)

@@ -7,11 +7,12 @@ __all__ = ['TIMESTEPS', 'WEIGHTINGS', 'SPREAD', 'RECIPES', 'ARROW_TIMESTEPS', 'V
            'EXTENDABLE', 'draw_timesteps', 'snr_weight', 'rising_gamma', 'spread_noise', 'training_noise',
            'AdapterRecipe', 'make_adapter', 'mean_gates', 'batch_loss', 'adapter_loss', 'arrow_of_time', 'clip_losses',
            'validation_scores', 'sampler', 'adapter_stamp', 'train_adapter', 'save_adapter', 'load_saved',
-           'changed_recipe', 'OwnVideos', 'last_loss', 'kept_scores', 'own_adapter_command', 'clip_cache']
+           'changed_recipe', 'OwnVideos', 'kept_scores', 'save_scored', 'own_adapter_command']
 
 # %% ../../nbs/training/63_adapter.ipynb #1ed677c7
 import inspect
 import json
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,14 @@ from ..temporal.losses import denoising_loss, denoising_target, training_loss
 from ..temporal.noise import correlated_noise
 from ..temporal.pipeline import MotionAdaptivePipeline, load_trained
 from .base import save_with_card
-from .loop import TrainConfig, check_launcher, check_steps, checkpoints_path, train
+from motionrepro.training.loop import (
+    TrainConfig,
+    check_launcher,
+    check_steps,
+    checkpoints_path,
+    last_loss,
+    train,
+)
 from ..provenance import fingerprint
 from motionrepro.training.prepare import (
     HELD_OUT,
@@ -62,7 +70,6 @@ from motionrepro.training.prepare import (
     check_claim,
     check_size,
     claim_folder,
-    clip_cache,
     clip_options,
     clips_words,
     draw,
@@ -76,8 +83,6 @@ from motionrepro.training.prepare import (
     write_held_out,
 )
 
-_all_ = ["clip_cache"]
-
 # %% ../../nbs/training/63_adapter.ipynb #6918a9c8
 TIMESTEPS = ("power", "late")
 _LATE = 0.45  # of the schedule: where three quarters of "late" timesteps begin
@@ -85,7 +90,7 @@ _LATE = 0.45  # of the schedule: where three quarters of "late" timesteps begin
 
 def draw_timesteps(
     n: int,  # how many
-    power: float,  # p above; of no effect for "late"
+    power: float,  # exponent of "power", above 0; "late" ignores it
     num_train_timesteps: int,  # T
     random: torch.Generator,
     law: str = "power",  # one of `TIMESTEPS`
@@ -165,7 +170,7 @@ class AdapterRecipe:
     # options of `TemporalAdapter` (cascade, position, bias, gate, beta, sizes) or of `MotionAdapter`
     adapter: dict = field(default_factory=dict)
     num_frames: int = 8  # *stated*
-    interval: int = 2  # every how many frames of a video, *stated*
+    interval: int = 2  # take every n-th frame of a video, *stated*
     size: int = 256  # pixels, *assumed*
     batch: int = 55  # clips, *stated* for a GPU; how many GPUs is lost from the text
     accumulation: int = 1  # batches of a step, *assumed*
@@ -575,12 +580,12 @@ def changed_recipe(
     return replace(recipe, **{part: inner}, **found)
 
 # %% ../../nbs/training/63_adapter.ipynb #6267a762
-def _check_fits(recipe, base):
+def _check_fits(recipe, backbone):
     """Refuse sizes that the base or the adapter cannot take."""
-    longest = max_frames_of(make_adapter(recipe, base.unet))
-    check_range("size", recipe.size, base.downsample)
-    check_range("num_frames", recipe.num_frames, 2, longest)
-    check_size(recipe.size, base)
+    longest = max_frames_of(make_adapter(recipe, backbone.unet))
+    check_whole("size", recipe.size, backbone.downsample)
+    check_whole("num_frames", recipe.num_frames, 2, longest)
+    check_size(recipe.size, backbone)
 
 # %% ../../nbs/training/63_adapter.ipynb #282d9efd
 _FIXED = ("size", "num_frames", "interval")  # by shards
@@ -600,14 +605,14 @@ def _recipe_of_shards(recipe, changes, data) -> Any:
     return replace(recipe, **{name: options[name] for name in _FIXED})
 
 
-def _check_encoded_by(data, base, backbone):
+def _check_encoded_by(data, backbone):
     """Refuse shards of other networks than those of the base."""
     names = dict(vae="autoencoder", text_encoder="text encoder")
-    other = differences(read_shards(data)["networks"], network_fingerprints(base))
+    other = differences(read_shards(data)["networks"], network_fingerprints(backbone))
     if other:
         what = " and ".join(names[name] for name in other)
         raise UserError(
-            f"data={str(data)!r} was encoded by another {what} than that of backbone={backbone!r}",
+            f"data={str(data)!r} was encoded by another {what} than that of backbone={backbone.name!r}",
             "name the backbone that the shards were prepared with, or prepare them again",
         )
 
@@ -633,34 +638,37 @@ def _cache_folder(cache, data, given, networks, options):
 # %% ../../nbs/training/63_adapter.ipynb #18ccc796
 @dataclass
 class OwnVideos:
-    """Hold what a training on videos of one's own may be told about them; mistakes are found at once."""
+    """Hold the options of a training on your own videos, checked as soon as they are given."""
 
     data: Any  # videos with captions, as for `find_videos`, or a folder of shards
     cache: Any = None  # folder for encoded videos; default: `shards` beside the training states
+    checkpoints: Any = None  # as for `checkpoints_path`
     captions: Any = None  # file of captions, or name of a layout; default: what is recognised
     caption_from_name: bool = False  # a video without a caption gets the words of its name
-    pool_length: int | None = None  # clips to train on; default: `clips` of every video
+    samples: int | None = None  # clips to train on; default: `clips` of every video
     clips: int | None = None  # of every video, one in each epoch in turn; default 1
     processes: int | None = None  # that encode; default: `usual_processes`
     validation: float = HELD_OUT  # share of the videos that is not trained on, but scored on; 0 keeps none
 
     def __post_init__(self):
         check_range("validation", self.validation, 0, 1, include_high=False)
-        for name in ("pool_length", "clips", "processes"):
+        for name in ("samples", "clips", "processes"):
             if getattr(self, name) is not None:
                 check_whole(name, getattr(self, name), 1)
         self.name = as_text(Path(self.data).name)
         self.is_encoded = (Path(self.data) / SHARDS).is_file()
-        self.found: Any = None
+        self.videos: Any = None
+        self.left_out: dict = {}
         if self.is_encoded:
             self._check_fixed()
         else:
-            self.found = find_videos(self.data, self.captions, self.caption_from_name)
+            self.videos, self.left_out = find_videos(self.data, self.captions, self.caption_from_name)
+        self.cache = Path(self.cache or checkpoints_path(self.checkpoints) / "shards")
 
     def _check_fixed(self):
         """Refuse what was decided when shards were prepared."""
         given = dict(captions=self.captions, caption_from_name=self.caption_from_name or None)
-        given |= dict(samples=self.pool_length, clips=self.clips, processes=self.processes, cache=self.cache)
+        given |= dict(samples=self.samples, clips=self.clips, processes=self.processes, cache=self.cache)
         for name, value in given.items():
             if value is not None:
                 raise UserError(
@@ -678,20 +686,17 @@ class OwnVideos:
     def places(
         self,
         out,  # folder of the finished network
-        checkpoints=None,  # as for `checkpoints_path`
     ) -> tuple:  # `out`, the folder of the training's state
         """Return where a training on these videos writes, if it can."""
         out = Path(out).resolve()
-        state = checkpoints_path(checkpoints) / "own" / unique_name(out)
-        self.cache = Path(self.cache) if self.cache else checkpoints_path(checkpoints) / "shards"
+        state = checkpoints_path(self.checkpoints) / "own" / unique_name(out)
         check_folders(out, state, self.cache)
         return out, state
 
     def stream(
         self,
         recipe,  # with `size`, `num_frames`, `interval`, `batch`
-        base,  # the base, loaded
-        backbone: str,  # its name
+        backbone,  # the base, loaded
         accept,  # called with what the clips are about, before hours of encoding; raises if that will not do
         seed: int = 0,  # of the order, and of what is held out
         device: str = None,
@@ -699,10 +704,11 @@ class OwnVideos:
     ) -> ClipStream:
         """Return the clips, encoded as far as they are not."""
         if self.is_encoded:
-            _check_encoded_by(self.data, base, backbone)
+            _check_encoded_by(self.data, backbone)
             folder = self.data
         else:
-            folder = self._encode(recipe, ClipEncoder(backbone, device, base), accept, seed, device, progress)
+            encoder = ClipEncoder(backbone.name, device, backbone)
+            folder = self._encode(recipe, encoder, accept, seed, device, progress)
         accumulation = getattr(recipe, "accumulation", 1)
         stream = ClipStream(folder, recipe.batch, accumulation, seed, self.validation)
         if progress:
@@ -711,22 +717,21 @@ class OwnVideos:
 
     def _encode(self, recipe, encoder, accept, seed, device, progress):
         """Encode the videos, as far as they are not; return the folder of shards."""
-        videos, left_out = self.found
         if progress:
-            print(*videos.lines(), sep="\n")
-        total = len(videos.files)
-        videos, clips = _some_videos(videos, self.pool_length, self.clips or 1, seed)
+            print(*self.videos.lines(), sep="\n")
+        total = len(self.videos.files)
+        videos, clips = _some_videos(self.videos, self.samples, self.clips or 1, seed)
         aside = total - len(videos.files)
         if progress and aside:
-            print(f"set aside, by the seed, for samples={self.pool_length}: {aside} of {total} videos")
+            print(f"set aside, by the seed, for samples={self.samples}: {aside} of {total} videos")
         options = clip_options(recipe.size, recipe.num_frames, recipe.interval, clips)
         networks = network_fingerprints(encoder.backbone)
-        given = (self.captions, self.caption_from_name, self.pool_length, *([seed] if aside else []))
+        given = (self.captions, self.caption_from_name, self.samples, *([seed] if aside else []))
         folder = _cache_folder(self.cache, videos.data, given, networks, options)
         shard_size = usual_shard_size(len(videos.files))
         contents = videos_contents(split_blocks(videos, shard_size))
         accept(stream_about(networks, options, shard_size, contents, self.validation))
-        more: dict[str, Any] = dict(left_out=left_out, shard_size=shard_size, wait=True)
+        more: dict[str, Any] = dict(left_out=self.left_out, shard_size=shard_size, wait=True)
         more |= dict(processes=self.processes or usual_processes(device))
         result = encode_videos(videos, folder, encoder, options, progress, **more)
         if progress:
@@ -734,14 +739,6 @@ class OwnVideos:
         return folder
 
 # %% ../../nbs/training/63_adapter.ipynb #423e04a8
-def last_loss(
-    history: dict,  # of a training, with its `log`
-) -> float:
-    """Return the mean training loss of the last tenth of a log."""
-    last_tenth = history["log"][-max(1, len(history["log"]) // 10) :]
-    return sum(row["loss"] for row in last_tenth) / len(last_tenth)
-
-
 def kept_scores(
     out,  # folder of a finished network
     training: dict,  # of `write_card`
@@ -753,23 +750,43 @@ def kept_scores(
     same = card.get("training") == json.loads(json.dumps(training)) and card.get("held_out") == held_out
     return card["scores"] if same else None
 
+
+def save_scored(
+    network,  # trained on videos of one's own
+    out,  # its folder
+    part: str,  # what it is: "adapter", "mtn" or "dss"
+    about: str,  # one sentence
+    training: dict,  # settings and length
+    held_out: str,  # in words
+    names: Iterable,  # of the videos that are held out
+    score: Callable,  # returns the scores; not called where the card of this very training has them
+) -> dict:  # the scores
+    """Write a network with its card and the names of what is held out."""
+    scores = kept_scores(out, {part: training}, held_out)
+    if scores is None:
+        scores = score()
+    save_with_card(network, out, part, about, training, scores, held_out=held_out)
+    write_held_out(names, out)
+    return scores
+
 # %% ../../nbs/training/63_adapter.ipynb #26665fd1
-def _save_own(adapter, history, out, recipe, stream, base, backbone, videos, seed, progress):
+def _save_own(adapter, history, out, recipe, stream, backbone, videos, seed, progress):
     """Score an adapter of one's own on what was held out, and write it with its card."""
     loss = last_loss(history)
     clips = clips_words(stream)
-    about = f"Temporal blocks of paper A for `{backbone}`, trained on {clips} of `{videos.name}`."
+    about = f"Temporal blocks of paper A for `{backbone.name}`, trained on {clips} of `{videos.name}`."
     training = dict(seed=seed, validation=videos.validation, seconds=round(history["seconds"]))
     training |= dict(training_loss_of_last_tenth=loss, normalizer=asdict(stream.normalizer))
     training = asdict(recipe) | training
     if history["lengthened"]:
         training["lengthened"] = history["lengthened"]
     held_out = held_out_words(stream, videos.name)
-    scores = kept_scores(out, dict(adapter=training), held_out)
-    if scores is None:
-        scores = validation_scores(adapter, base, stream, recipe.rho, seed)
-    save_adapter(adapter, out, about, training, scores, held_out=held_out)
-    write_held_out(stream.held_out_names, out)
+
+    def score():
+        return validation_scores(adapter, backbone, stream, recipe.rho, seed)
+
+    told = ("adapter", about, training, held_out, stream.held_out_names)
+    scores = save_scored(adapter, out, *told, score)
     if progress:
         print(f"{as_text(out)}: {clips}, {recipe.steps} steps, training loss of the last tenth {loss:.4g}")
     if progress and scores:
@@ -782,7 +799,7 @@ def _save_own(adapter, history, out, recipe, stream, base, backbone, videos, see
 def own_adapter_command(
     data,  # videos with captions, as for `find_videos`, or a folder of shards
     out,  # folder of the finished adapter
-    backbone: str = "tiny",  # name or folder, as for `load_backbone`
+    base: str = "tiny",  # name or folder, as for `load_backbone`
     changes=(),  # of the recipe, "name=value" each
     checkpoints=None,  # folder of the training state, for `checkpoints_path`; a run found there is continued
     seed: int = 0,
@@ -795,21 +812,21 @@ def own_adapter_command(
     check_launcher()
     team = process_team(device)
     progress = progress and team.is_main_process
-    recipe = changed_recipe(RECIPES.get(backbone, RECIPES["paper"]), changes)
-    check_range("seed", seed, 0)
-    videos = OwnVideos(data, **options)
+    recipe = changed_recipe(RECIPES.get(base, RECIPES["paper"]), changes)
+    check_whole("seed", seed, 0)
+    videos = OwnVideos(data, checkpoints=checkpoints, **options)
     recipe = videos.fitted(recipe, changes)
-    out, state = videos.places(out, checkpoints)
-    base = load_backbone(backbone, device=device)
-    _check_fits(recipe, base)
+    out, state = videos.places(out)
+    backbone = load_backbone(base, device=device)
+    _check_fits(recipe, backbone)
 
     def accept(about):  # before other shards replace those of the other run, too
-        check_claim(state / "run", adapter_stamp(recipe, seed, about, base), EXTENDABLE)
+        check_claim(state / "run", adapter_stamp(recipe, seed, about, backbone), EXTENDABLE)
         check_steps(state / "run", recipe.steps)
 
-    stream = videos.stream(recipe, base, backbone, accept, seed, device, progress)
+    stream = videos.stream(recipe, backbone, accept, seed, device, progress)
     how: dict[str, Any] = dict(seed=seed, progress=progress, extend=True, tracker=tracker)
-    adapter, history = train_adapter(recipe, state / "run", base, stream, **how)
+    adapter, history = train_adapter(recipe, state / "run", backbone, stream, **how)
     if team.is_main_process:
-        _save_own(adapter, history, out, recipe, stream, base, backbone, videos, seed, progress)
+        _save_own(adapter, history, out, recipe, stream, backbone, videos, seed, progress)
     team.wait_for_everyone()

@@ -119,7 +119,7 @@ def start_down_path(
 # %% ../../nbs/training/61a_autoencoder.ipynb #27f51089
 def pair_channels(
     conv,  # `Conv2d` of 1 x 1, writes what the group norm reads
-    rows: torch.Tensor,  # `n c`, what shall be read of its input; one signal each
+    rows: torch.Tensor,  # `n c`, what should be read of its input; one signal each
     constant: float,  # large beside the signals
     groups: int,  # of the norm
 ) -> torch.Tensor:  # `n out`, 1 and -1 where a signal stands
@@ -282,7 +282,7 @@ def train_vae(
     world=shapes_world,  # module of the world
     batch: int = BATCH,  # images
 ) -> tuple:  # the model and its log
-    """Train the embedded world's autoencoder from its linear start; returns the model and the log."""
+    """Train the embedded world's autoencoder from its linear start and return the model and the log."""
     device = usable_device(device)
     config = TrainConfig(steps=steps, lr=6e-4, warmup=400, seed=seed, weight_decay=0.0)
     data = drawn_scenes(world, pool_length, seed) | VAE_SIZES | dict(batch=batch)

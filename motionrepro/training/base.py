@@ -20,7 +20,7 @@ from motionrepro.core import (
     UserError,
     assets_path,
     atomic_path,
-    check_range,
+    check_whole,
     generator,
     process_team,
     read_json,
@@ -40,6 +40,7 @@ from motionrepro.training.loop import (
     check_launcher,
     check_one_process,
     checkpoints_path,
+    last_loss,
     train,
 )
 from motionrepro.training.prepare import (
@@ -90,7 +91,7 @@ def _run(
     start=None,
     parts=True,
 ):
-    """Train a model in a folder that is its own; returns the model and the log."""
+    """Train a model in a folder that is its own and return the model and the log."""
     if not parts:
         check_one_process(f"training the {description}", _WHY_WHOLE, device)
     claim_folder(folder, training_stamp(config, config.seed, data, code, start=start))
@@ -177,7 +178,7 @@ def train_text(
     pool_length: int = SCENES["text"],
     world=shapes_world,
 ):
-    """Train the text encoder against clips; returns it and the log."""
+    """Train the text encoder against clips and return it and the log."""
     torch.manual_seed(seed)
     model = _TextTower(tokenizer)
     device = usable_device(device)
@@ -259,7 +260,7 @@ def train_unet(
     world=shapes_world,
     batch: int = 32,  # images
 ):
-    """Train the UNet on latents of `size` pixels; returns it and the log."""
+    """Train the UNet on latents of `size` pixels and return it and the log."""
     pool_length = pool_length or SCENES["unet" if size <= 64 else "unet-128"]
     torch.manual_seed(seed)
     device = usable_device(device)
@@ -320,7 +321,7 @@ def train_classifier(
     world=shapes_world,
     batch: int = 64,  # images
 ):
-    """Train the frame classifier; returns it and the log."""
+    """Train the frame classifier and return it and the log."""
     torch.manual_seed(seed)
     model = FrameClassifier(classes=world.FRAME_LABELS)
     device = usable_device(device)
@@ -346,7 +347,7 @@ def train_video(
     world=shapes_world,
     batch: int = 24,  # clips
 ):
-    """Train the video encoder; returns it and the log."""
+    """Train the video encoder and return it and the log."""
     torch.manual_seed(seed)
     model = VideoEncoder(classes=world.CLIP_LABELS)
     device = usable_device(device)
@@ -372,7 +373,7 @@ def train_clip(
     pool_length: int = SCENES["clip"],
     world=shapes_world,
 ):
-    """Train the open_clip model on frames and captions; returns it and the log."""
+    """Train the open_clip model on frames and captions and return it and the log."""
     torch.manual_seed(seed)
     model = WorldClip(tokenizer)
     device = usable_device(device)
@@ -670,15 +671,8 @@ def evaluate(
     """Compute a shipped model's scores anew, from its files."""
     if name not in CARDS:
         raise UserError(f"name={name!r} is not one of {', '.join(CARDS)}")
-    check_range("n", n, 20)
-    assets = Path(assets or assets_path())
-    if name in ("classifier", "video", "clip"):
-        model = load_evaluator(name, folder=assets / CARDS[name])
-        return score_evaluator(name, model, 2 * n, seed) | dict(n=2 * n)
-    backbone = backbones.load_backbone(name, assets=assets)
-    classifier = load_evaluator("classifier", folder=assets / CARDS["classifier"])
-    codec = score_vae(backbone, n // 5, seed) if name == "tiny" else {}
-    return codec | score_samples(backbone, classifier, n, seed=seed)
+    check_whole("n", n, 20)
+    return _measure(name, Path(assets or assets_path()), n, seed, tune=False)
 
 # %% ../../nbs/training/62_base.ipynb #a58932d9
 def _need(path, target):
@@ -769,30 +763,33 @@ def _how_trained(log, before):
     if not log.exists() and before:
         return before
     log = read_json(_need(log, log.parent.name))
-    last = [entry["loss"] for entry in log["log"][-max(1, len(log["log"]) // 10) :]]
-    return dict(seconds=round(log["seconds"]), loss_of_last_tenth=sum(last) / len(last), **log["config"])
+    return dict(seconds=round(log["seconds"]), loss_of_last_tenth=last_loss(log), **log["config"])
 
 
-def _measure(name, out, n, device):
-    """Return the scores of a finished model."""
+def _measure(name, folder, n, seed=0, device=None, tune=True):
+    """Return the scores of a finished model, at the guidance that is best unless it is not tuned."""
     if name in ("classifier", "video", "clip"):
-        model = load_evaluator(name, device, out / CARDS[name])
-        return score_evaluator(name, model, 2 * n) | dict(n=2 * n)
-    backbone = backbones.load_backbone(name, device=device, assets=out)
-    judge = load_evaluator("classifier", device, _need(out / CARDS["classifier"], "classifier"))
-    guidance, tried = tune_guidance(backbone, judge, n=max(20, n // 5))
-    codec = score_vae(backbone, n // 5) if name == "tiny" else {}
-    return codec | score_samples(backbone, judge, n, guidance) | dict(guidance_tried=tried)
+        model = load_evaluator(name, device, folder / CARDS[name])
+        return score_evaluator(name, model, 2 * n, seed) | dict(n=2 * n)
+    backbone = backbones.load_backbone(name, device=device, assets=folder)
+    judge = load_evaluator("classifier", device, _need(folder / CARDS["classifier"], "classifier"))
+    guidance = None
+    more = {}
+    if tune:
+        guidance, tried = tune_guidance(backbone, judge, n=max(20, n // 5))
+        more = dict(guidance_tried=tried)
+    codec = score_vae(backbone, n // 5, seed) if name == "tiny" else {}
+    return codec | score_samples(backbone, judge, n, guidance, seed=seed) | more
 
 # %% ../../nbs/training/62_base.ipynb #29f49e72
-def _score(name, out, checkpoints, n, device):
+def _score_and_write_card(name, out, checkpoints, n, device):
     """Measure a finished model and write its card, unless the card tells of this very training."""
     card = out / CARDS[name] / "card.json"
     before = read_json(card)["training"] if card.exists() else {}
     training = {part: _how_trained(checkpoints / part / "log.json", before.get(part)) for part in PARTS[name]}
     if before == training:
         return
-    scores = _measure(name, out, n, device)
+    scores = _measure(name, out, n, device=device)
     write_card(card.parent, name, ABOUT[name], training, scores)
     print(f"{name}: " + ", ".join(f"{k} {v:.4g}" for k, v in scores.items() if isinstance(v, float)))
 
@@ -812,12 +809,12 @@ def train_command(
     check_launcher()
     if target not in ("all", *TARGETS):
         raise UserError(f"target={target!r} is not one of all, {', '.join(TARGETS)}")
-    check_range("seed", seed, 0)
-    check_range("n", n, 20)
+    check_whole("seed", seed, 0)
+    check_whole("n", n, 20)
     if steps is not None:
-        check_range("steps", steps, 1)
+        check_whole("steps", steps, 1)
     if pool_length is not None:
-        check_range("pool_length", pool_length, 3)
+        check_whole("pool_length", pool_length, 3)
     device = usable_device(device)
     if target in ("all", *CONTRASTIVE):
         check_one_process(f"train {target}", _WHY_WHOLE, device)
@@ -831,5 +828,5 @@ def train_command(
         if team.is_main_process:
             _write_target(t, model, goal)
             for name in (name for name, parts in PARTS.items() if parts[-1] == t):
-                _score(name, out, checkpoints, n, device)
+                _score_and_write_card(name, out, checkpoints, n, device)
         team.wait_for_everyone()

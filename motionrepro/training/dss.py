@@ -8,6 +8,7 @@ __all__ = ['SOURCES', 'ERRORS', 'REUSE_TARGETS', 'SelectorRecipe', 'captions_of'
            'reuse_command', 'own_selector_recipe', 'own_captions', 'own_dss_command']
 
 # %% ../../nbs/training/65_dss.ipynb #c8eef121
+import functools
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -45,9 +46,8 @@ from ..temporal.adapter import ADAPTERS, injected
 from ..temporal.motion import motion_from_prompt
 from ..temporal.noise import correlated_noise
 from ..temporal.pipeline import folder_of_base, resolve_network
-from .adapter import OwnVideos, changed_recipe, kept_scores, last_loss, load_saved
-from .base import save_with_card
-from .loop import TrainConfig, check_launcher, checkpoints_path, train
+from .adapter import OwnVideos, changed_recipe, load_saved, save_scored
+from .loop import TrainConfig, check_launcher, checkpoints_path, last_loss, train
 from motionrepro.training.mtn import (
     MOTION_RECIPES,
     MotionRecipe,
@@ -70,7 +70,6 @@ from motionrepro.training.prepare import (
     names_words,
     name_number,
     training_stamp,
-    write_held_out,
 )
 
 # %% ../../nbs/training/65_dss.ipynb #26491b9e
@@ -413,21 +412,21 @@ def evaluate_dss(
     return scores
 
 # %% ../../nbs/training/65_dss.ipynb #c8e40900
-def _selector_clips(base, backbone, out, checkpoints, motion, recipe, n, pool_length, progress, world):
+def _selector_clips(base, backbone, out, checkpoints, motion, recipe, n, pool_length, progress):
     """Return clips to train on, and clips to judge by."""
     if recipe.source == "made":
         folder = out / base / "adapter"
         adapter = load_saved(folder).to(backbone.device) if folder.is_dir() else None
-        train_captions = captions_of("train", pool_length, motion.num_frames, 7, world)
-        other_captions = captions_of("validation", n, motion.num_frames, world=world)
+        train_captions = captions_of("train", pool_length, motion.num_frames, 7)
+        other_captions = captions_of("validation", n, motion.num_frames)
         return [dict(captions=c, adapter=adapter) for c in (train_captions, other_captions)]
     shape = dict(size=motion.size, num_frames=motion.num_frames, interval=motion.interval)
     file = checkpoints / f"clips-{base}-dss.pt"
-    shape |= dict(length=pool_length, seed=7, progress=progress, world=world)
+    shape |= dict(length=pool_length, seed=7, progress=progress)
     with process_team().main_process_first():  # the others read its files
         known = clip_cache(backbone, file, **shape)
-        known = with_origins(known, motion, checkpoints / f"clips-{base}-dss-flow.pt", progress, world)
-    return [known, validation_clips(backbone, motion, n, world=world)]
+        known = with_origins(known, motion, checkpoints / f"clips-{base}-dss-flow.pt", progress)
+    return [known, validation_clips(backbone, motion, n)]
 
 # %% ../../nbs/training/65_dss.ipynb #5e97c806
 def dss_command(
@@ -437,16 +436,15 @@ def dss_command(
     checkpoints: Path,  # folder of the training state
     motion: MotionRecipe,  # of the motion network
     recipe: SelectorRecipe,
+    n: int,  # validation clips
+    pool_length: int,  # clips to train on
     seed: int = 0,
-    n: int = 64,  # validation clips
-    pool_length: int = 256,  # clips to train on
     progress: bool = True,
-    world=shapes_world,  # module of the world
 ):
     """Train, score and write the step selector of a base, as far as that has not been done."""
     network = load_mtn(base, device=backbone.device, assets=out)
     clips, others = _selector_clips(
-        base, backbone, out, checkpoints, motion, recipe, n, pool_length, progress, world
+        base, backbone, out, checkpoints, motion, recipe, n, pool_length, progress
     )
     folder = checkpoints / f"dss-{base}"
     common: dict[str, Any] = dict(motion=motion, recipe=recipe, progress=progress)
@@ -494,10 +492,10 @@ def reuse_command(
             f"base={base!r} is not one of {', '.join(EMBEDDED)}",
             "for other bases call train_mtn and train_dss",
         )
-    check_range("seed", seed, 0)
+    check_whole("seed", seed, 0)
     for name, value in (("steps", steps), ("n", n), ("pool_length", pool_length)):
         if value is not None:
-            check_range(name, value, 1)
+            check_whole(name, value, 1)
     out = Path(out or assets_path())
     checkpoints = checkpoints_path(checkpoints)
     motion = recipe or MOTION_RECIPES[base]
@@ -508,11 +506,11 @@ def reuse_command(
     length = {} if steps is None else dict(steps=steps)
     if target == "mtn":
         motion = replace(motion, **length)
-        mtn_command(base, backbone, out, checkpoints, motion, seed, n or 32, pool_length or 1000, progress)
+        mtn_command(base, backbone, out, checkpoints, motion, n or 32, pool_length or 1000, seed, progress)
     else:
         selector = replace(selector, **length)
         dss_command(
-            base, backbone, out, checkpoints, motion, selector, seed, n or 64, pool_length or 256, progress
+            base, backbone, out, checkpoints, motion, selector, n or 64, pool_length or 256, seed, progress
         )
     team.wait_for_everyone()
 
@@ -531,7 +529,7 @@ def own_selector_recipe(
     if recipe.source == "known" and motion.tie == "flow":
         raise UserError(
             "set='source=known': the mtn was trained on noise that moves with the picture (tie='flow'), and "
-            "nobody knows the true flow of one's own videos",
+            "the true flow of your own videos is unknown",
             "take source=made, or a motion network of another tie",
         )
     return recipe
@@ -550,8 +548,8 @@ def own_captions(
         number = min(held_out, stream.held_out_count)
         others = stream.read_held_out(0, number)["captions"] if number else []
         return mine, others, held_out_words(stream, videos.name), stream.held_out_names
-    texts = videos.found[0].texts
-    names = sorted(videos.found[0].files, key=lambda name: name_number(name, seed))
+    texts = videos.videos.texts
+    names = sorted(videos.videos.files, key=lambda name: name_number(name, seed))
     chosen = hold_out([names], videos.validation, seed)
     other = [name for name in names if chosen.takes(name)]
     mine = [name for name in names if chosen.leaves(name)]
@@ -559,20 +557,20 @@ def own_captions(
     return [texts[name][0] for name in mine[:n]], [texts[name][0] for name in other[:held_out]], words, other
 
 # %% ../../nbs/training/65_dss.ipynb #53ebdcff
-def _own_known(videos, motion, base, backbone, seed, n, held_out, device, progress):
-    """Return clips of one's own videos to train on, to judge by; what is held out, in words and names."""
+def _own_known(videos, motion, backbone, seed, n, held_out, device, progress):
+    """Return clips to train on and to judge by, and what is held out in words and names."""
     recipe = replace(motion, batch=1)
-    stream = videos.stream(recipe, base, backbone, lambda about: None, seed, device, progress)
+    stream = videos.stream(recipe, backbone, lambda about: None, seed, device, progress)
     mine = stream.read(0, min(n, len(stream)))
     number = min(held_out, stream.held_out_count)
     others = stream.read_held_out(0, number) if number else None
     return mine, others, held_out_words(stream, videos.name), stream.held_out_names
 
 
-def _own_clips(videos, motion, recipe, base, backbone, adapter, seed, n, held_out, device, progress):
+def _own_clips(videos, motion, recipe, backbone, adapter, seed, n, held_out, device, progress):
     """Return the same for either source of clips."""
     if recipe.source == "known":
-        return _own_known(videos, motion, base, backbone, seed, n, held_out, device, progress)
+        return _own_known(videos, motion, backbone, seed, n, held_out, device, progress)
     mine, others, *held_out_videos = own_captions(videos, seed, n, held_out)
     return (
         dict(captions=mine, adapter=adapter),
@@ -585,7 +583,7 @@ def own_dss_command(
     data,  # videos with captions, as for `find_videos`, or a folder of shards
     out,  # folder of the finished selector
     mtn=None,  # folder of the motion network, with its card; default: the one in the base's folder
-    backbone: str = "tiny",  # name or folder, as for `load_backbone`
+    base: str = "tiny",  # name or folder, as for `load_backbone`
     changes=(),  # of the recipe, "name=value" each
     checkpoints=None,  # folder of the training state, for `checkpoints_path`; a run found there is continued
     seed: int = 0,
@@ -598,7 +596,7 @@ def own_dss_command(
     check_launcher()
     team = process_team(device)
     progress = progress and team.is_main_process
-    beside: Any = folder_of_base(backbone)
+    beside: Any = folder_of_base(base)
     where = Path(mtn) if mtn else beside / "mtn"
     if not where.is_dir():
         raise UserError(
@@ -607,40 +605,36 @@ def own_dss_command(
         )
     motion = trained_recipe(where)
     recipe = own_selector_recipe(motion, changes)
-    check_range("seed", seed, 0)
-    videos = OwnVideos(data, **options)
+    check_whole("seed", seed, 0)
+    videos = OwnVideos(data, checkpoints=checkpoints, **options)
     motion = videos.fitted(motion)
     recipe.frames_of(motion)
-    out, state = videos.places(out, checkpoints)
-    base = load_backbone(backbone, device=device)
-    network = resolve_network(MotionTransformationNetwork, "mtn", str(where)).to(base.device)
+    out, state = videos.places(out)
+    backbone = load_backbone(base, device=device)
+    network = resolve_network(MotionTransformationNetwork, "mtn", str(where)).to(backbone.device)
     adapter = None if adapter == "none" else resolve_network(ADAPTERS, "adapter", adapter, beside)
-    adapter = adapter and adapter.to(base.device)
-    n = videos.pool_length or 256
-    given = (videos, motion, recipe, base, backbone, adapter, seed, n, 64, device, progress)
+    adapter = adapter and adapter.to(backbone.device)
+    n = videos.samples or 256
+    given = (videos, motion, recipe, backbone, adapter, seed, n, 64, device, progress)
     clips, others, held_out, names = _own_clips(*given)
-    check_claim(
-        state / "run", dss_stamp(recipe, seed, selector_about(network, base, clips, motion, recipe, seed))
-    )
+    stamp = dss_stamp(recipe, seed, selector_about(network, backbone, clips, motion, recipe, seed))
+    check_claim(state / "run", stamp)
     common: dict[str, Any] = dict(motion=motion, recipe=recipe, progress=progress)
-    found = selector_data(network, base, clips, file=state / "data.pt", seed=seed, **common)
-    device = base.device.type
+    found = selector_data(network, backbone, clips, file=state / "data.pt", seed=seed, **common)
+    device = backbone.device.type
     selector, history = train_dss(recipe, state / "run", found, seed, device=device, progress=progress)
     unseen = None
     if others is not None:
         file = state / "validation.pt"
-        unseen = selector_data(network, base, others, file=file, seed=seed + 1, **common)
+        unseen = selector_data(network, backbone, others, file=file, seed=seed + 1, **common)
     if team.is_main_process:
         training = asdict(recipe) | dict(seed=seed, validation=videos.validation, mtn=fingerprint(network))
         training |= dict(clips=len(found["statistics"]), seconds=round(history["seconds"]))
         training |= dict(training_loss_of_last_tenth=last_loss(history))
-        scores = kept_scores(out, dict(dss=training), held_out)
-        if scores is None:
-            scores = _own_dss_scores(selector, recipe, found, unseen)
         number = f"{training['clips']} {'captions' if recipe.source == 'made' else 'clips'}"
-        about = f"Choice of the switch step of paper B for `{backbone}`, from {number} of `{videos.name}`."
-        save_with_card(selector, out, "dss", about, training, scores, held_out=held_out)
-        write_held_out(names, out)
+        about = f"Choice of the switch step of paper B for `{base}`, from {number} of `{videos.name}`."
+        score = functools.partial(_own_dss_scores, selector, recipe, found, unseen)
+        save_scored(selector, out, "dss", about, training, held_out, names, score)
         if progress:
             print(f"{out}: {number}, {recipe.steps} steps; held out: {held_out}")
     team.wait_for_everyone()

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PRECISIONS', 'TrainConfig', 'learning_rate_factor', 'mixed_precision', 'checkpoints_path', 'TrainState',
-           'check_steps', 'TrainingError', 'train', 'check_one_process', 'check_launcher']
+           'check_steps', 'TrainingError', 'train', 'check_one_process', 'check_launcher', 'last_loss']
 
 # %% ../../nbs/training/61_loop.ipynb #31fb870a
 import contextlib
@@ -382,7 +382,7 @@ def check_one_process(
     if n > 1:
         raise UserError(
             f"{what} is for one process, and there are {n}: {why}",
-            "give the same command without torchrun or accelerate launch",
+            "run the same command without torchrun or accelerate launch",
         )
 
 
@@ -456,7 +456,7 @@ def _take_sample(model, state, sample):
 
 @contextlib.contextmanager
 def _together(accelerator, state, description, save):
-    """Write a checkpoint, and say so, if another process is gone."""
+    """Write a checkpoint and raise a `TrainingError` if another process is lost."""
     try:
         yield
     except RuntimeError as e:
@@ -488,3 +488,11 @@ def _alone(folder, is_main):
     with alone_in(folder, "trains there"):
         discard_remains(folder)
         yield
+
+# %% ../../nbs/training/61_loop.ipynb #0db3c121
+def last_loss(
+    history: dict,  # of a training, with its `log`
+) -> float:
+    """Return the mean training loss of the last tenth of a log."""
+    last_tenth = history["log"][-max(1, len(history["log"]) // 10) :]
+    return sum(row["loss"] for row in last_tenth) / len(last_tenth)

@@ -52,9 +52,9 @@ from motionrepro.reuse.mtn import (
     walk_steps,
 )
 from ..temporal.noise import RHO, TIES, tied_noise
-from .adapter import OwnVideos, changed_recipe, kept_scores, last_loss
+from .adapter import OwnVideos, changed_recipe, kept_scores, save_scored
 from .base import save_with_card
-from .loop import TrainConfig, check_launcher, train
+from .loop import TrainConfig, check_launcher, last_loss, train
 from motionrepro.training.prepare import (
     WHOLE,
     ClipStream,
@@ -67,7 +67,6 @@ from motionrepro.training.prepare import (
     draw,
     held_out_words,
     training_stamp,
-    write_held_out,
 )
 
 # %% ../../nbs/training/64_mtn.ipynb #0c9abd75
@@ -498,11 +497,11 @@ def is_shipped(
     return kept_scores(Path(out) / base / part, {part: training}) is not None
 
 # %% ../../nbs/training/64_mtn.ipynb #d22b3cb6
-def with_origins(cache: dict, recipe: MotionRecipe, file, progress: bool = True, world=shapes_world) -> dict:
+def with_origins(cache: dict, recipe: MotionRecipe, file, progress: bool = True) -> dict:
     """Return a cache with what the recipe's noise needs."""
     if recipe.tie != "flow":
         return cache
-    return cache | dict(origins=flow_origins(cache["about"], file, progress, world))
+    return cache | dict(origins=flow_origins(cache["about"], file, progress))
 
 # %% ../../nbs/training/64_mtn.ipynb #31822fbb
 def mtn_command(
@@ -511,19 +510,18 @@ def mtn_command(
     out: Path,  # folder of the shipped models
     checkpoints: Path,  # folder of the training state
     recipe: MotionRecipe,
+    n: int,  # validation clips
+    pool_length: int,  # clips to train on
     seed: int = 0,
-    n: int = 32,  # validation clips
-    pool_length: int = 1000,  # clips to train on
     progress: bool = True,
-    world=shapes_world,  # module of the world
 ):
     """Train, score and write the motion network of a base, as far as that has not been done."""
     shape: dict[str, Any] = dict(size=recipe.size, num_frames=recipe.num_frames, interval=recipe.interval)
     file = checkpoints / f"clips-{base}.pt"
     team = process_team(backbone.device)
     with team.main_process_first():  # the others read its files
-        cache = clip_cache(backbone, file, length=pool_length, progress=progress, world=world, **shape)
-        cache = with_origins(cache, recipe, checkpoints / f"clips-{base}-flow.pt", progress, world)
+        cache = clip_cache(backbone, file, length=pool_length, progress=progress, **shape)
+        cache = with_origins(cache, recipe, checkpoints / f"clips-{base}-flow.pt", progress)
     folder = checkpoints / f"mtn-{base}"
     network, history = train_mtn(recipe, folder, backbone, cache, seed=seed, progress=progress)
     losses = ("loss", "loss_step", "loss_surrogate", "loss_prediction")
@@ -536,7 +534,7 @@ def mtn_command(
     )
     if not team.is_main_process or is_shipped(out, base, "mtn", training):
         return
-    clips = validation_clips(backbone, recipe, n, world=world)
+    clips = validation_clips(backbone, recipe, n)
     before = evaluate_mtn(new_network(recipe, backbone, seed), backbone, clips, recipe)
     after = evaluate_mtn(network, backbone, clips, recipe)
     about = f"Motion matrices of paper B for `{base}`, trained on clips of the embedded world."
@@ -544,67 +542,67 @@ def mtn_command(
 
 # %% ../../nbs/training/64_mtn.ipynb #ef6a1845
 def own_motion_recipe(
-    backbone: str,  # name of the base
+    base: str,  # name or folder, as for `load_backbone`
     changes=(),  # "name=value" each, of the recipe; `network.NAME` of the network
 ) -> MotionRecipe:
     """Return the recipe for videos whose flow is not known."""
-    recipe = MOTION_RECIPES.get(backbone, MOTION_RECIPES["low"])
+    recipe = MOTION_RECIPES.get(base, MOTION_RECIPES["low"])
     if recipe.tie == "flow":
         recipe = replace(recipe, tie="shared")
     recipe = changed_recipe(recipe, changes, MotionTransformationNetwork)
     if recipe.tie == "flow":
         raise UserError(
-            "set='tie=flow': noise that moves with the picture needs the true flow, which nobody knows of "
-            "one's own videos",
+            "set='tie=flow': noise that moves with the picture needs the true flow, which is unknown "
+            "for your own videos",
             f"take another tie: {', '.join(tie for tie in TIES if tie != 'flow')}",
         )
     return recipe
 
 # %% ../../nbs/training/64_mtn.ipynb #0404aa97
-def _fitting_network(recipe, base):
+def _fitting_network(recipe, backbone):
     """Return an untrained network; refuse a recipe that the base or the network cannot take."""
-    network = new_network(recipe, base)
+    network = new_network(recipe, backbone)
     longest = recipe.references + network.config.horizon
-    check_range("num_frames", recipe.num_frames, recipe.references + 1, longest)
-    check_range("size", recipe.size, base.downsample)
-    check_size(recipe.size, base)
+    check_whole("num_frames", recipe.num_frames, recipe.references + 1, longest)
+    check_whole("size", recipe.size, backbone.downsample)
+    check_size(recipe.size, backbone)
     return network
 
 
-def _held_out_errors(network, recipe, base, stream, seed, n=32):
+def _held_out_errors(network, recipe, backbone, stream, seed, n=32):
     """Return the errors of a trained network on videos that were held out; nothing if there are none."""
     n = min(stream.held_out_count, n)
     if not n:
         return {}
     clips = {k: v for k, v in stream.read_held_out(0, n).items() if k in ("latents", "text")}
-    clips = {k: v.to(base.device) for k, v in clips.items()}
-    before = evaluate_mtn(new_network(recipe, base, seed), base, clips, recipe)
-    return dict(n=n, **summary(before, evaluate_mtn(network, base, clips, recipe)))
+    clips = {k: v.to(backbone.device) for k, v in clips.items()}
+    before = evaluate_mtn(new_network(recipe, backbone, seed), backbone, clips, recipe)
+    return dict(n=n, **summary(before, evaluate_mtn(network, backbone, clips, recipe)))
 
 # %% ../../nbs/training/64_mtn.ipynb #dd12689c
-def _save_own_mtn(network, history, out, recipe, stream, base, backbone, videos, seed, progress):
+def _save_own_mtn(network, history, out, recipe, stream, backbone, videos, seed, progress):
     """Score a motion network of one's own on what was held out, and write it with its card."""
     training = asdict(recipe) | dict(
         seed=seed, validation=videos.validation, seconds=round(history["seconds"])
     )
-    training |= dict(training_loss_of_last_tenth=last_loss(history), clips=len(stream))
-    held_out = held_out_words(stream, videos.name)
-    scores = kept_scores(out, dict(mtn=training), held_out)
-    if scores is None:
-        scores = _held_out_errors(network, recipe, base, stream, seed)
-    about = (
-        f"Motion matrices of paper B for `{backbone}`, trained on {clips_words(stream)} of `{videos.name}`."
-    )
-    save_with_card(network, out, "mtn", about, training, scores, held_out=held_out)
-    write_held_out(stream.held_out_names, out)
+    loss = last_loss(history)
+    training |= dict(training_loss_of_last_tenth=loss, clips=len(stream))
+    clips = clips_words(stream)
+    about = f"Motion matrices of paper B for `{backbone.name}`, trained on {clips} of `{videos.name}`."
+
+    def score():
+        return _held_out_errors(network, recipe, backbone, stream, seed)
+
+    told = ("mtn", about, training, held_out_words(stream, videos.name), stream.held_out_names)
+    save_scored(network, out, *told, score)
     if progress:
-        print(f"{out}: {clips_words(stream)}, {recipe.steps} steps, training loss {last_loss(history):.4g}")
+        print(f"{out}: {clips}, {recipe.steps} steps, training loss {loss:.4g}")
 
 # %% ../../nbs/training/64_mtn.ipynb #da25706a
 def own_mtn_command(
     data,  # videos with captions, as for `find_videos`, or a folder of shards
     out,  # folder of the finished network
-    backbone: str = "tiny",  # name or folder, as for `load_backbone`
+    base: str = "tiny",  # name or folder, as for `load_backbone`
     changes=(),  # of the recipe, "name=value" each
     checkpoints=None,  # folder of the training state, for `checkpoints_path`; a run found there is continued
     seed: int = 0,
@@ -616,21 +614,21 @@ def own_mtn_command(
     check_launcher()
     team = process_team(device)
     progress = progress and team.is_main_process
-    recipe = own_motion_recipe(backbone, changes)
-    check_range("seed", seed, 0)
-    videos = OwnVideos(data, **options)
+    recipe = own_motion_recipe(base, changes)
+    check_whole("seed", seed, 0)
+    videos = OwnVideos(data, checkpoints=checkpoints, **options)
     recipe = videos.fitted(recipe, changes)
-    out, state = videos.places(out, checkpoints)
-    base = load_backbone(backbone, device=device)
-    _fitting_network(recipe, base)
+    out, state = videos.places(out)
+    backbone = load_backbone(base, device=device)
+    _fitting_network(recipe, backbone)
 
     def accept(about):
-        check_claim(state / "run", mtn_stamp(recipe, seed, about, base))
+        check_claim(state / "run", mtn_stamp(recipe, seed, about, backbone))
 
-    stream = videos.stream(recipe, base, backbone, accept, seed, device, progress)
-    network, history = train_mtn(recipe, state / "run", base, stream, seed=seed, progress=progress)
+    stream = videos.stream(recipe, backbone, accept, seed, device, progress)
+    network, history = train_mtn(recipe, state / "run", backbone, stream, seed=seed, progress=progress)
     if team.is_main_process:
-        _save_own_mtn(network, history, out, recipe, stream, base, backbone, videos, seed, progress)
+        _save_own_mtn(network, history, out, recipe, stream, backbone, videos, seed, progress)
     team.wait_for_everyone()
 
 # %% ../../nbs/training/64_mtn.ipynb #9aad4a1e

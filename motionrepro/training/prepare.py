@@ -66,7 +66,7 @@ def world_clips(
     split: str,  # "train", "validation" or "test"
     size: int,  # pixels
     num_frames: int,  # of a clip
-    interval: int,  # every how many frames
+    interval: int,  # take every n-th frame
     length: int,  # clips
     seed: int,  # of the scenes
 ) -> Iterator:  # (`n f c h w` in [0, 1], captions, names)
@@ -94,7 +94,7 @@ def fitted_normalizer(
 
 # %% ../../nbs/training/60_prepare.ipynb #05257e59
 def _encoded(backbone, source, length, progress):
-    """Encode clips from a source; returns latents, text, raw motion scores, captions and names."""
+    """Encode clips from a source and return latents, text, raw motion scores, captions and names."""
     parts = []
     captions = []
     ids = []
@@ -186,7 +186,7 @@ def clip_cache(
     data="world",  # or videos with captions, as for `find_videos` or as it returns them
     size: int = 256,  # pixels
     num_frames: int = 8,  # of a clip
-    interval: int = 2,  # every how many frames
+    interval: int = 2,  # take every n-th frame
     length: int = None,  # clips of the world; default 4,000. Of videos there is one each
     seed: int = 6,  # of scenes; of videos' first frames, and of their captions where there are several
     progress: bool = True,  # show the bar
@@ -211,7 +211,7 @@ def clip_cache(
         if kept["about"] == about:
             return kept
         if progress:
-            print(f"{file} is made anew, since this has changed: {_differences(kept['about'], about)}")
+            print(f"{file} is rebuilt because this has changed: {_differences(kept['about'], about)}")
     latents, text, raw, captions, ids = encode()
     if is_world and world is shapes_world:
         normalizer = world_normalizer()
@@ -285,7 +285,7 @@ class ClipEncoder:
 def clip_options(
     size: int,  # pixels
     num_frames: int = 8,  # of a clip
-    interval: int = 2,  # every how many frames of a video
+    interval: int = 2,  # take every n-th frame of a video
     clips: int = 1,  # of each video
     seed: int = 0,  # of the clips' first frames, and of the captions where a video has several
 ) -> dict:
@@ -320,7 +320,7 @@ def _bar(results, total, shown):
 
 
 def _quiet(line):
-    """Keep a notice to oneself."""
+    """Print nothing."""
 
 # %% ../../nbs/training/60_prepare.ipynb #4c7cd9af
 HELD_OUT = 0.05  # share of videos that is not trained on, unless another one is asked for
@@ -360,12 +360,12 @@ class HeldOut:
 # %% ../../nbs/training/60_prepare.ipynb #1b4c4599
 def hold_out(
     blocks: Iterable,  # lists of names of videos
-    share: float = HELD_OUT,  # of the videos, in [0, 1); 0 holds out none
+    validation: float = HELD_OUT,  # share of the videos, in [0, 1); 0 holds out none
     seed: int = 0,
 ) -> HeldOut:
     """Choose the videos that are not trained on: at least one film of two or more, and never all."""
-    check_range("validation", share, 0, 1, include_high=False)
-    if not share:
+    check_range("validation", validation, 0, 1, include_high=False)
+    if not validation:
         return HeldOut(seed, -1.0)
     lowest, highest = math.inf, -math.inf
     for names in blocks:
@@ -374,7 +374,7 @@ def hold_out(
         highest = max([highest, *numbers])
     if lowest >= highest:  # one film, or none
         return HeldOut(seed, -1.0)
-    return HeldOut(seed, min(max(share, lowest), math.nextafter(highest, 0)))
+    return HeldOut(seed, min(max(validation, lowest), math.nextafter(highest, 0)))
 
 # %% ../../nbs/training/60_prepare.ipynb #4ec79223
 def stream_about(
@@ -414,7 +414,7 @@ class ClipStream:
         try:
             self.empty = torch.from_numpy(np.load(Path(folder) / "empty.npy"))
         except (OSError, ValueError, EOFError) as e:
-            again = "give the same motionrepro data prepare again, it makes what is damaged"
+            again = "run the same motionrepro data prepare again, it makes what is damaged"
             raise UserError(f"{folder}/empty.npy: cannot be read ({type(e).__name__})", again) from e
         parts = ("networks", "options", "shard_size", "contents")
         self.about = stream_about(**{k: common[k] for k in parts}, validation=validation)
@@ -454,7 +454,8 @@ class ClipStream:
         n: int,  # clips, the first of each video
     ) -> dict:  # as `read`
         """Return clips that are held out."""
-        assert self.other_reader is not None
+        if self.other_reader is None:
+            raise UserError(f"{self.reader.folder}: no video is held out", "give a validation share above 0")
         return self._batch(self.other_reader.read(start, n))
 
     def _batch(self, clips):
