@@ -63,6 +63,7 @@ from motionrepro.temporal.pipeline import (
     initial_latents,
     is_saved_pipeline,
     latent_shape,
+    read_pipeline,
     resolve_network,
     weights_dtype,
 )
@@ -131,10 +132,11 @@ class DenoisingReusePipeline(MotionAdaptivePipeline):
         dss = resolve_network(DenoisingStepSelector, "dss", dss, folder, dtype, offline)
         if folder is not None and is_saved_pipeline(folder, cls):
             adapter = resolve_network(ADAPTERS, "adapter", adapter, folder, dtype, offline)
-            parts = dict(adapter=adapter, mtn=mtn, dss=dss, torch_dtype=dtype, local_files_only=True)
+            parts = dict(adapter=adapter, mtn=mtn, dss=dss, torch_dtype=dtype)
             if scheduler is not None:
                 parts["scheduler"] = scheduler
-            pipe = super(MotionAdaptivePipeline, cls).from_pretrained(folder, **parts)
+            read = super(MotionAdaptivePipeline, cls).from_pretrained
+            pipe = read_pipeline(read, folder, options.get("use_safetensors", True), **parts)
             return pipe.to(device or default_device())
         more = dict(scheduler=scheduler, device=device, dtype=dtype, **options)
         pipe = super().from_pretrained(base, adapter, **more)

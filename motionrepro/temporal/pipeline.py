@@ -7,7 +7,8 @@ __all__ = ['logger', 'OUTPUT_TYPES', 'LOADING_OPTIONS', 'clip_pixels', 'check_fi
            'MotionAdaptivePipelineOutput', 'check_names', 'as_texts', 'check_prompts', 'check_embeds',
            'callback_inputs', 'check_returned', 'latent_shape', 'initial_latents', 'classes_by_name', 'load_trained',
            'read_from_hub', 'load_from_hub', 'saved_on_hub', 'resolve_network', 'check_loading', 'check_scheduler',
-           'weights_dtype', 'folder_of_base', 'is_saved_pipeline', 'last_rows', 'MotionAdaptivePipeline']
+           'weights_dtype', 'folder_of_base', 'is_saved_pipeline', 'read_pipeline', 'last_rows',
+           'MotionAdaptivePipeline']
 
 # %% ../../nbs/temporal/36_pipeline.ipynb #af81db24
 import logging
@@ -35,6 +36,7 @@ from diffusers.pipelines.pipeline_utils import StableDiffusionMixin
 from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from diffusers.schedulers import KarrasDiffusionSchedulers
 from diffusers.utils import USE_PEFT_BACKEND, BaseOutput, scale_lora_layers, unscale_lora_layers
+from safetensors import SafetensorError
 from tqdm.auto import tqdm
 from transformers import (
     CLIPImageProcessor,
@@ -52,6 +54,7 @@ from motionrepro.backbones import (
     read_model,
     read_network,
     saved_kind,
+    unreadable_folder,
 )
 from motionrepro.core import (
     UserError,
@@ -466,6 +469,23 @@ def is_saved_pipeline(
     file = folder and folder / cls.config_name
     return bool(file) and file.is_file() and read_json(file)["_class_name"] == cls.__name__
 
+
+def read_pipeline(
+    read,  # `DiffusionPipeline.from_pretrained` of the class that was saved
+    folder,  # of the whole pipeline
+    use_safetensors: bool = True,  # False reads pickles where there is nothing else
+    **options,  # parts that are not read there, and `torch_dtype`
+):
+    """Read a whole pipeline; where there is only a half-precision variant of its models, read that."""
+    options |= dict(use_safetensors=use_safetensors or None, local_files_only=True)
+    try:
+        return read(folder, **options)
+    except (OSError, SafetensorError) as e:
+        try:
+            return read(folder, variant="fp16", **options)
+        except (OSError, SafetensorError, ValueError, IndexError):  # the last two: there is no variant
+            raise unreadable_folder(folder, use_safetensors, e) from e
+
 # %% ../../nbs/temporal/36_pipeline.ipynb #a4cd8bba
 def last_rows(
     value,  # tensors of a row for each copy of a clip, in lists and dictionaries
@@ -550,9 +570,9 @@ class MotionAdaptivePipeline(
         adapter = resolve_network(ADAPTERS, "adapter", adapter, folder, dtype, offline)
         chosen = {} if scheduler is None else dict(scheduler=scheduler)
         if folder is not None and is_saved_pipeline(folder, cls):
-            whole = super().from_pretrained(
-                folder, adapter=adapter, **chosen, torch_dtype=dtype, local_files_only=True
-            )
+            parts = dict(adapter=adapter, **chosen, torch_dtype=dtype)
+            safe = options.get("use_safetensors", True)
+            whole = read_pipeline(super().from_pretrained, folder, safe, **parts)
             return whole.to(device or default_device())
         if isinstance(base, Backbone):
             backbone = base
