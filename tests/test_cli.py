@@ -178,14 +178,24 @@ def test_what_is_read_is_not_replaced(clips, tmp_path, monkeypatch, capsys):
     for name in ("still.gif", "fast.mp4"):
         Path(name).write_bytes((clips / name).read_bytes())
     Path("first.png").touch()
-    Path("mine.json").touch()
-    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    for name in ("mine.json", "fast.txt", "net.pt", "network/config.json", "evaluators/classifier/card.json"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
     for line, name in (
         ("score fast.mp4 --json fast.mp4", "fast.mp4"),
         ("score fast.mp4 --fit ./fast.mp4", "fast.mp4"),
         ("score . --json still.gif", "still.gif"),
         ("score fast.mp4 --normalizer mine.json --json mine.json", "mine.json"),
         ("analyse fast.mp4 --json fast.mp4", "fast.mp4"),
+        ("analyse fast.mp4 --adapter network --json network/config.json", "config.json"),
+        ("evaluate . . --json fast.mp4", "fast.mp4"),
+        ("evaluate nowhere . --json ./still.gif", "still.gif"),
+        ("evaluate . nowhere --metrics clipsim --json fast.txt", "fast.txt"),
+        ("evaluate . . --prompts mine.json --json mine.json", "mine.json"),
+        ("evaluate . . --extractor i3d=net.pt --json net.pt", "net.pt"),
+        (f"evaluate . . --extractor c3d=net.pt@{'0' * 64} --json net.pt", "net.pt"),
+        ("card classifier --assets . --json evaluators/classifier/card.json", "card.json"),
         ("edit still.gif --style first.png --out still.gif", "still.gif"),
         ("edit still.gif --style first.png --out first.png", "first.png"),
     ):
@@ -196,7 +206,7 @@ def test_what_is_read_is_not_replaced(clips, tmp_path, monkeypatch, capsys):
         assert cli(line) == 2
         messages = capsys.readouterr().err
         assert one_line_and_a_hint(messages) and "and --json both name" in messages
-    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
 
 
 def test_prompts_of_any_bytes(clips, tmp_path, monkeypatch, capsys):

@@ -25,6 +25,7 @@ from .options import (
     Steps,
     Window,
     check_targets,
+    files_of,
 )
 
 MOST_MATCHED = 1024  # height and width of frames whose positions are all compared with each other
@@ -89,7 +90,7 @@ def analyse(
         mtn=mtn,
         dss=dss,
     )
-    picture, numbers = _targets(out, json, clip)
+    picture, numbers = _targets(out, json, [clip, *files_of(backbone, adapter, mtn, dss)])
     from motionrepro.core import check_range, generator
     from motionrepro.data.video import fit
 
@@ -122,7 +123,7 @@ def analyse(
     print(f"{picture} and {numbers} hold all of it")
 
 
-def _targets(out, json, clip) -> tuple:  # of the picture and of the numbers
+def _targets(out, json, inputs) -> tuple:  # of the picture and of the numbers
     """Check where the results go."""
     from motionrepro.core import UserError
 
@@ -130,7 +131,7 @@ def _targets(out, json, clip) -> tuple:  # of the picture and of the numbers
     if picture.suffix.lower() != ".png":
         raise UserError(f"{picture}: cannot write {picture.suffix or 'a file without suffix'}", "use .png")
     numbers = json or str(picture.with_suffix(".json"))
-    check_targets({"--out": picture, "--json": numbers}, [clip])
+    check_targets({"--out": picture, "--json": numbers}, inputs)
     return picture, numbers
 
 

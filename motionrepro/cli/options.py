@@ -1,5 +1,6 @@
 """Options that several commands have, and how they are spelt."""
 
+import contextlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -255,6 +256,24 @@ class Command(TyperCommand):
             if parameter.default != "" and any(isinstance(v, str) and not v.strip() for v in values):
                 raise typer.BadParameter("it is empty", ctx=ctx, param=parameter)
         return super().invoke(ctx)
+
+
+def videos_of(*sources: str):
+    """Yield the video files of folders, and files; what cannot be listed is left to those who read it."""
+    from motionrepro.data.video import VideoError, list_videos
+
+    for source in sources:
+        with contextlib.suppress(VideoError):
+            yield from list_videos(source).values()
+
+
+def files_of(*sources: str | Path | None):
+    """Yield files, and those of folders; names that stand for something else have none."""
+    for path in (Path(source) for source in sources if source is not None):
+        if path.is_file():
+            yield path
+        elif path.is_dir():
+            yield from (file for file in path.rglob("*") if file.is_file())
 
 
 def check_targets(
