@@ -633,6 +633,8 @@ def test_where_pictures_and_clips_go(line, name, stand_in, tmp_path, monkeypatch
         ("--reuse --num-frames 8 --switch-step late", "switch_step='late'"),
         ("--references-every 8", "are for --reuse"),
         ("--reuse --num-frames 40 --references-every 3", "references_every=3 is outside [4"),
+        ("--reuse --num-frames 64 --context-length 16", "--context-overlap are for denoising by windows"),
+        ("--reuse --context-overlap 4", "--context-length and --context-overlap are for denoising by"),
         ("--num-frames 64 --context-length 1", "context_length=1 is outside [2"),
         ("--num-frames 64 --context-overlap 0", "context_overlap=0 is outside [1"),
         ("--num-frames 64 --context-length 8 --context-overlap 8", "not smaller than context_length=8"),

@@ -111,7 +111,7 @@ def generate(
     out = out or ("generated.png" if num_frames == 1 else "generated.gif")
     check_target(out, fps)
     check_sampling(num_frames, 1, rho, steps, guidance, seed)
-    check_context(context_length, context_overlap)
+    check_context(context_length, context_overlap, reuse)
     score = parse_motion(motion)
     networks = reuse_networks(reuse, mtn, dss)
     reused = reuse_options(reuse, references, switch_step, num_frames, references_every)

@@ -139,10 +139,16 @@ def check_sampling(
 def check_context(
     context_length: int | None,  # as given
     context_overlap: int | None,
+    reuse: bool = False,
 ):
     """Refuse windows that cannot be, as far as that can be told without a model."""
     from motionrepro.core import UserError, check_range
 
+    if reuse and (context_length is not None or context_overlap is not None):
+        raise UserError(
+            "--context-length and --context-overlap are for denoising by windows, and --reuse has none",
+            "leave them out; --references-every cuts a long clip",
+        )
     if context_length is not None:
         check_range("context_length", context_length, 2)
     if context_overlap is None:

@@ -91,7 +91,7 @@ def sample(
     suffix = f".{format}"
     check_target(f"clip{suffix}", fps)
     check_sampling(num_frames, 2, rho, steps, guidance, seed)
-    check_context(context_length, context_overlap)
+    check_context(context_length, context_overlap, reuse)
     score = parse_motion(motion)
     networks = reuse_networks(reuse, mtn, dss)
     reused = reuse_options(reuse, references, switch_step, num_frames, references_every)
