@@ -28,7 +28,7 @@ def data(
         typer.Option(
             metavar="N",
             help="Pixels, a multiple of 8.",
-            show_default="as the backbone is trained: 64 for tiny, 256 for Stable Diffusion",
+            show_default="64 for tiny, 128 for tiny-128; 256 for all others, whatever they were trained on",
         ),
     ] = None,
     num_frames: Annotated[int, typer.Option(metavar="N", help="Frames of a clip, at least 2.")] = 8,

@@ -90,7 +90,8 @@ ContextLength = Annotated[
     int | None,
     typer.Option(
         metavar="N",
-        help="Frames that see each other, from 2: longer clips are denoised by windows of so many.",
+        help="Frames that see each other, from 2: longer clips are denoised by windows of so many. "
+        "Not with --reuse.",
         show_default="what the adapter takes: 16, AnimateDiff's 32",
     ),
 ]
@@ -98,7 +99,7 @@ ContextOverlap = Annotated[
     int | None,
     typer.Option(
         metavar="N",
-        help="Frames that a window shares with the next, from 1 to one less than its length.",
+        help="Frames that a window shares with the next, from 1 to one less than its length. Not with --reuse.",
         show_default="a quarter of a window",
     ),
 ]
@@ -147,7 +148,7 @@ ReferencesEvery = Annotated[
     typer.Option(
         metavar="K",
         help="With --reuse: begin with fresh references every K frames.",
-        show_default="as many frames as the networks take",
+        show_default="never while the networks take the clip, else 16 or as many as they take",
     ),
 ]
 SwitchStep = Annotated[
