@@ -623,6 +623,24 @@ def test_ready_embeddings(make, kind):
     torch.testing.assert_close(ready, wanted, rtol=1e-3, atol=1e-4)
     mixed = clip(pipe, None, prompt_embeds=text, negative_prompt="blue")
     torch.testing.assert_close(mixed, wanted, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("part, other", [("prompt", "negative_prompt"), ("negative_prompt", "prompt")])
+def test_ready_embeddings_of_other_shapes(make, kind, part, other):
+    pipe = make(kind)
+    text = pipe.encode_texts([PROMPT])
+    tokens, width = text.shape[1:]
+    for wrong in (text[..., :5], text[..., :0], text[:, :0]):
+        for right in (text, wrong):
+            given = {f"{part}_embeds": wrong, f"{other}_embeds": right}
+            with pytest.raises(ValueError, match=f"_embeds have shape .*needed is `b s {width}`"):
+                clip(pipe, None, **given)
+    with pytest.raises(ValueError, match=f"1, 5, {width}.*they must have the same"):
+        clip(pipe, None, **{f"{part}_embeds": text[:, :5], f"{other}_embeds": text})
+    words = PROMPT if part == "negative_prompt" else None
+    with pytest.raises(ValueError, match=f"have ({tokens}|5) tokens, prompts ({tokens}|5); they must"):
+        clip(pipe, words, **{f"{part}_embeds": text[:, :5]})
     assert differ(clip(pipe, None, prompt_embeds=text), wanted)
     for bad, reason in (
         (dict(prompt_embeds=text), "say the same thing"),

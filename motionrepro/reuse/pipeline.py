@@ -255,7 +255,7 @@ class DenoisingReusePipeline(MotionAdaptivePipeline):
             self._told_of_chunks = True
             logger.warning(
                 "%d frames are made in %d chunks of at most %d, each with %d references; "
-                "references_every changes that",
+                "references_every or --references-every changes that",
                 num_frames,
                 len(chunks),
                 chunks[0].stop,
@@ -386,7 +386,8 @@ class DenoisingReusePipeline(MotionAdaptivePipeline):
     ) -> Any:  # a `DenoisingReuseOutput`, or a tuple
         """Make clips for prompts."""
         # 1. Check what is asked for
-        prompts = check_embeds(prompt, negative_prompt, prompt_embeds, negative_prompt_embeds)
+        width = self.text_encoder.config.hidden_size
+        prompts = check_embeds(prompt, negative_prompt, prompt_embeds, negative_prompt_embeds, width)
         check_whole("num_frames", num_frames, 1)
         check_names("output_type", [output_type], OUTPUT_TYPES)
         check_tie(noise, rho)

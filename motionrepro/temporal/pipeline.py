@@ -187,6 +187,7 @@ def check_embeds(
     negative_prompt,
     prompt_embeds: torch.Tensor = None,  # `b s d`
     negative_prompt_embeds: torch.Tensor = None,  # `b s d`
+    width: int = None,  # d, as the UNet attends to it; None takes any
 ) -> list:  # a text for each clip, "" where its embedding is given
     """Make a list of prompts; ready embeddings take the place of texts, and do not come with them."""
     given = dict(prompt=(prompt, prompt_embeds), negative_prompt=(negative_prompt, negative_prompt_embeds))
@@ -198,11 +199,21 @@ def check_embeds(
         if not isinstance(embeds, torch.Tensor) or embeds.ndim != 3:
             shown = tuple(embeds.shape) if isinstance(embeds, torch.Tensor) else type(embeds).__name__
             raise UserError(f"{name}_embeds must be a tensor `b s d`, not {shown}")
+        if embeds.shape[2] != (width or embeds.shape[2]) or not embeds.numel():
+            raise UserError(
+                f"{name}_embeds have shape {tuple(embeds.shape)}; needed is `b s {width or 'd'}`, not empty"
+            )
     prompts = check_prompts(prompt) if prompt_embeds is None else [""] * len(prompt_embeds)
     if negative_prompt_embeds is not None and len(negative_prompt_embeds) != len(prompts):
         raise UserError(
             f"negative_prompt_embeds are for {len(negative_prompt_embeds)} clips, "
             f"and there are {len(prompts)}"
+        )
+    both = prompt_embeds is not None and negative_prompt_embeds is not None
+    if both and prompt_embeds.shape != negative_prompt_embeds.shape:
+        raise UserError(
+            f"prompt_embeds have shape {tuple(prompt_embeds.shape)}, negative_prompt_embeds "
+            f"{tuple(negative_prompt_embeds.shape)}; they must have the same"
         )
     return prompts
 
@@ -635,7 +646,7 @@ class MotionAdaptivePipeline(
             self._told_of_windows = True
             logger.warning(
                 "%d frames are denoised by windows of %d, each %d frames after the one before; "
-                "enable_free_noise changes that, disable_free_noise refuses long clips",
+                "enable_free_noise or --context-length change that, disable_free_noise refuses long clips",
                 num_frames,
                 windows.context_length,
                 windows.context_stride,
@@ -721,6 +732,12 @@ class MotionAdaptivePipeline(
             parts.append(self.encode_texts(texts, clip_skip, (cross_attention_kwargs or {}).get("scale")))
         if prompt_embeds is not None:
             parts.append(prompt_embeds)
+        lengths = [part.shape[1] for part in parts]
+        if len(set(lengths)) > 1:
+            raise UserError(
+                f"negative prompts have {lengths[0]} tokens, prompts {lengths[1]}; they must have as many",
+                "give both as embeddings of one length",
+            )
         embeds = torch.cat([part.to(device, self.unet.dtype) for part in parts])
 
         conditions: dict[str, Any] = {}
@@ -801,7 +818,8 @@ class MotionAdaptivePipeline(
     ) -> Any:  # a `MotionAdaptivePipelineOutput`, or a tuple
         """Make clips for prompts."""
         # 1. Check inputs
-        prompts = check_embeds(prompt, negative_prompt, prompt_embeds, negative_prompt_embeds)
+        width = self.text_encoder.config.hidden_size
+        prompts = check_embeds(prompt, negative_prompt, prompt_embeds, negative_prompt_embeds, width)
         as_texts("negative_prompt", negative_prompt or "", len(prompts))
         self.check_images(ip_adapter_image, ip_adapter_image_embeds)
         windows = self.windows_for(num_frames)
