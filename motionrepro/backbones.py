@@ -7,8 +7,8 @@ __all__ = ['CONTEXT', 'HUB', 'EMBEDDED', 'PARTS', 'PICKLES', 'PICKLES_HINT', 'SI
            'byte_alphabet', 'merge_words', 'write_vocabulary', 'write_tokenizer', 'tokenize', 'tiny_text_encoder',
            'noise_schedule', 'save_half', 'check_unet', 'check_tokenizer', 'Backbone', 'default_guidance', 'is_hub_id',
            'has_pickles', 'read_model', 'load_part', 'sd_unet', 'sd_vae', 'sd_text_config', 'write_clip_tokenizer',
-           'write_configs', 'first_line', 'check_undamaged', 'config_of_file', 'unreadable_folder', 'load_backbone',
-           'network_folder', 'saved_kind', 'read_network', 'load_network', 'sample_images']
+           'write_configs', 'first_line', 'check_undamaged', 'config_of_file', 'unreadable_folder', 'check_config',
+           'load_backbone', 'network_folder', 'saved_kind', 'read_network', 'load_network', 'sample_images']
 
 # %% ../nbs/20_backbones.ipynb #4c03df38
 import copy
@@ -409,7 +409,9 @@ def default_guidance(
 
 # %% ../nbs/20_backbones.ipynb #ef6766eb
 PICKLES = (".bin", ".ckpt", ".pt", ".pth")
-PICKLES_HINT = "pickles can run code: if you trust who made them, pass use_safetensors=False"
+PICKLES_HINT = (
+    "pickles can run code: if you trust who made them, pass use_safetensors=False, or --allow-pickles"
+)
 
 
 def is_hub_id(
@@ -553,7 +555,8 @@ def write_configs(
 
 # %% ../nbs/20_backbones.ipynb #ce7ea731
 SINGLE_FILE_HINT = (
-    "pass config='sd15', or config='sd21' for 2.1-base, or a folder or hub repository of this kind of base"
+    "pass config='sd15' or --config sd15, or sd21 for 2.1-base, or a folder or hub repository of this kind "
+    "of base"
 )
 
 
@@ -688,6 +691,16 @@ def _load_single_file(name, device, dtype, config, local_files_only, use_safeten
     return Backbone(str(name), **parts)
 
 # %% ../nbs/20_backbones.ipynb #446f4873
+def check_config(
+    config,  # of a single file; None passes
+    base,  # its name, or a `Backbone`
+):
+    """Refuse a configuration for a base that has its own."""
+    name = base.name if isinstance(base, Backbone) else base
+    if config is not None and not Path(name).is_file():
+        raise UserError(f"config={config!r} is for a single file, and backbone={str(name)!r} is none")
+
+
 def load_backbone(
     name: str = "tiny",  # "tiny", "tiny-128", "sd15", "sd21", a folder, a single file, or a hub repository
     *,
@@ -701,8 +714,7 @@ def load_backbone(
 ) -> Backbone:
     """Load a frozen backbone by name or path."""
     device = usable_device(device)
-    if config is not None and not Path(name).is_file():
-        raise UserError(f"config={config!r} is for a single file, and backbone={str(name)!r} is none")
+    check_config(config, name)
     try:
         if name in EMBEDDED:
             return _load_embedded(name, device, dtype, assets)

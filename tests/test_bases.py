@@ -623,6 +623,16 @@ def test_ready_embeddings(make, kind):
     torch.testing.assert_close(ready, wanted, rtol=1e-3, atol=1e-4)
     mixed = clip(pipe, None, prompt_embeds=text, negative_prompt="blue")
     torch.testing.assert_close(mixed, wanted, rtol=1e-3, atol=1e-4)
+    assert differ(clip(pipe, None, prompt_embeds=text), wanted)
+    for bad, reason in (
+        (dict(prompt_embeds=text), "say the same thing"),
+        (dict(negative_prompt="blue", negative_prompt_embeds=unwanted), "say the same thing"),
+        (dict(prompt=None), "prompt=None"),
+        (dict(prompt=None, prompt_embeds=text[0]), "tensor `b s d`"),
+        (dict(negative_prompt_embeds=unwanted.repeat(2, 1, 1)), "for 2 clips, and there are 1"),
+    ):
+        with pytest.raises(ValueError, match=reason):
+            clip(pipe, **bad)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -641,16 +651,6 @@ def test_ready_embeddings_of_other_shapes(make, kind, part, other):
     words = PROMPT if part == "negative_prompt" else None
     with pytest.raises(ValueError, match=f"have ({tokens}|5) tokens, prompts ({tokens}|5); they must"):
         clip(pipe, words, **{f"{part}_embeds": text[:, :5]})
-    assert differ(clip(pipe, None, prompt_embeds=text), wanted)
-    for bad, reason in (
-        (dict(prompt_embeds=text), "say the same thing"),
-        (dict(negative_prompt="blue", negative_prompt_embeds=unwanted), "say the same thing"),
-        (dict(prompt=None), "prompt=None"),
-        (dict(prompt=None, prompt_embeds=text[0]), "tensor `b s d`"),
-        (dict(negative_prompt_embeds=unwanted.repeat(2, 1, 1)), "for 2 clips, and there are 1"),
-    ):
-        with pytest.raises(ValueError, match=reason):
-            clip(pipe, **bad)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -9,8 +9,10 @@ from .messages import print_or_write, print_table
 from .models import keep_window, load_pipeline, read_given_clip
 from .options import (
     Adapter,
+    AllowPickles,
     Backbone,
     Clip,
+    Config,
     Device,
     Dss,
     Dtype,
@@ -66,6 +68,8 @@ def analyse(
     dtype: Dtype = "float32",
     mtn: Mtn = None,
     dss: Dss = None,
+    config: Config = None,
+    allow_pickles: AllowPickles = False,
 ):
     """
     Show the motion of a clip as paper B's method sees it.
@@ -102,7 +106,7 @@ def analyse(
     from motionrepro.reuse.pipeline import DenoisingReusePipeline
     from motionrepro.diffusion import ddpm_scheduler
 
-    named = (backbone, adapter, prompt, device, offline, dtype)
+    named = (backbone, adapter, prompt, device, offline, dtype, config, allow_pickles)
     pipe, which = load_pipeline(DenoisingReusePipeline, *named, mtn=mtn, dss=dss)
     keep_window(pipe, backbone, window)
     pipe.scheduler = ddpm_scheduler(pipe.backbone)

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from .models import folders_alone
 from .options import BACKBONES, Captions, CaptionFromName, Device, Processes
 
 
@@ -80,15 +81,16 @@ def data(
 
     if size is None:
         size = RECIPES.get(backbone, RECIPES["paper"]).size
-    prepare_command(
-        source,
-        out,
-        clip_options(size, num_frames, interval, clips, seed),
-        backbone,
-        captions=captions,
-        caption_from_name=caption_from_name,
-        shard_size=shard_size,
-        processes=processes,
-        address=address,
-        device=device,
-    )
+    with folders_alone():
+        prepare_command(
+            source,
+            out,
+            clip_options(size, num_frames, interval, clips, seed),
+            backbone,
+            captions=captions,
+            caption_from_name=caption_from_name,
+            shard_size=shard_size,
+            processes=processes,
+            address=address,
+            device=device,
+        )

@@ -55,6 +55,22 @@ Offline = Annotated[
     bool, typer.Option("--offline", help="Never ask the model hub, use what was downloaded before.")
 ]
 
+Config = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Of a single file: sd15, sd21 (2.1-base), or a base in diffusers' layout of its kind.",
+        show_default="what the file tells",
+    ),
+]
+AllowPickles = Annotated[
+    bool,
+    typer.Option(
+        "--allow-pickles",
+        help="Read a base's weights from pickles where there is nothing else; they can run any code.",
+    ),
+]
+
 # of sampling
 Prompt = Annotated[
     str,
@@ -99,7 +115,8 @@ ContextOverlap = Annotated[
     int | None,
     typer.Option(
         metavar="N",
-        help="Frames that a window shares with the next, from 1 to one less than its length. Not with --reuse.",
+        help="Frames that a window shares with the next, from 1 to one less than its length. "
+        "Not with --reuse.",
         show_default="a quarter of a window",
     ),
 ]

@@ -1,7 +1,7 @@
 """`motionrepro sample`: a clip for each line of a file of prompts."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -19,8 +19,10 @@ from .models import (
 )
 from .options import (
     Adapter,
+    AllowPickles,
     Backbone,
     ClipFrames,
+    Config,
     ContextLength,
     ContextOverlap,
     Device,
@@ -70,6 +72,8 @@ def sample(
     fps: Fps = 8.0,
     device: Device = None,
     offline: Offline = False,
+    config: Config = None,
+    allow_pickles: AllowPickles = False,
 ):
     """
     Make a clip for each line of a file of prompts.
@@ -103,7 +107,8 @@ def sample(
 
     team = process_team(device)
     given = (pipeline_class(reuse), backbone, adapter, " ".join(texts), device, offline)
-    pipe, which = load_pipeline(*given, **networks)
+    more: dict[str, Any] = dict(config=config, allow_pickles=allow_pickles)
+    pipe, which = load_pipeline(*given, **more, **networks)
     pipe.set_progress_bar_config(disable=True)
     windows = use_context(pipe, context_length, context_overlap)
     if reuse:

@@ -69,7 +69,8 @@ class InceptionSums:
         """Return the inception score of everything seen."""
         if self.n < self.splits:
             raise UserError(
-                f"splits={self.splits} parts of {self.n} clips: one of them is empty", "give a smaller --splits"
+                f"splits={self.splits} parts of {self.n} clips: one of them is empty",
+                "give a smaller --splits",
             )
         marginal = self.sums / self.counts[:, None]
         scores = (self.sharpness / self.counts - torch.xlogy(marginal, marginal).sum(1)).exp()

@@ -27,6 +27,7 @@ from ..core import UserError, check_whole, default_device
 from ..diffusion import begin_at
 from .dss import DenoisingStepSelector
 from .editing import edit_clip, watch_clip
+from ..backbones import check_config
 from motionrepro.reuse.handover import (
     DenoisingReuseConfig,
     RawMotion,
@@ -127,6 +128,7 @@ class DenoisingReusePipeline(MotionAdaptivePipeline):
         check_card("mtn", mtn, base)
         check_card("dss", dss, base)
         folder = folder_of_base(base, options.get("assets"))
+        check_config(options.get("config"), base)
         offline = options.get("local_files_only", False)
         mtn = resolve_network(MotionTransformationNetwork, "mtn", mtn, folder, dtype, offline)
         dss = resolve_network(DenoisingStepSelector, "dss", dss, folder, dtype, offline)

@@ -49,6 +49,7 @@ from motionrepro.backbones import (
     EMBEDDED,
     PARTS,
     Backbone,
+    check_config,
     is_hub_id,
     load_backbone,
     read_model,
@@ -209,11 +210,10 @@ def check_embeds(
             f"negative_prompt_embeds are for {len(negative_prompt_embeds)} clips, "
             f"and there are {len(prompts)}"
         )
-    both = prompt_embeds is not None and negative_prompt_embeds is not None
-    if both and prompt_embeds.shape != negative_prompt_embeds.shape:
+    shapes = [tuple(e.shape) for e in (prompt_embeds, negative_prompt_embeds) if e is not None]
+    if len(set(shapes)) > 1:
         raise UserError(
-            f"prompt_embeds have shape {tuple(prompt_embeds.shape)}, negative_prompt_embeds "
-            f"{tuple(negative_prompt_embeds.shape)}; they must have the same"
+            f"prompt_embeds have shape {shapes[0]}, negative_prompt_embeds {shapes[1]}; they must have the same"
         )
     return prompts
 
@@ -577,6 +577,7 @@ class MotionAdaptivePipeline(
         check_loading(options)
         check_scheduler(scheduler)
         folder = folder_of_base(base, options.get("assets"))
+        check_config(options.get("config"), base)
         offline = options.get("local_files_only", False)
         adapter = resolve_network(ADAPTERS, "adapter", adapter, folder, dtype, offline)
         chosen = {} if scheduler is None else dict(scheduler=scheduler)
