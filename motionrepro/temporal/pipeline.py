@@ -213,7 +213,8 @@ def check_embeds(
     shapes = [tuple(e.shape) for e in (prompt_embeds, negative_prompt_embeds) if e is not None]
     if len(set(shapes)) > 1:
         raise UserError(
-            f"prompt_embeds have shape {shapes[0]}, negative_prompt_embeds {shapes[1]}; they must have the same"
+            f"prompt_embeds have shape {shapes[0]}, negative_prompt_embeds {shapes[1]}; "
+            "they must have the same"
         )
     return prompts
 
