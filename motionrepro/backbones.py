@@ -7,8 +7,8 @@ __all__ = ['CONTEXT', 'HUB', 'EMBEDDED', 'PARTS', 'PICKLES', 'PICKLES_HINT', 'SI
            'byte_alphabet', 'merge_words', 'write_vocabulary', 'write_tokenizer', 'tokenize', 'tiny_text_encoder',
            'noise_schedule', 'save_half', 'check_unet', 'check_tokenizer', 'Backbone', 'default_guidance', 'is_hub_id',
            'has_pickles', 'read_model', 'load_part', 'sd_unet', 'sd_vae', 'sd_text_config', 'write_clip_tokenizer',
-           'write_configs', 'first_line', 'config_of_file', 'load_backbone', 'network_folder', 'saved_kind',
-           'read_network', 'load_network', 'sample_images']
+           'write_configs', 'first_line', 'check_undamaged', 'config_of_file', 'unreadable_folder', 'check_config',
+           'load_backbone', 'network_folder', 'saved_kind', 'read_network', 'load_network', 'sample_images']
 
 # %% ../nbs/20_backbones.ipynb #4c03df38
 import copy
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 
 from motionrepro.core import (
     UserError,
@@ -408,7 +409,9 @@ def default_guidance(
 
 # %% ../nbs/20_backbones.ipynb #ef6766eb
 PICKLES = (".bin", ".ckpt", ".pt", ".pth")
-PICKLES_HINT = "pickles can run code: if you trust who made them, pass use_safetensors=False"
+PICKLES_HINT = (
+    "pickles can run code: if you trust who made them, pass use_safetensors=False, or --allow-pickles"
+)
 
 
 def is_hub_id(
@@ -431,11 +434,12 @@ def read_model(
     part: str = None,  # the model's folder there; None where it has no other
     *,
     dtype: torch.dtype = torch.float32,  # of the weights in memory
-    use_safetensors: bool = True,  # False reads pickles
+    use_safetensors: bool = True,  # False reads pickles where there is nothing else
     **where,  # `revision`, `local_files_only`
 ):
     """Read a model; where there is only its half-precision variant, read that."""
-    options = dict(subfolder=part, torch_dtype=dtype, use_safetensors=use_safetensors, **where)
+    # transformers writes no pickles any more, and diffusers does: None reads either
+    options = dict(subfolder=part, torch_dtype=dtype, use_safetensors=use_safetensors or None, **where)
     try:
         return cls.from_pretrained(source, **options)
     except OSError as e:
@@ -551,7 +555,8 @@ def write_configs(
 
 # %% ../nbs/20_backbones.ipynb #ce7ea731
 SINGLE_FILE_HINT = (
-    "pass config='sd15', or config='sd21' for 2.1-base, or a folder or hub repository of this kind of base"
+    "pass config='sd15' or --config sd15, or sd21 for 2.1-base, or a folder or hub repository of this kind "
+    "of base"
 )
 
 
@@ -562,12 +567,23 @@ def first_line(
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
+def check_undamaged(
+    file,  # a single file of weights
+):
+    """Refuse what is left of a safetensors file whose copy was interrupted."""
+    if Path(file).suffix != ".safetensors":
+        return
+    try:
+        with safe_open(str(file), framework="pt"):
+            pass
+    except SafetensorError as e:
+        raise UserError(f"backbone={str(file)!r} is damaged: {first_line(e)}", "copy it again") from e
+
+
 def config_of_file(
     file,  # in Stable Diffusion's original layout
 ) -> str:
     """Tell of what kind a single file is, by the width of the text that its UNet attends to."""
-    from safetensors import SafetensorError, safe_open
-
     key = "model.diffusion_model.input_blocks.2.1.transformer_blocks.0.attn2.to_k.weight"
     try:
         with safe_open(str(file), framework="pt") as weights:
@@ -614,6 +630,17 @@ def _load_from_hub(name, device, dtype, revision, local_files_only, use_safetens
     return Backbone(str(name), **parts)
 
 # %% ../nbs/20_backbones.ipynb #4918131d
+def unreadable_folder(
+    name,  # of the folder
+    use_safetensors: bool,  # as it was asked for
+    error,  # what reading it raised
+) -> UserError:
+    """Say why the weights of a base's folder cannot be read."""
+    hint = PICKLES_HINT if use_safetensors and has_pickles(name) else "copy the whole folder"
+    kind = "safetensors" if use_safetensors else "weights"
+    return UserError(f"backbone={str(name)!r} has no readable {kind}: {first_line(error)}", hint)
+
+
 def _load_folder(name, device, dtype, use_safetensors):
     """Load a backbone from a folder in diffusers' layout."""
     folder = Path(name)
@@ -631,10 +658,8 @@ def _load_folder(name, device, dtype, use_safetensors):
     where = dict(use_safetensors=use_safetensors, local_files_only=True)
     try:
         parts = {part: load_part(folder, part, device, dtype, **where) for part in PARTS}
-    except OSError as e:
-        hint = PICKLES_HINT if use_safetensors and has_pickles(folder) else "copy the whole folder"
-        kind = "safetensors" if use_safetensors else "pickled weights"
-        raise UserError(f"backbone={str(name)!r} has no readable {kind}: {first_line(e)}", hint) from e
+    except (OSError, SafetensorError) as e:
+        raise unreadable_folder(name, use_safetensors, e) from e
     return Backbone(str(name), **parts)
 
 # %% ../nbs/20_backbones.ipynb #7e9f1a1b
@@ -644,6 +669,7 @@ def _load_single_file(name, device, dtype, config, local_files_only, use_safeten
 
     if use_safetensors and Path(name).suffix in PICKLES:
         raise UserError(f"backbone={str(name)!r} is a pickle", PICKLES_HINT)
+    check_undamaged(name)
     options = dict(torch_dtype=dtype, local_files_only=local_files_only)
     with tempfile.TemporaryDirectory() as folder:
         config = config or config_of_file(name)
@@ -665,6 +691,16 @@ def _load_single_file(name, device, dtype, config, local_files_only, use_safeten
     return Backbone(str(name), **parts)
 
 # %% ../nbs/20_backbones.ipynb #446f4873
+def check_config(
+    config,  # of a single file; None passes
+    base,  # its name, or a `Backbone`
+):
+    """Refuse a configuration for a base that has its own."""
+    name = base.name if isinstance(base, Backbone) else base
+    if config is not None and not Path(name).is_file():
+        raise UserError(f"config={config!r} is for a single file, and backbone={str(name)!r} is none")
+
+
 def load_backbone(
     name: str = "tiny",  # "tiny", "tiny-128", "sd15", "sd21", a folder, a single file, or a hub repository
     *,
@@ -678,8 +714,7 @@ def load_backbone(
 ) -> Backbone:
     """Load a frozen backbone by name or path."""
     device = usable_device(device)
-    if config is not None and not Path(name).is_file():
-        raise UserError(f"config={config!r} is for a single file, and backbone={str(name)!r} is none")
+    check_config(config, name)
     try:
         if name in EMBEDDED:
             return _load_embedded(name, device, dtype, assets)

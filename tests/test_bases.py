@@ -192,6 +192,23 @@ def test_a_single_file_needs_no_network(tiny, saved, tmp_path):
     assert same_weights(tiny, again)
 
 
+@pytest.mark.parametrize("content", [b"", b"abc", b"\x10\x27\0\0\0\0\0\0{", None])
+def test_a_damaged_single_file(tiny, tmp_path, content):
+    from safetensors.torch import save_file
+
+    from motionrepro.backbones import load_backbone
+
+    file = tmp_path / "base.safetensors"
+    if content is None:
+        save_file(original_weights(tiny), file)
+        content = file.read_bytes()[:-1000]
+    file.write_bytes(content)
+    for config in (None, "sd15"):
+        with pytest.raises(ValueError, match=f"backbone='{file}' is damaged") as refused:
+            load_backbone(file, device="cpu", config=config)
+        assert refused.value.hint == "copy it again"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["sd15", "sd21"])
 def test_a_base_of_full_size_is_saved_and_loaded(name, tmp_path):
@@ -619,6 +636,24 @@ def test_ready_embeddings(make, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("part, other", [("prompt", "negative_prompt"), ("negative_prompt", "prompt")])
+def test_ready_embeddings_of_other_shapes(make, kind, part, other):
+    pipe = make(kind)
+    text = pipe.encode_texts([PROMPT])
+    tokens, width = text.shape[1:]
+    for wrong in (text[..., :5], text[..., :0], text[:, :0]):
+        for right in (text, wrong):
+            given = {f"{part}_embeds": wrong, f"{other}_embeds": right}
+            with pytest.raises(ValueError, match=f"_embeds have shape .*needed is `b s {width}`"):
+                clip(pipe, None, **given)
+    with pytest.raises(ValueError, match=f"1, 5, {width}.*they must have the same"):
+        clip(pipe, None, **{f"{part}_embeds": text[:, :5], f"{other}_embeds": text})
+    words = PROMPT if part == "negative_prompt" else None
+    with pytest.raises(ValueError, match=f"have ({tokens}|5) tokens, prompts ({tokens}|5); they must"):
+        clip(pipe, words, **{f"{part}_embeds": text[:, :5]})
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_clip_skip(make, kind):
     pipe = make(kind)
     text = pipe.encode_texts([PROMPT])
@@ -676,3 +711,42 @@ def test_half_precision(make, kind, dtype):
     pipe.to(dtype)
     found = clip(pipe)
     assert found.dtype == torch.float32 and (found - wanted).abs().mean() < 0.05
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_whole_pipelines_pickles_are_read_only_if_that_is_said(make, tiny, tmp_path, kind):
+    pipe = make(kind)
+    pipe.save_pretrained(tmp_path, safe_serialization=False)
+    with pytest.raises(ValueError, match="adapter=.*has no readable weights"):
+        type(pipe).from_pretrained(tmp_path, device="cpu")
+    with pytest.raises(ValueError, match="backbone=.*has no readable safetensors") as refused:
+        type(pipe).from_pretrained(tmp_path, adapter=None, device="cpu")
+    assert "use_safetensors=False" in refused.value.hint
+    again = type(pipe).from_pretrained(tmp_path, adapter=pipe.adapter, device="cpu", use_safetensors=False)
+    assert same_weights(tiny, again.backbone) and again.adapter is pipe.adapter
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_whole_pipeline_in_half_precision_is_read(make, tiny, tmp_path, kind):
+    pipe = make(kind)
+    pipe.save_pretrained(tmp_path, variant="fp16")
+    assert list(tmp_path.glob("unet/*.fp16.safetensors"))
+    again = type(pipe).from_pretrained(tmp_path, device="cpu")
+    assert same_weights(tiny, again.backbone) and again.adapter is not None
+
+
+@pytest.mark.parametrize("part", ["unet", "text_encoder"])
+def test_a_whole_pipeline_that_is_not_whole(make, tmp_path, part):
+    from motionrepro.backbones import load_backbone
+
+    pipe = make()
+    pipe.save_pretrained(tmp_path)
+    (file,) = tmp_path.glob(f"{part}/*.safetensors")
+    file.write_bytes(file.read_bytes()[:1000])
+    for load in (type(pipe).from_pretrained, load_backbone):
+        with pytest.raises(ValueError, match=f"backbone='{tmp_path}' has no readable safetensors"):
+            load(tmp_path, device="cpu")
+    file.unlink()
+    with pytest.raises(ValueError, match=f"backbone='{tmp_path}' has no readable safetensors") as refused:
+        type(pipe).from_pretrained(tmp_path, device="cpu")
+    assert refused.value.hint == "copy the whole folder"

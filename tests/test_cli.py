@@ -178,14 +178,24 @@ def test_what_is_read_is_not_replaced(clips, tmp_path, monkeypatch, capsys):
     for name in ("still.gif", "fast.mp4"):
         Path(name).write_bytes((clips / name).read_bytes())
     Path("first.png").touch()
-    Path("mine.json").touch()
-    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    for name in ("mine.json", "fast.txt", "net.pt", "network/config.json", "evaluators/classifier/card.json"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
     for line, name in (
         ("score fast.mp4 --json fast.mp4", "fast.mp4"),
         ("score fast.mp4 --fit ./fast.mp4", "fast.mp4"),
         ("score . --json still.gif", "still.gif"),
         ("score fast.mp4 --normalizer mine.json --json mine.json", "mine.json"),
         ("analyse fast.mp4 --json fast.mp4", "fast.mp4"),
+        ("analyse fast.mp4 --adapter network --json network/config.json", "config.json"),
+        ("evaluate . . --json fast.mp4", "fast.mp4"),
+        ("evaluate nowhere . --json ./still.gif", "still.gif"),
+        ("evaluate . nowhere --metrics clipsim --json fast.txt", "fast.txt"),
+        ("evaluate . . --prompts mine.json --json mine.json", "mine.json"),
+        ("evaluate . . --extractor i3d=net.pt --json net.pt", "net.pt"),
+        (f"evaluate . . --extractor c3d=net.pt@{'0' * 64} --json net.pt", "net.pt"),
+        ("card classifier --assets . --json evaluators/classifier/card.json", "card.json"),
         ("edit still.gif --style first.png --out still.gif", "still.gif"),
         ("edit still.gif --style first.png --out first.png", "first.png"),
     ):
@@ -196,7 +206,7 @@ def test_what_is_read_is_not_replaced(clips, tmp_path, monkeypatch, capsys):
         assert cli(line) == 2
         messages = capsys.readouterr().err
         assert one_line_and_a_hint(messages) and "and --json both name" in messages
-    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
 
 
 def test_prompts_of_any_bytes(clips, tmp_path, monkeypatch, capsys):
@@ -542,6 +552,53 @@ def test_generate_passes_windows_on(options, asked, stand_in, monkeypatch, tmp_p
     assert seen == [asked] and stand_in["latents"].shape[1] == 40
 
 
+@pytest.mark.parametrize("command", ["draw x", "generate x", "generate x --num-frames 1", "sample x.txt"])
+def test_how_a_base_is_loaded(command, stand_in, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("x.txt").write_text("a red circle\n")
+    out = "new" if "sample" in command else "x.png"
+    cli(command, "--config sd21 --allow-pickles --out", out)
+    assert stand_in["config"] == "sd21" and stand_in["use_safetensors"] is False
+    stand_in.clear()
+    cli(command, "--out", out)
+    assert stand_in and not {"config", "use_safetensors"} & set(stand_in)
+
+
+@pytest.mark.parametrize("command", ["analyse clip.gif", "edit clip.gif --style first.png"])
+def test_how_a_base_is_loaded_for_a_clip(command, clips, stand_in, tmp_path, monkeypatch):
+    from motionrepro.data.video import read_clip, write_video
+
+    monkeypatch.chdir(tmp_path)
+    Path("clip.gif").write_bytes((clips / "still.gif").read_bytes())
+    write_video("first.png", read_clip("clip.gif", 2, 1, size=None).video[:1])
+    cli(command, "--num-frames 2 --config sd15 --allow-pickles")
+    assert stand_in["config"] == "sd15" and stand_in["use_safetensors"] is False
+
+
+@pytest.mark.parametrize(
+    "name, reason", [("base.ckpt", "is a pickle"), ("base.safetensors", "config is given")]
+)
+def test_hints_name_options_that_there_are(name, reason, tmp_path, capsys, monkeypatch):
+    import torch
+    from safetensors.torch import save_file
+
+    from motionrepro.data.video import write_video
+
+    monkeypatch.chdir(tmp_path)
+    save_file(dict(weight=torch.zeros(1)), name)
+    Path("videos").mkdir()
+    Path("videos/x.txt").write_text("a red circle")
+    assert cli("draw x --backbone", name) == 2
+    messages = capsys.readouterr().err
+    assert one_line_and_a_hint(messages) and reason in messages
+    assert ("--allow-pickles" if "ckpt" in name else "--config sd15") in messages
+    write_video("videos/x.mp4", torch.zeros(8, 3, 64, 64), 8)
+    for command in ("data prepare videos --out new", "train adapter --data videos --out new"):
+        assert cli(command, "--backbone", name) == 2
+        messages = capsys.readouterr().err
+        assert reason in messages and "hint: make a folder of it in Python" in messages
+
+
 def test_draw_makes_a_picture(stand_in, tmp_path, capsys):
     assert cli("draw 'a red circle' --steps 7 --out", tmp_path / "x.png") == 0
     assert stand_in["prompt"] == "a red circle" and stand_in["num_inference_steps"] == 7
@@ -623,6 +680,8 @@ def test_where_pictures_and_clips_go(line, name, stand_in, tmp_path, monkeypatch
         ("--reuse --num-frames 8 --switch-step late", "switch_step='late'"),
         ("--references-every 8", "are for --reuse"),
         ("--reuse --num-frames 40 --references-every 3", "references_every=3 is outside [4"),
+        ("--reuse --num-frames 64 --context-length 16", "--context-overlap are for denoising by windows"),
+        ("--reuse --context-overlap 4", "--context-length and --context-overlap are for denoising by"),
         ("--num-frames 64 --context-length 1", "context_length=1 is outside [2"),
         ("--num-frames 64 --context-overlap 0", "context_overlap=0 is outside [1"),
         ("--num-frames 64 --context-length 8 --context-overlap 8", "not smaller than context_length=8"),

@@ -378,6 +378,8 @@ def test_other_settings_are_refused(more, reason, drawn, capsys):
         ("missing.txt --out new", "prompts='missing.txt': no such file"),
         ("empty.txt --out new", "empty.txt: is empty"),
         ("latin.txt --out new", "latin.txt, line 2: is not UTF-8 text"),
+        ("videos.csv --out new", "prompts='videos.csv' holds captions of videos"),
+        ("videos.JSON --out new", "prompts='videos.JSON' holds captions of videos"),
         ("good.txt --out good.txt", "good.txt: is a file, not a folder"),
         ("good.txt --out new --num-frames 1", "num_frames=1 is outside [2"),
         ("good.txt --out new --rho 1", "rho=1.0 is outside"),
@@ -385,6 +387,7 @@ def test_other_settings_are_refused(more, reason, drawn, capsys):
         ("good.txt --out new --fps 0", "fps=0"),
         ("good.txt --out new --format bmp", "bmp"),
         ("good.txt --out new --references 2", "add --reuse"),
+        ("good.txt --out new --reuse --context-length 8", "--reuse has none"),
         ("good.txt --out .", "holds empty.txt and no sample.json"),
         ("good.txt --out new --backbone nowhere", "nowhere"),
         ("good.txt", "--out"),
@@ -395,6 +398,8 @@ def test_sample_mistakes(line, reason, tmp_path, capsys, monkeypatch):
     (tmp_path / "empty.txt").write_text(" \n\n")
     (tmp_path / "latin.txt").write_bytes(b"a ball\ncaf\xe9\n")
     (tmp_path / "good.txt").write_text("a red circle\n")
+    (tmp_path / "videos.csv").write_text("videoid,name\n1,a red circle\n")
+    (tmp_path / "videos.JSON").write_text("{}")
     there = set(tmp_path.rglob("*"))
     assert cli("sample", line) == 2
     messages = capsys.readouterr().err.splitlines()
@@ -469,7 +474,7 @@ def test_evaluate_reports_what_it_cannot_read(drawn, tmp_path, capsys):
         ("--frames 1", "num_frames=1 is outside [2"),
         ("--interval 0", "interval=0"),
         ("--size 1", "size=1 is outside [8, 4096]"),
-        ("--metrics is", "splits=10 is outside [1, 5]"),
+        ("--metrics is", "splits=10 is outside [1, 5]: each part needs a clip hint: give --splits 5"),
         ("--metrics clipsim --prompts one.txt", "there are 1 for the 5 videos"),
         ("--metrics clipsim --prompts missing.txt", "missing.txt"),
         ("--extractor i3d", "must be NAME=FILE"),
@@ -489,5 +494,5 @@ def test_evaluate_mistakes(more, reason, drawn, tmp_path, capsys, monkeypatch):
     assert cli(line, more) == 2
     out, messages = capsys.readouterr()
     kept = [line for line in messages.splitlines() if not line.startswith("motionrepro: skipped")]
-    assert not out and one_line_and_a_hint("\n".join(kept)) and reason in messages
+    assert not out and one_line_and_a_hint("\n".join(kept)) and reason in " ".join(messages.split())
     assert [p.name for p in tmp_path.iterdir()] == ["one.txt"]

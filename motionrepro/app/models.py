@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from motionrepro.backbones import EMBEDDED, default_guidance
-from motionrepro.cli.models import load_pipeline
+from motionrepro.cli.models import load_pipeline, loading_options
 from motionrepro.diffusion import ddpm_scheduler
 from motionrepro.reuse.pipeline import DenoisingReusePipeline
 from motionrepro.temporal.pipeline import MotionAdaptivePipeline
@@ -79,9 +79,11 @@ def load_models(
     device: str | None,  # None for the default
     dtype: str,
     offline: bool,
+    config: str | None = None,  # of a single file
+    allow_pickles: bool = False,
 ) -> Models:
     """Load a base and its networks."""
-    named = (backbone, adapter, "", device, offline, dtype)
+    named = (backbone, adapter, "", device, offline, dtype, config, allow_pickles)
     pipe, which = load_pipeline(DenoisingReusePipeline, *named, mtn=mtn, dss=dss)
     pipe.set_progress_bar_config(disable=True)
     networks = dict(adapter=adapter, mtn=mtn, dss=dss)
@@ -89,4 +91,5 @@ def load_models(
     options |= {"device": device} if device else {}
     options |= {"dtype": dtype} if dtype != "float32" else {}
     options |= {"local_files_only": True} if offline else {}
+    options |= loading_options(config, allow_pickles)
     return Models(backbone, options, pipe, which, Path(folder))

@@ -9,8 +9,10 @@ from .messages import print_or_write, print_table
 from .models import keep_window, load_pipeline, read_given_clip
 from .options import (
     Adapter,
+    AllowPickles,
     Backbone,
     Clip,
+    Config,
     Device,
     Dss,
     Dtype,
@@ -25,6 +27,7 @@ from .options import (
     Steps,
     Window,
     check_targets,
+    files_of,
 )
 
 MOST_MATCHED = 1024  # height and width of frames whose positions are all compared with each other
@@ -65,6 +68,8 @@ def analyse(
     dtype: Dtype = "float32",
     mtn: Mtn = None,
     dss: Dss = None,
+    config: Config = None,
+    allow_pickles: AllowPickles = False,
 ):
     """
     Show the motion of a clip as paper B's method sees it.
@@ -89,7 +94,7 @@ def analyse(
         mtn=mtn,
         dss=dss,
     )
-    picture, numbers = _targets(out, json, clip)
+    picture, numbers = _targets(out, json, [clip, *files_of(backbone, adapter, mtn, dss)])
     from motionrepro.core import check_range, generator
     from motionrepro.data.video import fit
 
@@ -101,7 +106,7 @@ def analyse(
     from motionrepro.reuse.pipeline import DenoisingReusePipeline
     from motionrepro.diffusion import ddpm_scheduler
 
-    named = (backbone, adapter, prompt, device, offline, dtype)
+    named = (backbone, adapter, prompt, device, offline, dtype, config, allow_pickles)
     pipe, which = load_pipeline(DenoisingReusePipeline, *named, mtn=mtn, dss=dss)
     keep_window(pipe, backbone, window)
     pipe.scheduler = ddpm_scheduler(pipe.backbone)
@@ -122,7 +127,7 @@ def analyse(
     print(f"{picture} and {numbers} hold all of it")
 
 
-def _targets(out, json, clip) -> tuple:  # of the picture and of the numbers
+def _targets(out, json, inputs) -> tuple:  # of the picture and of the numbers
     """Check where the results go."""
     from motionrepro.core import UserError
 
@@ -130,7 +135,7 @@ def _targets(out, json, clip) -> tuple:  # of the picture and of the numbers
     if picture.suffix.lower() != ".png":
         raise UserError(f"{picture}: cannot write {picture.suffix or 'a file without suffix'}", "use .png")
     numbers = json or str(picture.with_suffix(".json"))
-    check_targets({"--out": picture, "--json": numbers}, [clip])
+    check_targets({"--out": picture, "--json": numbers}, inputs)
     return picture, numbers
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, get_args
 import typer
 
 from .messages import print_or_write, print_table, say
-from .options import Json, check_targets
+from .options import Json, check_targets, files_of
 
 
 Model = Literal["tiny", "tiny-128", "classifier", "video", "clip"]
@@ -43,8 +43,8 @@ def card(
 
     check_range("samples", samples, 20)
     check_range("seed", seed, 0)
-    check_targets({"--json": json})
     folder = Path(assets or assets_path())
+    check_targets({"--json": json}, files_of(folder / base.CARDS[model]))
     scores = base.evaluate(model, samples, seed, folder)
     file = folder / base.CARDS[model] / "card.json"
     claimed = read_json(file)["scores"] if file.exists() else {}

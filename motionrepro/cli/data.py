@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from .models import folders_alone
 from .options import BACKBONES, Captions, CaptionFromName, Device, Processes
 
 
@@ -29,7 +30,7 @@ def data(
         typer.Option(
             metavar="N",
             help="Pixels, a multiple of 8.",
-            show_default="as the backbone is trained: 64 for tiny, 256 for Stable Diffusion",
+            show_default="64 for tiny, 128 for tiny-128; 256 for all others, whatever they were trained on",
         ),
     ] = None,
     num_frames: Annotated[int, typer.Option(metavar="N", help="Frames of a clip, at least 2.")] = 8,
@@ -81,15 +82,16 @@ def data(
 
     if size is None:
         size = RECIPES.get(backbone, RECIPES["paper"]).size
-    prepare_command(
-        source,
-        out,
-        clip_options(size, num_frames, interval, clips, seed),
-        backbone,
-        captions=captions,
-        caption_from_name=caption_from_name,
-        shard_size=shard_size,
-        processes=processes,
-        address=address,
-        device=device,
-    )
+    with folders_alone():
+        prepare_command(
+            source,
+            out,
+            clip_options(size, num_frames, interval, clips, seed),
+            backbone,
+            captions=captions,
+            caption_from_name=caption_from_name,
+            shard_size=shard_size,
+            processes=processes,
+            address=address,
+            device=device,
+        )

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Adapter, Backbone, Device, Dss, Dtype, Mtn, Offline
+from .options import Adapter, AllowPickles, Backbone, Config, Device, Dss, Dtype, Mtn, Offline
 
 
 def demo(
@@ -35,6 +35,8 @@ def demo(
     device: Device = None,
     offline: Offline = False,
     dtype: Dtype = "float32",
+    config: Config = None,
+    allow_pickles: AllowPickles = False,
 ):
     """
     Play with it: a page on this computer that makes, edits and analyses clips.
@@ -54,6 +56,7 @@ def demo(
     from motionrepro.app.page import serve
 
     networks = dict(adapter=adapter, mtn=mtn, dss=dss, device=device, dtype=dtype, offline=offline)
+    networks |= dict(config=config, allow_pickles=allow_pickles)
     with serve(backbone, networks, host, port, share) as addresses:
         print(f"the demo is at {' and '.join(addresses)} (Ctrl-C ends it)", flush=True)
         threading.Event().wait()

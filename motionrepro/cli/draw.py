@@ -6,8 +6,19 @@ from typing import Annotated
 import typer
 
 from .messages import loading
-from .models import note_unknown_words
-from .options import Backbone, Device, Dtype, NegativePrompt, Offline, Prompt, Seed, Steps
+from .models import loading_options, note_unknown_words
+from .options import (
+    AllowPickles,
+    Backbone,
+    Config,
+    Device,
+    Dtype,
+    NegativePrompt,
+    Offline,
+    Prompt,
+    Seed,
+    Steps,
+)
 
 
 def draw(
@@ -30,6 +41,8 @@ def draw(
     ] = "drawn.png",
     negative_prompt: NegativePrompt = None,
     dtype: Dtype = "float32",
+    config: Config = None,
+    allow_pickles: AllowPickles = False,
 ):
     """
     Draw a picture from a prompt.
@@ -45,7 +58,10 @@ def draw(
     check_range("steps", steps, 1, 1000)
     check_range("seed", seed, 0)
     check_writable(out)
-    draw_pictures([prompt], [out], backbone, steps, guidance, seed, device, offline, negative_prompt, dtype)
+    more = loading_options(config, allow_pickles)
+    draw_pictures(
+        [prompt], [out], backbone, steps, guidance, seed, device, offline, negative_prompt, dtype, more
+    )
 
 
 def draw_pictures(
@@ -59,6 +75,7 @@ def draw_pictures(
     offline: bool,
     negative_prompt: str | None,
     dtype: str,
+    more: dict,  # as `loading_options` returns them
 ):
     """Draw and write a picture for each prompt, with a model that is loaded once."""
     from motionrepro.core import check_range, generator
@@ -71,7 +88,7 @@ def draw_pictures(
 
     weights = weights_dtype(dtype)
     with loading(backbone):
-        model = load_backbone(backbone, device=device, dtype=weights, local_files_only=offline)
+        model = load_backbone(backbone, device=device, dtype=weights, local_files_only=offline, **more)
     for k, (prompt, target) in enumerate(zip(prompts, targets)):
         note_unknown_words(backbone, prompt)
         picture = sample_images(

@@ -14,8 +14,10 @@ from .models import (
 )
 from .options import (
     Adapter,
+    AllowPickles,
     Backbone,
     Clip,
+    Config,
     Device,
     Dss,
     Dtype,
@@ -83,6 +85,8 @@ def edit(
     dtype: Dtype = "float32",
     mtn: Mtn = None,
     dss: Dss = None,
+    config: Config = None,
+    allow_pickles: AllowPickles = False,
 ):
     """
     Give a clip's motion another look.
@@ -118,7 +122,7 @@ def edit(
 
     if guidance is None:
         guidance = default_guidance(backbone) if prompt else 1.0
-    named = (backbone, adapter, prompt, device, offline, dtype)
+    named = (backbone, adapter, prompt, device, offline, dtype, config, allow_pickles)
     pipe, which = load_pipeline(DenoisingReusePipeline, *named, mtn=mtn, dss=dss)
     keep_window(pipe, backbone, window)
     size = [pipe.backbone.resolution] * 2

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .messages import print_or_write, print_table, say
-from .options import MOST_PIXELS, Device, Json, check_targets
+from .options import MOST_PIXELS, Device, Json, check_targets, videos_of
 
 ALONE = "fid,fvd,is,mm,fc"  # without prompts
 
@@ -97,7 +97,7 @@ def evaluate(
     if metrics is None:
         metrics = ",".join(METRICS) if prompts else ALONE
     names = check_metrics([name.strip() for name in metrics.split(",")])
-    check_targets({"--json": json}, [prompts] if prompts else [])
+    check_targets({"--json": json}, _files(generated, reference, prompts, extractor or []))
     team = process_team(device)
     with _progress_bar(team.is_main_process) as progress:
         report = measure(
@@ -121,6 +121,19 @@ def evaluate(
         print_or_write(json, report)
     if json != "-":
         _print_results(report)
+
+
+def _files(generated, reference, prompts, extractors):
+    """Yield all files that will be read, those of captions and networks among them."""
+    for path in videos_of(generated, reference):
+        yield path
+        yield path.with_suffix(".txt")
+    if prompts:
+        yield prompts
+    for text in extractors:
+        file = text.partition("=")[2]
+        yield file
+        yield file.rpartition("@")[0] or file
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from .models import (
     check_sampling,
     describe_reuse,
     load_pipeline,
+    loading_options,
     note_unknown_words,
     numbered,
     on_schedule,
@@ -24,8 +25,10 @@ from .models import (
 )
 from .options import (
     Adapter,
+    AllowPickles,
     Backbone,
     ClipFrames,
+    Config,
     ContextLength,
     ContextOverlap,
     Device,
@@ -89,6 +92,8 @@ def generate(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace numbered files that are there.")
     ] = False,
+    config: Config = None,
+    allow_pickles: AllowPickles = False,
 ):
     """
     Make a clip from a prompt, or several.
@@ -111,7 +116,7 @@ def generate(
     out = out or ("generated.png" if num_frames == 1 else "generated.gif")
     check_target(out, fps)
     check_sampling(num_frames, 1, rho, steps, guidance, seed)
-    check_context(context_length, context_overlap)
+    check_context(context_length, context_overlap, reuse)
     score = parse_motion(motion)
     networks = reuse_networks(reuse, mtn, dss)
     reused = reuse_options(reuse, references, switch_step, num_frames, references_every)
@@ -126,13 +131,23 @@ def generate(
     if num_frames == 1:
         say("notice", "a single frame has a command of its own now", "motionrepro draw PROMPT")
         draw_pictures(
-            texts, targets, backbone, steps, guidance, seed, device, offline, negative_prompt, dtype
+            texts,
+            targets,
+            backbone,
+            steps,
+            guidance,
+            seed,
+            device,
+            offline,
+            negative_prompt,
+            dtype,
+            loading_options(config, allow_pickles),
         )
         return
     from motionrepro.backbones import default_guidance
 
     given = (pipeline_class(reuse), backbone, adapter, texts[0], device, offline, dtype)
-    pipe, which = load_pipeline(*given, **networks)
+    pipe, which = load_pipeline(*given, config, allow_pickles, **networks)
     use_context(pipe, context_length, context_overlap)
     asked = reused.get("switch_step")
     if reuse:

@@ -1,7 +1,9 @@
 """What the commands that sample share: loading a pipeline, and words about what it did."""
 
+import contextlib
 import sys
 from pathlib import Path
+from typing import Any
 
 from .messages import loading, say
 
@@ -66,6 +68,33 @@ def check_new(
         raise UserError(f"{there[0]}{more} would be replaced", "give --overwrite, or another --out")
 
 
+def loading_options(
+    config: str | None,  # as given
+    allow_pickles: bool,
+) -> dict:  # of `load_backbone`, those that are not at their defaults
+    """Say how a base shall be loaded."""
+    options: dict[str, Any] = {} if config is None else dict(config=config)
+    return options | (dict(use_safetensors=False) if allow_pickles else {})
+
+
+@contextlib.contextmanager
+def folders_alone():
+    """Tell how a base becomes a folder that can be loaded without further options."""
+    from motionrepro.backbones import PICKLES_HINT, SINGLE_FILE_HINT
+    from motionrepro.core import UserError
+
+    try:
+        yield
+    except UserError as e:
+        if not e.hint.endswith((PICKLES_HINT, SINGLE_FILE_HINT)):
+            raise
+        hint = (
+            "make a folder of it in Python, from pickles if you trust who made them: load_backbone(NAME, "
+            "config='sd15', use_safetensors=False).save_pretrained(FOLDER); config is of a single file"
+        )
+        raise UserError(str(e), hint) from e
+
+
 def load_pipeline(
     cls,  # `MotionAdaptivePipeline` or `DenoisingReusePipeline`
     backbone: str,
@@ -74,6 +103,8 @@ def load_pipeline(
     device: str | None,
     offline: bool,
     dtype: str = "float32",
+    config: str | None = None,  # as given
+    allow_pickles: bool = False,
     **networks: str | None,  # `mtn`, `dss`, the same way
 ) -> tuple:  # the pipeline, and which adapter it has, in words
     """Load a pipeline for clips."""
@@ -82,6 +113,7 @@ def load_pipeline(
     found = {name: words.get(folder, folder) for name, folder in networks.items()}
     with loading(backbone):
         options = dict(device=device, dtype=dtype, local_files_only=offline)
+        options |= loading_options(config, allow_pickles)
         pipe = cls.from_pretrained(backbone, named, **found, **options)
     note_unknown_words(backbone, prompt)
     pipe.set_progress_bar_config(disable=not sys.stderr.isatty())
@@ -139,10 +171,16 @@ def check_sampling(
 def check_context(
     context_length: int | None,  # as given
     context_overlap: int | None,
+    reuse: bool = False,
 ):
     """Refuse window sizes that no model could take."""
     from motionrepro.core import UserError, check_range
 
+    if reuse and (context_length is not None or context_overlap is not None):
+        raise UserError(
+            "--context-length and --context-overlap are for denoising by windows, and --reuse has none",
+            "leave them out; --references-every cuts a long clip",
+        )
     if context_length is not None:
         check_range("context_length", context_length, 2)
     if context_overlap is None:

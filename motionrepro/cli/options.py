@@ -1,5 +1,6 @@
 """Options that several commands have, and how they are spelt."""
 
+import contextlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -55,6 +56,22 @@ Offline = Annotated[
     bool, typer.Option("--offline", help="Never ask the model hub, use what was downloaded before.")
 ]
 
+Config = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Of a single file: sd15, sd21 (2.1-base), or a base in diffusers' layout of its kind.",
+        show_default="what the file tells",
+    ),
+]
+AllowPickles = Annotated[
+    bool,
+    typer.Option(
+        "--allow-pickles",
+        help="Read a base's weights from pickles where there is nothing else; they can run any code.",
+    ),
+]
+
 # of sampling
 Prompt = Annotated[
     str,
@@ -90,7 +107,8 @@ ContextLength = Annotated[
     int | None,
     typer.Option(
         metavar="N",
-        help="Frames that see each other, from 2: longer clips are denoised by windows of so many.",
+        help="Frames that see each other, from 2: longer clips are denoised by windows of so many. "
+        "Not with --reuse.",
         show_default="what the adapter takes: 16, AnimateDiff's 32",
     ),
 ]
@@ -98,7 +116,8 @@ ContextOverlap = Annotated[
     int | None,
     typer.Option(
         metavar="N",
-        help="Frames that a window shares with the next, from 1 to one less than its length.",
+        help="Frames that a window shares with the next, from 1 to one less than its length. "
+        "Not with --reuse.",
         show_default="a quarter of a window",
     ),
 ]
@@ -147,7 +166,7 @@ ReferencesEvery = Annotated[
     typer.Option(
         metavar="K",
         help="With --reuse: begin with fresh references every K frames.",
-        show_default="as many frames as the networks take",
+        show_default="never while the networks take the clip, else 16 or as many as they take",
     ),
 ]
 SwitchStep = Annotated[
@@ -256,6 +275,24 @@ class Command(TyperCommand):
             if parameter.default != "" and any(isinstance(v, str) and not v.strip() for v in values):
                 raise typer.BadParameter("it is empty", ctx=ctx, param=parameter)
         return super().invoke(ctx)
+
+
+def videos_of(*sources: str):
+    """Yield the video files of folders, and files; what cannot be listed is left to those who read it."""
+    from motionrepro.data.video import VideoError, list_videos
+
+    for source in sources:
+        with contextlib.suppress(VideoError):
+            yield from list_videos(source).values()
+
+
+def files_of(*sources: str | Path | None):
+    """Yield files, and those of folders; names that stand for something else have none."""
+    for path in (Path(source) for source in sources if source is not None):
+        if path.is_file():
+            yield path
+        elif path.is_dir():
+            yield from (file for file in path.rglob("*") if file.is_file())
 
 
 def check_targets(

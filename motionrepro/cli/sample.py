@@ -1,7 +1,7 @@
 """`motionrepro sample`: a clip for each line of a file of prompts."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -19,8 +19,10 @@ from .models import (
 )
 from .options import (
     Adapter,
+    AllowPickles,
     Backbone,
     ClipFrames,
+    Config,
     ContextLength,
     ContextOverlap,
     Device,
@@ -77,6 +79,8 @@ def sample(
     offline: Offline = False,
     negative_prompt: NegativePrompt = None,
     dtype: Dtype = "float32",
+    config: Config = None,
+    allow_pickles: AllowPickles = False,
 ):
     """
     Make a clip for each line of a file of prompts.
@@ -98,7 +102,7 @@ def sample(
     suffix = f".{format}"
     check_target(f"clip{suffix}", fps)
     check_sampling(num_frames, 2, rho, steps, guidance, seed)
-    check_context(context_length, context_overlap)
+    check_context(context_length, context_overlap, reuse)
     score = parse_motion(motion)
     networks = reuse_networks(reuse, mtn, dss)
     reused = reuse_options(reuse, references, switch_step, num_frames, references_every)
@@ -109,8 +113,9 @@ def sample(
     from motionrepro.backbones import default_guidance
 
     team = process_team(device)
-    asked = (pipeline_class(reuse), backbone, adapter, " ".join(texts), device, offline, dtype)
-    pipe, which = load_pipeline(*asked, **networks)
+    given = (pipeline_class(reuse), backbone, adapter, " ".join(texts), device, offline, dtype)
+    more: dict[str, Any] = dict(config=config, allow_pickles=allow_pickles)
+    pipe, which = load_pipeline(*given, **more, **networks)
     pipe.set_progress_bar_config(disable=True)
     windows = use_context(pipe, context_length, context_overlap)
     if reuse:

@@ -1,13 +1,12 @@
 """`motionrepro score`: motion scores of video files and folders."""
 
-import contextlib
 import math
 from typing import Annotated
 
 import typer
 
 from .messages import print_or_write, print_table, say, track
-from .options import MOST_PIXELS, Json, NumFrames, Start, check_targets
+from .options import MOST_PIXELS, Json, NumFrames, Start, check_targets, videos_of
 
 
 def score(
@@ -94,13 +93,9 @@ def score(
 
 def _files(sources, normalizer):
     """Yield all files that will be read."""
-    from motionrepro.data.video import VideoError, list_videos
-
     if normalizer:
         yield normalizer
-    for source in sources:
-        with contextlib.suppress(VideoError):  # which reading it will report
-            yield from list_videos(source).values()
+    yield from videos_of(*sources)
 
 
 def _read(sources, options) -> tuple:  # clips, and (error, whether it was named) of what was skipped

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from .messages import say
+from .models import folders_alone
 from .options import BACKBONES, Adapter, Captions, CaptionFromName, Checkpoints, Device, Processes, given
 
 SHIPPED_ADAPTERS = ("adapter", "adapter-128")
@@ -243,4 +244,5 @@ def _train_own(target, data, out, checkpoints, backbone, changes, seed, samples,
         from motionrepro.training.mtn import own_mtn_command as command
     else:
         from motionrepro.training.dss import own_dss_command as command
-    command(data, out, changes=changes, **options, **more)
+    with folders_alone():
+        command(data, out, changes=changes, **options, **more)

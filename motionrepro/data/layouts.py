@@ -70,6 +70,11 @@ def read_prompts(
     """Return the lines of a file that are not empty, without blanks around them."""
     if str(file) != "-":
         check_file("prompts", file)
+    if Path(file).suffix.lower() in (".csv", ".json"):
+        raise UserError(
+            f"prompts={str(file)!r} holds captions of videos, and not a prompt on each line",
+            "copy the captions into a .txt file",
+        )
     prompts = [line.strip() for line in text_lines(file)]
     prompts = [prompt for prompt in prompts if prompt]
     if not prompts:

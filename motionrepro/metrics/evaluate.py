@@ -69,7 +69,8 @@ class InceptionSums:
         """Return the inception score of everything seen."""
         if self.n < self.splits:
             raise UserError(
-                f"splits={self.splits} parts of {self.n} clips: one of them is empty", "ask for fewer splits"
+                f"splits={self.splits} parts of {self.n} clips: one of them is empty",
+                "give a smaller --splits",
             )
         marginal = self.sums / self.counts[:, None]
         scores = (self.sharpness / self.counts - torch.xlogy(marginal, marginal).sum(1)).exp()
@@ -441,7 +442,12 @@ def _check(settings, networks, generated, reference):
             message = f"num_frames={settings.num_frames} is outside {allowed} of {networks[use].name}"
             raise UserError(message, networks[use].advice)
     if "is" in settings.metrics:
-        check_whole("splits", settings.splits, 1, len(generated))
+        check_whole("splits", settings.splits, 1)
+        if settings.splits > len(generated):
+            raise UserError(
+                f"splits={settings.splits} is outside [1, {len(generated)}]: each part needs a clip",
+                f"give --splits {len(generated)}, or more videos",
+            )
     for which, files in (("generated", generated), ("reference", reference)):
         if {"fid", "fvd"} & set(settings.metrics) and len(files) < 4:
             raise UserError(

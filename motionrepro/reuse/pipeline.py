@@ -27,6 +27,7 @@ from ..core import UserError, check_whole, default_device
 from ..diffusion import begin_at
 from .dss import DenoisingStepSelector
 from .editing import edit_clip, watch_clip
+from ..backbones import check_config
 from motionrepro.reuse.handover import (
     DenoisingReuseConfig,
     RawMotion,
@@ -63,6 +64,7 @@ from motionrepro.temporal.pipeline import (
     initial_latents,
     is_saved_pipeline,
     latent_shape,
+    read_pipeline,
     resolve_network,
     weights_dtype,
 )
@@ -126,15 +128,17 @@ class DenoisingReusePipeline(MotionAdaptivePipeline):
         check_card("mtn", mtn, base)
         check_card("dss", dss, base)
         folder = folder_of_base(base, options.get("assets"))
+        check_config(options.get("config"), base)
         offline = options.get("local_files_only", False)
         mtn = resolve_network(MotionTransformationNetwork, "mtn", mtn, folder, dtype, offline)
         dss = resolve_network(DenoisingStepSelector, "dss", dss, folder, dtype, offline)
         if folder is not None and is_saved_pipeline(folder, cls):
             adapter = resolve_network(ADAPTERS, "adapter", adapter, folder, dtype, offline)
-            parts = dict(adapter=adapter, mtn=mtn, dss=dss, torch_dtype=dtype, local_files_only=True)
+            parts = dict(adapter=adapter, mtn=mtn, dss=dss, torch_dtype=dtype)
             if scheduler is not None:
                 parts["scheduler"] = scheduler
-            pipe = super(MotionAdaptivePipeline, cls).from_pretrained(folder, **parts)
+            read = super(MotionAdaptivePipeline, cls).from_pretrained
+            pipe = read_pipeline(read, folder, options.get("use_safetensors", True), **parts)
             return pipe.to(device or default_device())
         more = dict(scheduler=scheduler, device=device, dtype=dtype, **options)
         pipe = super().from_pretrained(base, adapter, **more)
@@ -253,7 +257,7 @@ class DenoisingReusePipeline(MotionAdaptivePipeline):
             self._told_of_chunks = True
             logger.warning(
                 "%d frames are made in %d chunks of at most %d, each with %d references; "
-                "references_every changes that",
+                "references_every or --references-every changes that",
                 num_frames,
                 len(chunks),
                 chunks[0].stop,
@@ -384,7 +388,8 @@ class DenoisingReusePipeline(MotionAdaptivePipeline):
     ) -> Any:  # a `DenoisingReuseOutput`, or a tuple
         """Make clips for prompts."""
         # 1. Check what is asked for
-        prompts = check_embeds(prompt, negative_prompt, prompt_embeds, negative_prompt_embeds)
+        width = self.text_encoder.config.hidden_size
+        prompts = check_embeds(prompt, negative_prompt, prompt_embeds, negative_prompt_embeds, width)
         check_whole("num_frames", num_frames, 1)
         check_names("output_type", [output_type], OUTPUT_TYPES)
         check_tie(noise, rho)

@@ -7,7 +7,8 @@ __all__ = ['logger', 'OUTPUT_TYPES', 'LOADING_OPTIONS', 'clip_pixels', 'check_fi
            'MotionAdaptivePipelineOutput', 'check_names', 'as_texts', 'check_prompts', 'check_embeds',
            'callback_inputs', 'check_returned', 'latent_shape', 'initial_latents', 'classes_by_name', 'load_trained',
            'read_from_hub', 'load_from_hub', 'saved_on_hub', 'resolve_network', 'check_loading', 'check_scheduler',
-           'weights_dtype', 'folder_of_base', 'is_saved_pipeline', 'last_rows', 'MotionAdaptivePipeline']
+           'weights_dtype', 'folder_of_base', 'is_saved_pipeline', 'read_pipeline', 'last_rows',
+           'MotionAdaptivePipeline']
 
 # %% ../../nbs/temporal/36_pipeline.ipynb #af81db24
 import logging
@@ -35,6 +36,7 @@ from diffusers.pipelines.pipeline_utils import StableDiffusionMixin
 from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from diffusers.schedulers import KarrasDiffusionSchedulers
 from diffusers.utils import USE_PEFT_BACKEND, BaseOutput, scale_lora_layers, unscale_lora_layers
+from safetensors import SafetensorError
 from tqdm.auto import tqdm
 from transformers import (
     CLIPImageProcessor,
@@ -47,11 +49,13 @@ from motionrepro.backbones import (
     EMBEDDED,
     PARTS,
     Backbone,
+    check_config,
     is_hub_id,
     load_backbone,
     read_model,
     read_network,
     saved_kind,
+    unreadable_folder,
 )
 from motionrepro.core import (
     UserError,
@@ -184,6 +188,7 @@ def check_embeds(
     negative_prompt,
     prompt_embeds: torch.Tensor = None,  # `b s d`
     negative_prompt_embeds: torch.Tensor = None,  # `b s d`
+    width: int = None,  # d, as the UNet attends to it; None takes any
 ) -> list:  # a text for each clip, "" where its embedding is given
     """Return a prompt for each clip; refuse a text together with its embedding."""
     given = dict(prompt=(prompt, prompt_embeds), negative_prompt=(negative_prompt, negative_prompt_embeds))
@@ -195,11 +200,21 @@ def check_embeds(
         if not isinstance(embeds, torch.Tensor) or embeds.ndim != 3:
             shown = tuple(embeds.shape) if isinstance(embeds, torch.Tensor) else type(embeds).__name__
             raise UserError(f"{name}_embeds must be a tensor `b s d`, not {shown}")
+        if embeds.shape[2] != (width or embeds.shape[2]) or not embeds.numel():
+            raise UserError(
+                f"{name}_embeds have shape {tuple(embeds.shape)}; needed is `b s {width or 'd'}`, not empty"
+            )
     prompts = check_prompts(prompt) if prompt_embeds is None else [""] * len(prompt_embeds)
     if negative_prompt_embeds is not None and len(negative_prompt_embeds) != len(prompts):
         raise UserError(
             f"negative_prompt_embeds are for {len(negative_prompt_embeds)} clips, "
             f"and there are {len(prompts)}"
+        )
+    shapes = [tuple(e.shape) for e in (prompt_embeds, negative_prompt_embeds) if e is not None]
+    if len(set(shapes)) > 1:
+        raise UserError(
+            f"prompt_embeds have shape {shapes[0]}, negative_prompt_embeds {shapes[1]}; "
+            "they must have the same"
         )
     return prompts
 
@@ -466,6 +481,23 @@ def is_saved_pipeline(
     file = folder and folder / cls.config_name
     return bool(file) and file.is_file() and read_json(file)["_class_name"] == cls.__name__
 
+
+def read_pipeline(
+    read,  # `DiffusionPipeline.from_pretrained` of the class that was saved
+    folder,  # of the whole pipeline
+    use_safetensors: bool = True,  # False reads pickles where there is nothing else
+    **options,  # parts that are not read there, and `torch_dtype`
+):
+    """Read a whole pipeline; where there is only a half-precision variant of its models, read that."""
+    options |= dict(use_safetensors=use_safetensors or None, local_files_only=True)
+    try:
+        return read(folder, **options)
+    except (OSError, SafetensorError) as e:
+        try:
+            return read(folder, variant="fp16", **options)
+        except (OSError, SafetensorError, ValueError, IndexError):  # the last two: there is no variant
+            raise unreadable_folder(folder, use_safetensors, e) from e
+
 # %% ../../nbs/temporal/36_pipeline.ipynb #a4cd8bba
 def last_rows(
     value,  # tensors of a row for each copy of a clip, in lists and dictionaries
@@ -546,13 +578,14 @@ class MotionAdaptivePipeline(
         check_loading(options)
         check_scheduler(scheduler)
         folder = folder_of_base(base, options.get("assets"))
+        check_config(options.get("config"), base)
         offline = options.get("local_files_only", False)
         adapter = resolve_network(ADAPTERS, "adapter", adapter, folder, dtype, offline)
         chosen = {} if scheduler is None else dict(scheduler=scheduler)
         if folder is not None and is_saved_pipeline(folder, cls):
-            whole = super().from_pretrained(
-                folder, adapter=adapter, **chosen, torch_dtype=dtype, local_files_only=True
-            )
+            parts = dict(adapter=adapter, **chosen, torch_dtype=dtype)
+            safe = options.get("use_safetensors", True)
+            whole = read_pipeline(super().from_pretrained, folder, safe, **parts)
             return whole.to(device or default_device())
         if isinstance(base, Backbone):
             backbone = base
@@ -615,7 +648,7 @@ class MotionAdaptivePipeline(
             self._told_of_windows = True
             logger.warning(
                 "%d frames are denoised by windows of %d, each %d frames after the one before; "
-                "enable_free_noise changes that, disable_free_noise refuses long clips",
+                "enable_free_noise or --context-length change that, disable_free_noise refuses long clips",
                 num_frames,
                 windows.context_length,
                 windows.context_stride,
@@ -701,6 +734,12 @@ class MotionAdaptivePipeline(
             parts.append(self.encode_texts(texts, clip_skip, (cross_attention_kwargs or {}).get("scale")))
         if prompt_embeds is not None:
             parts.append(prompt_embeds)
+        lengths = [part.shape[1] for part in parts]
+        if len(set(lengths)) > 1:
+            raise UserError(
+                f"negative prompts have {lengths[0]} tokens, prompts {lengths[1]}; they must have as many",
+                "give both as embeddings of one length",
+            )
         embeds = torch.cat([part.to(device, self.unet.dtype) for part in parts])
 
         conditions: dict[str, Any] = {}
@@ -781,7 +820,8 @@ class MotionAdaptivePipeline(
     ) -> Any:  # a `MotionAdaptivePipelineOutput`, or a tuple
         """Make clips for prompts."""
         # 1. Check inputs
-        prompts = check_embeds(prompt, negative_prompt, prompt_embeds, negative_prompt_embeds)
+        width = self.text_encoder.config.hidden_size
+        prompts = check_embeds(prompt, negative_prompt, prompt_embeds, negative_prompt_embeds, width)
         as_texts("negative_prompt", negative_prompt or "", len(prompts))
         self.check_images(ip_adapter_image, ip_adapter_image_embeds)
         windows = self.windows_for(num_frames)

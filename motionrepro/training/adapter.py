@@ -563,15 +563,18 @@ def changed_recipe(
         network = TemporalAdapter if recipe.method == "ours" else MotionAdapter
     options = inspect.signature(network.__init__).parameters
     names = [f.name for f in fields(recipe) if f.name != part]
+    required = inspect.Parameter.empty
+    inner_names = [f"{part}.{o.name}" for o in options.values() if o.default is not required]
     inner = dict(getattr(recipe, part))
     found = {}
     for change in changes:
         name, _, value = change.partition("=")
         option = name.removeprefix(f"{part}.")
-        if name != option and option in options and options[option].default is not inspect.Parameter.empty:
+        if name in inner_names:
             inner[option] = _setting(change, options[option].default, value)
         elif name not in names:
-            raise UserError(f"set={change!r} names no setting", f"settings are {', '.join(names)}")
+            every = ", ".join([*names, *inner_names])
+            raise UserError(f"set={change!r} names no setting", f"settings are {every}")
         elif name == "rho" and value == "spread" and part == "adapter":
             found[name] = value
         else:
