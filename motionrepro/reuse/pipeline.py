@@ -388,8 +388,8 @@ class DenoisingReusePipeline(MotionAdaptivePipeline):
     ) -> Any:  # a `DenoisingReuseOutput`, or a tuple
         """Make clips for prompts."""
         # 1. Check what is asked for
-        width = self.text_encoder.config.hidden_size
-        prompts = check_embeds(prompt, negative_prompt, prompt_embeds, negative_prompt_embeds, width)
+        given = (prompt_embeds, negative_prompt_embeds, self.text_encoder.config.hidden_size)
+        prompts = check_embeds(prompt, negative_prompt, *given)
         check_whole("num_frames", num_frames, 1)
         check_names("output_type", [output_type], OUTPUT_TYPES)
         check_tie(noise, rho)

@@ -820,8 +820,8 @@ class MotionAdaptivePipeline(
     ) -> Any:  # a `MotionAdaptivePipelineOutput`, or a tuple
         """Make clips for prompts."""
         # 1. Check inputs
-        width = self.text_encoder.config.hidden_size
-        prompts = check_embeds(prompt, negative_prompt, prompt_embeds, negative_prompt_embeds, width)
+        given = (prompt_embeds, negative_prompt_embeds, self.text_encoder.config.hidden_size)
+        prompts = check_embeds(prompt, negative_prompt, *given)
         as_texts("negative_prompt", negative_prompt or "", len(prompts))
         self.check_images(ip_adapter_image, ip_adapter_image_embeds)
         windows = self.windows_for(num_frames)
