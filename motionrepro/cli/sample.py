@@ -113,9 +113,9 @@ def sample(
     from motionrepro.backbones import default_guidance
 
     team = process_team(device)
-    given = (pipeline_class(reuse), backbone, adapter, " ".join(texts), device, offline, dtype)
+    asked = (pipeline_class(reuse), backbone, adapter, " ".join(texts), device, offline, dtype)
     more: dict[str, Any] = dict(config=config, allow_pickles=allow_pickles)
-    pipe, which = load_pipeline(*given, **more, **networks)
+    pipe, which = load_pipeline(*asked, **more, **networks)
     pipe.set_progress_bar_config(disable=True)
     windows = use_context(pipe, context_length, context_overlap)
     if reuse:

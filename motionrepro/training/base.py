@@ -161,10 +161,9 @@ def _alike(pool) -> list:
 OPPOSITES = {"left": "right", "right": "left", "up": "down", "down": "up", "in": "out", "out": "in"}
 
 
-def opposite_captions(captions: list) -> list:
+def opposite_captions(captions: list[str]) -> list[str]:
     """Return the captions that say where to, each with the opposite direction."""
-    said = [[OPPOSITES.get(word, word) for word in caption.split()] for caption in captions]
-    opposite = [" ".join(words) for words in said]
+    opposite = [" ".join(OPPOSITES.get(word, word) for word in caption.split()) for caption in captions]
     return [other for other, caption in zip(opposite, captions) if other != caption]
 
 # %% ../../nbs/training/62_base.ipynb #c24b9159
