@@ -13,9 +13,11 @@ ALONE = "fid,fvd,is,mm,fc"  # without prompts
 
 
 def evaluate(
-    generated: Annotated[str, typer.Argument(metavar="GENERATED", help="Folder of generated videos.")],
+    generated: Annotated[
+        str, typer.Argument(metavar="GENERATED", help="Folder of generated videos, or of tars of them.")
+    ],
     reference: Annotated[
-        str, typer.Argument(metavar="REFERENCE", help="Folder of real videos; read for fid and fvd alone.")
+        str, typer.Argument(metavar="REFERENCE", help="The same of real videos; read for fid and fvd alone.")
     ],
     metrics: Annotated[
         str | None,

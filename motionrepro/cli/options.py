@@ -278,12 +278,14 @@ class Command(TyperCommand):
 
 
 def videos_of(*sources: str):
-    """Yield the video files of folders, and files; what cannot be listed is left to those who read it."""
-    from motionrepro.data.video import VideoError, list_videos
+    """Yield files of videos, those of folders, and tars; what cannot be listed is left to who reads it."""
+    from motionrepro.core import UserError
+    from motionrepro.data.shards import PackedVideo, videos_in
 
     for source in sources:
-        with contextlib.suppress(VideoError):
-            yield from list_videos(source).values()
+        with contextlib.suppress(UserError):
+            for video in videos_in(source)[0].values():
+                yield video.tar if isinstance(video, PackedVideo) else video
 
 
 def files_of(*sources: str | Path | None):

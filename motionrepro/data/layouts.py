@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['WEBVID_COLUMNS', 'UCF101', 'LAYOUTS', 'read_caption', 'text_lines', 'check_file', 'read_prompts', 'Found',
            'text_captions', 'webvid_captions', 'msrvtt_captions', 'camel_words', 'ucf101_class', 'read_split_list',
-           'ucf101_captions', 'CaptionedVideos', 'words_of_name', 'find_captions', 'glimpse', 'videos_fingerprint']
+           'ucf101_captions', 'CaptionedVideos', 'words_of_name', 'find_captions', 'glimpse']
 
 # %% ../../nbs/data/12_layouts.ipynb #36d18bcf
 import codecs
@@ -22,7 +22,6 @@ from typing import Any
 
 from ..core import UserError, as_text, check_texts
 from .video import files_below, list_videos
-from ..provenance import fingerprint
 
 # %% ../../nbs/data/12_layouts.ipynb #0f6d820d
 def read_caption(
@@ -628,10 +627,3 @@ def glimpse(
             f.seek(start)
             digest.update(f.read(_PIECE))
     return [size, digest.hexdigest()]
-
-
-def videos_fingerprint(
-    files: dict,  # name -> path
-) -> str:  # 12 hex digits
-    """Hash the names and contents of videos."""
-    return fingerprint([[name, *glimpse(Path(path))] for name, path in files.items()])

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['REPORT', 'SMALLEST', 'LARGEST', 'PackedVideo', 'video_file', 'video_contents', 'tar_captions', 'find_videos',
-           'video_clips', 'shard_file', 'index_file', 'block_contents', 'make_block', 'usual_shard_size',
+           'videos_in', 'video_clips', 'shard_file', 'index_file', 'block_contents', 'make_block', 'usual_shard_size',
            'prepare_shards', 'check_options', 'split_blocks', 'videos_contents', 'run_blocks', 'cut_words',
            'count_reasons', 'summary_line', 'read_shards', 'shard_names', 'ShardReader', 'SHARDS']
 
@@ -51,6 +51,7 @@ from motionrepro.data.video import (
     VideoError,
     decode_frames,
     files_below,
+    list_videos,
     read_clip,
 )
 from ..provenance import alone_in, fingerprint
@@ -254,6 +255,17 @@ def find_videos(
         left_out = {}
     left_out = left_out | _lost(source) | dict.fromkeys(videos.without, "no caption")
     return videos, left_out | dict.fromkeys(videos.beside, "not in the list of the split")
+
+
+def videos_in(
+    source,  # as for `find_videos`
+) -> tuple:  # name -> path or `PackedVideo`, and name -> reason of what is left out
+    """Return all videos of a source, with captions and without."""
+    tars = _tars_of(source)
+    if not tars:
+        return list_videos(source), _lost(source)
+    videos, left_out = tar_captions(tars, str(source), from_name=True)
+    return videos.files, left_out
 
 # %% ../../nbs/data/15_shards.ipynb #cc18b2ca
 def video_clips(

@@ -18,8 +18,9 @@ import torch
 from accelerate.utils import broadcast_object_list, gather_object
 
 from ..core import UserError, atomic_path, check_whole, process_team
-from ..data.layouts import find_captions, read_prompts, videos_fingerprint
-from ..data.video import VideoError, list_videos, read_clip
+from ..data.layouts import read_prompts
+from ..data.shards import find_videos, video_contents, video_file, videos_in
+from ..data.video import VideoError, read_clip
 from motionrepro.metrics.extractors import (
     Extractor,
     load_c3d,
@@ -187,7 +188,7 @@ def prompts_of(
     prompts=None,  # a list, a file of them or of captions; None: the folder's captions
 ) -> dict:  # name -> prompt of every video
     """Return the prompt that each clip was made for."""
-    files = list_videos(folder)
+    files, _ = videos_in(folder)
     if isinstance(prompts, (str, Path)) and Path(prompts).suffix.lower() not in (".csv", ".json"):
         prompts = read_prompts(prompts)
     if isinstance(prompts, (list, tuple)):
@@ -197,7 +198,7 @@ def prompts_of(
                 "give a line for each video, in the order of their numbers",
             )
         return dict(zip(sorted(files, key=natural_key), prompts))
-    videos = find_captions(folder, prompts)
+    videos, _ = find_videos(folder, prompts)
     lacking = [name for name in files if name not in videos.texts]
     if lacking:
         raise UserError(
@@ -291,11 +292,12 @@ def _measure(names, files, interval, networks, settings, prompts):
     clips = []
     read = []
     for name in names:
-        try:
-            clips.append(read_clip(files[name], settings.num_frames, interval, settings.size).video)
-            read.append(name)
-        except VideoError as e:
-            found["skipped"][name] = str(e)
+        with video_file(files[name]) as path:
+            try:
+                clips.append(read_clip(path, settings.num_frames, interval, settings.size).video)
+                read.append(name)
+            except VideoError as e:
+                found["skipped"][name] = str(e)
     if clips:
         video = torch.stack(clips)
         found["features"] = _features(video, networks, settings)
@@ -350,7 +352,9 @@ def evaluation_key(
     )  # these are applied to what is gathered
     labels = {use: [network.label, network.resize] for use, network in networks.items()}
     code = code_hash(_gather, FeatureStatistics)
-    contents = [videos_fingerprint(files) for files in (generated, reference)]
+    contents = [
+        [[name, *video_contents(video)] for name, video in files.items()] for files in (generated, reference)
+    ]
     return fingerprint([gathered_with, labels, code, contents, prompts])
 
 
@@ -459,17 +463,18 @@ def _check(settings, networks, generated, reference):
 def _first_size(files, num_frames, interval):
     """Return height and width of the first clip that can be read."""
     first = None
-    for path in files.values():
-        try:
-            height, width = read_clip(path, num_frames, interval, None).video.shape[-2:]
-            return (height, width)
-        except VideoError as e:
-            first = first or e
+    for video in files.values():
+        with video_file(video) as path:
+            try:
+                height, width = read_clip(path, num_frames, interval, None).video.shape[-2:]
+                return (height, width)
+            except VideoError as e:
+                first = first or e
     raise UserError(f"none of {len(files)} videos can be read; the first: {first}")
 
 # %% ../../nbs/metrics/57_evaluate.ipynb #35a23894
 def evaluate(
-    generated,  # folder of videos
+    generated,  # folder of videos, or of tars of them
     reference,  # the same; read for fid and fvd alone
     metrics=METRICS,
     networks: dict = None,  # as `load_networks` returns them; default: those of the world
@@ -497,9 +502,9 @@ def evaluate(
         state = say = progress = None
     metrics = check_metrics(metrics)
     networks = load_networks(metrics) if networks is None else networks
-    files = list_videos(generated)
+    files, lost = videos_in(generated)
     needs_reference = bool({"fid", "fvd"} & set(metrics))
-    real = list_videos(reference) if needs_reference else {}
+    real, lost_real = videos_in(reference) if needs_reference else ({}, {})
     asked = prompts_of(generated, prompts) if "clipsim" in metrics else {}
     check_whole("batch", batch, 1)
     intervals = (interval, interval if reference_interval is None else reference_interval)
@@ -529,8 +534,8 @@ def evaluate(
     return dict(
         metrics={name: result.asdict() for name, result in results.items()},
         settings=asdict(settings),
-        generated=_account(generated, files, made),
-        reference=_account(reference, real, true) if needs_reference else None,
+        generated=_account(generated, files, made, lost),
+        reference=_account(reference, real, true, lost_real) if needs_reference else None,
         continued=continued,
         provenance=provenance(),
     )
@@ -543,7 +548,8 @@ def _check_read(gathered, files):
         raise UserError(f"none of {len(files)} videos can be read; the first: {first}")
 
 
-def _account(folder, files, gathered):
-    """Say what was read of a folder."""
-    skipped = [dict(file=name, reason=reason) for name, reason in gathered.skipped.items()]
+def _account(folder, files, gathered, lost):
+    """Say what was read of a folder, and what was not."""
+    reasons = lost | gathered.skipped
+    skipped = [dict(file=name, reason=reason) for name, reason in reasons.items()]
     return dict(folder=str(folder), videos=len(files), read=gathered.n, skipped=skipped)
