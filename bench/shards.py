@@ -89,7 +89,7 @@ def made_up_shards(folder, blocks, samples, frames, side, width):
     text = torch.randn(77, width, generator=random).half().numpy()
 
     def clip(name, *_):
-        return [dict(latents=latents, text=text, motion=0.1, caption="a caption", id=name)]
+        return [dict(latents=latents, text=text, motion=0.1, caption="a caption", cut=False, id=name)]
 
     with (
         mock.patch("motionrepro.data.shards.video_clips", clip),

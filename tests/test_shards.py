@@ -316,9 +316,8 @@ def large(folder, blocks, samples):
     from motionrepro.data.shards import index_file, make_block
 
     def clip(i):
-        return dict(
-            latents=np.full((8, 4, 32, 32), i), text=np.zeros((1, 4)), motion=0.1, caption="", id=f"{i}"
-        )
+        arrays = dict(latents=np.full((8, 4, 32, 32), i), text=np.zeros((1, 4)))
+        return arrays | dict(motion=0.1, caption="", cut=False, id=f"{i}")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("motionrepro.data.shards.video_clips", lambda name, *_: [clip(int(name))])

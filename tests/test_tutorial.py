@@ -95,7 +95,7 @@ def test_the_commands_of_the_tutorial_say_what_its_cells_do(text, code, begun):
     assert cells == dict(bare="None", yours="adapter", shipped="shipped")
     assert reuse["reuse"] and reuse["num_frames"] == recipe.num_frames
     assert evaluate["metrics"].split(",") == eval(re.search(r"^METRICS = (.*)$", code, re.M)[1])
-    assert (evaluate["frames"], evaluate["reference_interval"]) == (recipe.num_frames, recipe.interval)
+    assert (evaluate["num_frames"], evaluate["reference_interval"]) == (recipe.num_frames, recipe.interval)
 
 
 def test_the_commands_of_the_tutorial_run_in_their_order(text, begun, monkeypatch, capsys):
