@@ -380,6 +380,10 @@ def open_page(browser, address):
         if message.type == "error":
             faults.append(f"{message.text} {message.location}")
 
+    def lose(request):
+        if request.failure != "net::ERR_ABORTED":  # as when a clip is replaced before it is there
+            faults.append(f"failed: {request.url} {request.failure}")
+
     def opened(name="explorer.html", width=1280, height=900, **options):
         context = browser.new_context(viewport=dict(width=width, height=height), **options)
         contexts.append(context)
@@ -387,7 +391,7 @@ def open_page(browser, address):
         page = context.new_page()
         page.on("console", hear)
         page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("requestfailed", lambda request: faults.append(f"failed: {request.url}"))
+        page.on("requestfailed", lose)
         page.on("request", lambda request: request.url.startswith(address) or faults.append(request.url))
         page.goto(f"{address}/{name}", wait_until="load")
         return page
@@ -399,7 +403,6 @@ def open_page(browser, address):
 
 
 def sources(page) -> dict:  # panel -> name of the clip that it shows
-    # A clip that is replaced before it is there would count as one that could not be fetched.
     page.wait_for_function("""[...document.querySelectorAll(".panel img")].every((img) => img.complete)""")
     script = """() => Object.fromEntries([...document.querySelectorAll(".panel")].map((panel) =>
         [panel.dataset.panel, panel.querySelector("img").src.split("/").pop()]))"""
