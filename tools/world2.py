@@ -18,12 +18,11 @@ from motionrepro.core import generator, usable_device
 from motionrepro.data import world2
 from motionrepro.data.world import load_all
 from motionrepro.metrics.world import load_evaluator
-from motionrepro.training import autoencoder, base
+from motionrepro.training import base
 from motionrepro.training.loop import checkpoints_path
 from motionrepro.training.prepare import caption_tokens
 
 OUT = Path(__file__).resolve().parent.parent / "interim" / "world2"
-JUDGES = dict(classifier=base.train_classifier, video=base.train_video)
 STEPS = base.STEPS | {"classifier": 2000, "unet-64": 6000, "unet-96": 16_000}
 UNET_RATES = {64: 1e-3, 96: 1.2e-3}  # learning rate at each size in pixels
 UNET_SCENES = {64: 20_000, 96: 24_000}
@@ -40,20 +39,11 @@ def train_unet(size, out, device, **common):
 
 def train_part(part, out, checkpoints, device):
     """Train one part, and write it."""
-    tokenizer = base._tokenizer(out, world2)
     common = dict(folder=checkpoints / part, steps=STEPS[part], device=device, world=world2)
     if part.startswith("unet-"):
         model, goal = train_unet(int(part.removeprefix("unet-")), out, **common)
-    elif part == "vae":
-        model, _ = autoencoder.train_vae(seed=0, **common)
-        model.register_to_config(scaling_factor=autoencoder.latent_scale(model, 0, world=world2))
-        goal = out / "tiny" / "vae"
-    elif part == "text":
-        model, goal = base.train_text(tokenizer=tokenizer, seed=0, **common)[0], out / "tiny" / "text_encoder"
-    elif part == "clip":
-        model, goal = base.train_clip(tokenizer=tokenizer, seed=102, **common)[0], out / base.CARDS[part]
     else:
-        model, goal = JUDGES[part](**common)[0], out / base.CARDS[part]
+        model, goal = base._train_target(part, out, seed=0, **common)
     base._write_target(part, model, goal)
 
 

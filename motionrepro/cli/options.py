@@ -1,6 +1,5 @@
 """Options that several commands have, and how they are spelt."""
 
-import contextlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -278,14 +277,15 @@ class Command(TyperCommand):
 
 
 def videos_of(*sources: str):
-    """Yield files of videos, those of folders, and tars; what cannot be listed is left to who reads it."""
-    from motionrepro.core import UserError
-    from motionrepro.data.shards import PackedVideo, videos_in
+    """Yield files, and the videos and tars of folders."""
+    from motionrepro.data.video import VIDEO_SUFFIXES, files_below
 
-    for source in sources:
-        with contextlib.suppress(UserError):
-            for video in videos_in(source)[0].values():
-                yield video.tar if isinstance(video, PackedVideo) else video
+    for path in map(Path, sources):
+        if path.is_dir():
+            found, _ = files_below(path)
+            yield from (file for file in found if file.suffix.lower() in VIDEO_SUFFIXES | {".tar"})
+        else:
+            yield path
 
 
 def files_of(*sources: str | Path | None):

@@ -198,22 +198,22 @@ def tar_captions(
     return found, left_out
 
 # %% ../../nbs/data/15_shards.ipynb #dfdc9a86
-def _tars_of(source):
-    """Return the tars of a source, or none if it holds videos."""
+def _look_through(source):
+    """Return the tars of a source, none if it holds videos, and name -> reason of what cannot be read."""
     path = Path(source) if isinstance(source, (str, Path)) else None
-    if path is None or not path.exists():
-        return []
-    if path.is_file():
-        return [path] if path.suffix.lower() == ".tar" else []
-    if (path / SHARDS).is_file():
+    if path is not None and (path / SHARDS).is_file():
         raise UserError(
             f"source={str(source)!r} holds shards of latents, not videos", "name a folder of videos"
         )
-    files, _ = files_below(path)
-    tars = [p for p in files if p.suffix.lower() == ".tar"]
-    if tars and any(p.suffix.lower() in VIDEO_SUFFIXES for p in files):
+    parts = source if isinstance(source, (list, tuple)) else [source]
+    folders = [Path(part) for part in parts if isinstance(part, (str, Path)) and Path(part).is_dir()]
+    walks = [files_below(folder) for folder in folders]
+    lost = {name: reason for _, reasons in walks for name, reason in reasons.items()}
+    files = [path] if path is not None and path.is_file() else [file for found, _ in walks for file in found]
+    tars = [file for file in files if path is not None and file.suffix.lower() == ".tar"]
+    if tars and any(file.suffix.lower() in VIDEO_SUFFIXES for file in files):
         raise UserError(f"source={str(source)!r} holds videos and tars", "name a folder of either")
-    return tars
+    return tars, lost
 
 
 def _check_is_video(source):
@@ -228,13 +228,6 @@ def _check_is_video(source):
         raise UserError(f"source={str(source)!r} is no video, and no tar", hint) from None
 
 
-def _lost(source):
-    """Return what lies in the folders of a source and cannot be read, name -> reason."""
-    folders = source if isinstance(source, (list, tuple)) else [source]
-    named = (one for one in folders if isinstance(one, (str, Path)) and Path(one).is_dir())
-    return {name: reason for folder in named for name, reason in files_below(folder)[1].items()}
-
-
 REPORT = "report.json"
 
 
@@ -244,7 +237,7 @@ def find_videos(
     from_name: bool = False,  # a video without a caption gets the words of its name
 ) -> tuple:  # `CaptionedVideos`, and name -> reason of what is left out
     """Return the videos of a source with their captions."""
-    tars = _tars_of(source)
+    tars, lost = _look_through(source)
     if tars and captions is not None:
         raise UserError(f"captions={str(captions)!r}: tars have captions of their own", "leave it out")
     _check_is_video(source)
@@ -253,7 +246,7 @@ def find_videos(
     else:
         videos = find_captions(source, captions, from_name)
         left_out = {}
-    left_out = left_out | _lost(source) | dict.fromkeys(videos.without, "no caption")
+    left_out = left_out | lost | dict.fromkeys(videos.without, "no caption")
     return videos, left_out | dict.fromkeys(videos.beside, "not in the list of the split")
 
 
@@ -261,11 +254,11 @@ def videos_in(
     source,  # as for `find_videos`
 ) -> tuple:  # name -> path or `PackedVideo`, and name -> reason of what is left out
     """Return all videos of a source, with captions and without."""
-    tars = _tars_of(source)
+    tars, lost = _look_through(source)
     if not tars:
-        return list_videos(source), _lost(source)
+        return list_videos(source), lost
     videos, left_out = tar_captions(tars, str(source), from_name=True)
-    return videos.files, left_out
+    return videos.files, left_out | lost
 
 # %% ../../nbs/data/15_shards.ipynb #cc18b2ca
 def video_clips(

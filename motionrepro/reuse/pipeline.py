@@ -433,9 +433,8 @@ class DenoisingReusePipeline(MotionAdaptivePipeline):
         # 3. Noise, which goes on from chunk to chunk
         if len(chunks) > 1 and self.windows is not None:
             every = chunks[0].stop
-            windows = ContextWindows(
-                every + 1, every
-            )  # each holds a chunk, so the process is exact in a chunk
+            # a window holds a chunk and the next frame, so within a chunk noise is the process exactly
+            windows = ContextWindows(every + 1, every)
         latents = self.prepare_latents(shape, noise, rho, generator, latents, windows)
         latents = latents.mul(run.scheduler.init_noise_sigma)
 

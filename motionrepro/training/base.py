@@ -691,9 +691,9 @@ def _tokenizer(out, world=shapes_world):
     return backbones.write_tokenizer(folder, world.caption_words())
 
 # %% ../../nbs/training/62_base.ipynb #1ca98667
-def _train_vae_target(out, folder, seed, **common):
-    model, _ = train_vae(folder, seed=seed, **common)
-    model.register_to_config(scaling_factor=latent_scale(model, seed))
+def _train_vae_target(out, folder, seed, world, **common):
+    model, _ = train_vae(folder, seed=seed, world=world, **common)
+    model.register_to_config(scaling_factor=latent_scale(model, seed, world=world))
     return model, out / "tiny" / "vae"
 
 
@@ -711,21 +711,22 @@ def _train_unet_target(target, out, folder, seed, device, **common):
     return model, goal / "unet"
 
 # %% ../../nbs/training/62_base.ipynb #b4fc62a4
-def _train_target(target, out, folder, seed, device, **common):
+def _train_target(target, out, folder, seed, device, world=shapes_world, **common):
     """Train one target; return the model and where it belongs. Judges have seeds of their own."""
+    common |= dict(device=device, world=world)
     if target in ("unet", "unet-128"):
-        return _train_unet_target(target, out, folder, seed, device, **common)
-    common["device"] = device
+        return _train_unet_target(target, out, folder, seed, **common)
     if target == "vae":
         return _train_vae_target(out, folder, seed, **common)
     if target == "text":
-        return train_text(folder, _tokenizer(out), seed=seed, **common)[0], out / "tiny" / "text_encoder"
+        model, _ = train_text(folder, _tokenizer(out, world), seed=seed, **common)
+        return model, out / "tiny" / "text_encoder"
     goal = out / CARDS[target]
     if target == "classifier":
         return train_classifier(folder, seed=seed + 100, **common)[0], goal
     if target == "video":
         return train_video(folder, seed=seed + 101, **common)[0], goal
-    return train_clip(folder, _tokenizer(out), seed=seed + 102, **common)[0], goal
+    return train_clip(folder, _tokenizer(out, world), seed=seed + 102, **common)[0], goal
 
 
 def _write_target(target, model, goal):
