@@ -178,7 +178,14 @@ def test_what_is_read_is_not_replaced(clips, tmp_path, monkeypatch, capsys):
     for name in ("still.gif", "fast.mp4"):
         Path(name).write_bytes((clips / name).read_bytes())
     Path("first.png").touch()
-    for name in ("mine.json", "fast.txt", "net.pt", "network/config.json", "evaluators/classifier/card.json"):
+    for name in (
+        "mine.json",
+        "fast.txt",
+        "net.pt",
+        "network/config.json",
+        "evaluators/classifier/card.json",
+        "tars/a.tar",
+    ):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).touch()
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
@@ -191,6 +198,7 @@ def test_what_is_read_is_not_replaced(clips, tmp_path, monkeypatch, capsys):
         ("analyse fast.mp4 --adapter network --json network/config.json", "config.json"),
         ("evaluate . . --json fast.mp4", "fast.mp4"),
         ("evaluate nowhere . --json ./still.gif", "still.gif"),
+        ("evaluate tars nowhere --json tars/a.tar", "a.tar"),
         ("evaluate . nowhere --metrics clipsim --json fast.txt", "fast.txt"),
         ("evaluate . . --prompts mine.json --json mine.json", "mine.json"),
         ("evaluate . . --extractor i3d=net.pt --json net.pt", "net.pt"),

@@ -11,6 +11,7 @@ __all__ = ['STEPS', 'SCENES', 'CONTRASTIVE', 'OPPOSITES', 'UNET_WIDTHS', 'TARGET
 # %% ../../nbs/training/62_base.ipynb #977db286
 import functools
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.nn import functional as F
@@ -821,7 +822,7 @@ def train_command(
     team = process_team(device)
     out = Path(out or assets_path())
     checkpoints = checkpoints_path(checkpoints)
-    common = dict(progress=progress and team.is_main_process)
+    common: dict[str, Any] = dict(progress=progress and team.is_main_process)
     common |= dict(pool_length=pool_length) if pool_length else {}
     for t in TARGETS if target == "all" else (target,):
         model, goal = _train_target(t, out, checkpoints / t, seed, device, steps=steps or STEPS[t], **common)
