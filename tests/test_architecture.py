@@ -31,6 +31,7 @@ CONTRACT = {
         "ssim",
     ],
     "motionrepro.claims": ["ledger", "decide", "table"],
+    "motionrepro.training.adapter": ["train_adapter", "clip_cache"],
 }
 
 

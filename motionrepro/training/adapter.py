@@ -7,7 +7,7 @@ __all__ = ['TIMESTEPS', 'WEIGHTINGS', 'SPREAD', 'RECIPES', 'ARROW_TIMESTEPS', 'V
            'EXTENDABLE', 'draw_timesteps', 'snr_weight', 'rising_gamma', 'spread_noise', 'training_noise',
            'AdapterRecipe', 'make_adapter', 'mean_gates', 'batch_loss', 'adapter_loss', 'arrow_of_time', 'clip_losses',
            'validation_scores', 'sampler', 'adapter_stamp', 'train_adapter', 'save_adapter', 'load_saved',
-           'changed_recipe', 'OwnVideos', 'kept_scores', 'save_scored', 'own_adapter_command']
+           'changed_recipe', 'OwnVideos', 'kept_scores', 'save_scored', 'own_adapter_command', 'clip_cache']
 
 # %% ../../nbs/training/63_adapter.ipynb #1ed677c7
 import inspect
@@ -62,14 +62,15 @@ from motionrepro.training.loop import (
 )
 from ..provenance import fingerprint
 from motionrepro.training.prepare import (
-    HELD_OUT,
     ClipEncoder,
-    WHOLE,
     ClipStream,
+    HELD_OUT,
     Part,
+    WHOLE,
     check_claim,
     check_size,
     claim_folder,
+    clip_cache,
     clip_options,
     clips_words,
     draw,
@@ -82,6 +83,8 @@ from motionrepro.training.prepare import (
     usual_processes,
     write_held_out,
 )
+
+_all_ = ["clip_cache"]
 
 # %% ../../nbs/training/63_adapter.ipynb #6918a9c8
 TIMESTEPS = ("power", "late")
