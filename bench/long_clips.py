@@ -12,7 +12,8 @@ more than that, apart from four copies of its own latents and pixels and 8 MB fo
 
 Seams: the mean absolute difference of neighbouring frames at joints between windows, over that inside
 windows; 1 is no seam. Student's interval of the mean over clips, each with a caption and noise of its own.
-`cuts` are windows without overlap, which shows whether the measure sees a seam where there is one.
+`cuts` are windows without overlap and with noise of their own, so clips one after the other; they show
+whether the measure sees a seam where there is one.
 """
 
 import argparse
@@ -117,7 +118,7 @@ def main():
     parser.add_argument("--lengths", type=int, nargs="+", default=[16, 64, 128], help="frames, for memory")
     parser.add_argument("--clips", type=int, default=8, help="for seams")
     parser.add_argument(
-        "--frames", type=int, default=40, help="of a clip, for seams; the last window is aligned"
+        "--frames", type=int, default=48, help="of a clip, for seams; 48 are three windows without overlap"
     )
     parser.add_argument("--steps", type=int, default=10, help="of the schedule, for seams")
     parser.add_argument("--hold", nargs=2, help=argparse.SUPPRESS)

@@ -56,6 +56,9 @@ def data(
             show_default="8 to 256, by their number",
         ),
     ] = None,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Replace shards in DIR that were made with other settings.")
+    ] = False,
     processes: Processes = None,
     address: Annotated[
         str | None,
@@ -72,8 +75,8 @@ def data(
     Encode videos once, into shards to train on.
 
     A shard is a WebDataset tar of latents, text embeddings and raw motion scores, and is whole or absent.
-    The same command goes on where it was killed, and encodes anew what has changed: videos, captions,
-    settings or weights. DIR/report.json says what was left out, and why.
+    The same command goes on where it was killed, and encodes anew the videos and captions that have changed;
+    other settings or weights need --rebuild, or another DIR. DIR/report.json says what was left out, and why.
 
     Example: motionrepro data prepare WebVid --out shards --backbone sd15 --clips 4
     """
@@ -94,4 +97,5 @@ def data(
             processes=processes,
             address=address,
             device=device,
+            rebuild=rebuild,
         )

@@ -508,6 +508,23 @@ def _check_folder(folder):
     return None
 
 # %% ../../nbs/data/15_shards.ipynb #b4c45500
+def _changes(there, about):
+    """Say in what the settings of a folder's shards differ from those asked for."""
+    flat = [dict(shard_size=part.get("shard_size")) for part in (there, about)]
+    for part, values in zip((there, about), flat):
+        values |= part.get("networks", {}) | part.get("options", {})
+    return list(differences(*flat).values())
+
+
+def _allow_rebuild(folder, changed, rebuild):
+    """Refuse to replace what is encoded already, unless that is wanted."""
+    if not rebuild and any(folder.glob("index/*.json")):
+        raise UserError(
+            f"{folder} holds shards of other settings: {', '.join(changed)}",
+            "give another folder, or --rebuild to encode all of it anew",
+        )
+
+
 def prepare_shards(
     videos: CaptionedVideos,  # as `find_videos` returns them
     folder,  # receives the shards; those that fit stay
@@ -521,6 +538,7 @@ def prepare_shards(
     processes: int = 1,
     address: str = None,  # of a Ray cluster; None stays on this machine
     wait: bool = False,  # for another process that prepares the folder; False refuses
+    rebuild: bool = False,  # shards of other options or networks are replaced; False refuses
     progress: Callable = None,  # of results and their number: wraps them, as a progress bar does
     say: Callable = lambda line: None,  # is given notices
 ) -> dict:  # numbers `videos`, `clips`, `shards`, `made`, `cut_captions`, and `left_out`
@@ -534,9 +552,10 @@ def prepare_shards(
         size = shard_size or there.get("shard_size") or usual_shard_size(len(videos.files))
         about = dict(networks=networks, options=options, shard_size=size)
         about = json.loads(json.dumps(about))
-        changed = differences({k: there.get(k) for k in about}, about) if there else {}
+        changed = _changes(there, about) if there else []
         if changed:
-            say(f"{folder} is rebuilt because this has changed: {', '.join(changed.values())}")
+            _allow_rebuild(folder, changed, rebuild)
+            say(f"{folder} is rebuilt because this has changed: {', '.join(changed)}")
         blocks = split_blocks(videos, size)
         if changed or len(there.get("counts", ())) != len(blocks):
             write_json(folder / SHARDS, dict(finished=False) | about)
@@ -759,7 +778,7 @@ class ShardReader:
         self,
         folder,  # as `prepare_shards` leaves it
         seed: int = 0,  # of the order
-        mix: int = 4,  # blocks whose clips are shuffled together
+        mix: int = 64,  # blocks whose clips are shuffled together
         takes: Callable = None,  # of a video's name: whether its clips are read; None reads all
         counts: list = None,  # how many videos of each block it takes, where that is known
     ):

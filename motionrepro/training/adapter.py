@@ -737,7 +737,7 @@ class OwnVideos:
         shard_size = usual_shard_size(len(videos.files))
         contents = videos_contents(split_blocks(videos, shard_size))
         accept(stream_about(networks, options, shard_size, contents, self.validation))
-        more: dict[str, Any] = dict(left_out=self.left_out, shard_size=shard_size, wait=True)
+        more: dict[str, Any] = dict(left_out=self.left_out, shard_size=shard_size, wait=True, rebuild=True)
         more |= dict(processes=self.processes or usual_processes(device))
         result = encode_videos(videos, folder, encoder, options, progress, **more)
         if progress:
@@ -771,7 +771,7 @@ def save_scored(
     scores = kept_scores(out, {part: training}, held_out)
     if scores is None:
         scores = score()
-    save_with_card(network, out, part, about, training, scores, held_out=held_out)
+    save_with_card(network, out, part, about, training, scores, held_out=held_out, license=None)
     write_held_out(names, out)
     return scores
 

@@ -34,7 +34,7 @@ from ..metrics.extractors import world_extractor
 from ..metrics.results import fid
 from ..metrics.world import FrameClassifier, VideoEncoder, WorldClip, load_evaluator
 from ..provenance import provenance
-from ..temporal.losses import denoising_loss, quarter_means
+from ..temporal.losses import denoising_loss, by_quarter
 from .autoencoder import VAE_STEPS, latent_scale, score_vae, train_vae
 from motionrepro.training.loop import (
     TrainConfig,
@@ -241,7 +241,7 @@ def diffusion_loss(
     t = part.of(middle_timesteps(whole, steps, random, latents.device))
     noise = part.of(torch.randn(whole, *latents.shape[1:], generator=random, device=latents.device))
     error = denoising_loss(unet(scheduler.add_noise(latents, noise, t), t, text).sample, noise, "none")
-    return dict(loss=error.mean()) | quarter_means(error, t, steps)
+    return dict(loss=error.mean()) | by_quarter(error, t, steps)
 
 # %% ../../nbs/training/62_base.ipynb #6a3ecea7
 def train_unet(
@@ -614,7 +614,8 @@ def card_text(
     """Return a card in words and tables."""
     scores = card["scores"]
     explained = {k: what for k, what in MEANING.items() if any(name.startswith(k) for name in scores)}
-    text = f"---\nlicense: {card['license']}\nlibrary_name: diffusers\n---\n\n"
+    license = f"license: {card['license']}\n" if card["license"] else ""
+    text = f"---\n{license}library_name: diffusers\n---\n\n"
     text += f"# {card['name']}\n\n{card['about']}\n\n"
     if "held_out" in card:
         text += f"Held out from the training: {card['held_out']}.\n\n"
@@ -636,11 +637,12 @@ def write_card(
     about: str,  # one sentence
     training: dict,  # steps, seconds, seed, data of each part
     scores: dict,  # measured on test scenes
+    license: str | None = "apache-2.0",  # as hubs spell it; None says nothing of it
     **more,  # `held_out`: in words, what of one's own videos was not trained on
 ):
     """Write `card.json`, and the same as a readable `README.md`."""
     file = Path(folder) / "card.json"
-    card = dict(name=name, about=about, license="apache-2.0", training=training, scores=scores, **more)
+    card = dict(name=name, about=about, license=license, training=training, scores=scores, **more)
     write_json(file, card | dict(provenance=provenance()))
     text = card_text(read_json(file))  # as a later reader would make it
     with atomic_path(Path(folder) / "README.md") as p:

@@ -551,7 +551,7 @@ def own_captions(
     texts = videos.videos.texts
     names = sorted(videos.videos.files, key=lambda name: name_number(name, seed))
     chosen = hold_out([names], videos.validation, seed)
-    other = [name for name in names if chosen.takes(name)]
+    other = [name for name in names if chosen.holds(name)]
     mine = [name for name in names if chosen.leaves(name)]
     words = names_words(other, len(other), len(names), videos.name)
     return [texts[name][0] for name in mine[:n]], [texts[name][0] for name in other[:held_out]], words, other

@@ -250,10 +250,10 @@ def _check_finite(what, value, description, step, ids):
 # %% ../../nbs/training/61_loop.ipynb #1135e4d6
 def _numbers(*results, **more) -> dict:
     """Average the values of all processes' batches as plain numbers; None for what is not finite."""
-    rows = [{k: float(torch.as_tensor(v).detach()) for k, v in r.items() if k != "ids"} for r in results]
+    rows = [{k: torch.as_tensor(v).flatten().tolist() for k, v in r.items() if k != "ids"} for r in results]
     rows = gather_object(rows)
     names = dict.fromkeys(k for row in rows for k in row)
-    values = {k: [row[k] for row in rows if k in row] for k in names}
+    values = {k: [value for row in rows for value in row.get(k, ())] for k in names}
     means = {k: sum(v) / len(v) for k, v in values.items()} | {k: float(v) for k, v in more.items()}
     return {k: v if math.isfinite(v) else None for k, v in means.items()}
 

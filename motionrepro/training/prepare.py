@@ -299,7 +299,7 @@ def encode_videos(
     encoder: ClipEncoder,
     options: dict,  # as `clip_options` returns them
     progress: bool = True,  # show the bar
-    **more,  # of `prepare_shards`: `left_out`, `shard_size`, `processes`, `address`, `wait`
+    **more,  # of `prepare_shards`: `left_out`, `shard_size`, `processes`, `address`, `wait`, `rebuild`
 ) -> dict:  # as `prepare_shards` returns it
     """Encode videos into shards; what is there and fits is kept."""
     normalizer = functools.partial(_normalizer_values, source=videos.data)
@@ -349,13 +349,13 @@ class HeldOut:
     seed: int
     bound: float  # numbers up to this one are held out; below 0 none is
 
-    def takes(self, name: str) -> bool:
+    def holds(self, name: str) -> bool:
         """Tell whether a video is held out."""
         return name_number(name, self.seed) <= self.bound
 
     def leaves(self, name: str) -> bool:
         """Tell whether a video is trained on."""
-        return not self.takes(name)
+        return not self.holds(name)
 
 # %% ../../nbs/training/60_prepare.ipynb #1b4c4599
 def hold_out(
@@ -423,7 +423,7 @@ class ClipStream:
     def _read_others(self, folder, seed):
         """Return the reader of what is held out: all that the first one leaves, so no index is read again."""
         rest = [n - taken for n, taken in zip(self.reader.common["counts"], self.reader.counts)]
-        return ShardReader(folder, seed, takes=self.held_out.takes, counts=rest)
+        return ShardReader(folder, seed, takes=self.held_out.holds, counts=rest)
 
     def __len__(self) -> int:
         """Return how many clips there are to train on, all clips of each video."""
@@ -433,7 +433,7 @@ class ClipStream:
     def held_out_names(self) -> Iterator:
         """Yield the names of the videos that are held out."""
         for names in shard_names(self.reader.folder):
-            yield from filter(self.held_out.takes, names)
+            yield from filter(self.held_out.holds, names)
 
     @property
     def held_out_count(self) -> int:
@@ -544,6 +544,7 @@ def prepare_command(
     address: str = None,  # of a Ray cluster
     device: str = None,  # default: cuda where there is one
     progress: bool = True,  # show progress
+    rebuild: bool = False,  # shards of other settings are replaced; False refuses
 ):
     """Encode videos into shards to train on."""
     processes = usual_processes(device) if processes is None else processes
@@ -555,7 +556,7 @@ def prepare_command(
     encoder = ClipEncoder(backbone, device)
     check_size(options["size"], encoder.backbone)
     more = dict(left_out=left_out, shard_size=shard_size, processes=processes, address=address)
-    result = encode_videos(videos, out, encoder, options, progress, **more)
+    result = encode_videos(videos, out, encoder, options, progress, rebuild=rebuild, **more)
     print(summary_line(out, result))
 
 
