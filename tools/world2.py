@@ -2,6 +2,7 @@
 
     python tools/world2.py vae text unet-64 unet-96      # one after the other; a part that is begun goes on
     python tools/world2.py --judge 200                   # drawings of validation captions
+    python tools/world2.py clips adapter                 # temporal blocks, on clips that are encoded before
 
 What is finished lies in `interim/world2`, which is a folder of models like the package's own:
 `load_backbone("interim/world2/tiny")` loads the base. Checkpoints lie where `checkpoints_path` says.
@@ -9,6 +10,7 @@ What is finished lies in `interim/world2`, which is a folder of models like the 
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -18,15 +20,28 @@ from motionrepro.core import generator, usable_device
 from motionrepro.data import world2
 from motionrepro.data.world import load_all
 from motionrepro.metrics.world import load_evaluator
-from motionrepro.training import base
+from motionrepro.training import adapter, base
 from motionrepro.training.loop import checkpoints_path
-from motionrepro.training.prepare import caption_tokens
+from motionrepro.training.prepare import caption_tokens, clip_cache
 
 OUT = Path(__file__).resolve().parent.parent / "interim" / "world2"
 STEPS = base.STEPS | {"classifier": 2000, "unet-64": 6000, "unet-96": 16_000}
 UNET_RATES = {64: 1e-3, 96: 1.2e-3}  # learning rate at each size in pixels
 UNET_SCENES = {64: 20_000, 96: 24_000}
-PARTS = ("vae", "text", "unet-64", "unet-96", "classifier", "video", "clip")
+ADAPTER = replace(
+    adapter.RECIPES["tiny"],
+    size=96,
+    interval=2,
+    rho="spread",
+    timesteps="late",
+    weighting="min-snr",
+    gamma=0.5,
+    focus=0.5,
+    steps=12_000,
+    guidance_scale=2.0,
+)
+CLIPS = dict(train=8000, validation=96)
+PARTS = ("vae", "text", "unet-64", "unet-96", "classifier", "video", "clip", "clips", "adapter")
 
 
 def train_unet(size, out, device, **common):
@@ -37,8 +52,35 @@ def train_unet(size, out, device, **common):
     return base.train_unet(seed=0, device=device, **settings, **parts, **common)[0], out / "tiny" / "unet"
 
 
+def encoded_clips(split, out, checkpoints, device):
+    """Return the clips of a split, encoded by the autoencoder and the text encoder that are there."""
+    backbone = backbones.load_backbone(out / "tiny", device=device)
+    shape = {k: getattr(ADAPTER, k) for k in ("size", "num_frames", "interval")}
+    file = checkpoints / "clips" / f"{split}.pt"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return clip_cache(backbone, file, **shape, length=CLIPS[split], world=world2, split=split)
+
+
+def train_adapter(out, checkpoints, device):
+    """Train temporal blocks on the base that is there, from those that are there, and write them."""
+    backbone = backbones.load_backbone(out / "tiny", device=device)
+    clips, held_out = (encoded_clips(split, out, checkpoints, device) for split in CLIPS)
+    start = adapter.load_saved(out / "tiny" / "adapter") if (out / "tiny" / "adapter").exists() else None
+    trained, _ = adapter.train_adapter(
+        ADAPTER, checkpoints / "adapter", backbone, clips, start, held_out=held_out, extend=True
+    )
+    backbones.save_half(trained, out / "tiny" / "adapter")
+
+
 def train_part(part, out, checkpoints, device):
     """Train one part, and write it."""
+    if part == "clips":
+        for split in CLIPS:
+            encoded_clips(split, out, checkpoints, device)
+        return
+    if part == "adapter":
+        train_adapter(out, checkpoints, device)
+        return
     common = dict(folder=checkpoints / part, steps=STEPS[part], device=device, world=world2)
     if part.startswith("unet-"):
         model, goal = train_unet(int(part.removeprefix("unet-")), out, **common)

@@ -193,6 +193,7 @@ class AdapterRecipe:
     weighting: str = "plain"  # one of `WEIGHTINGS`; plain is *stated*, min-snr *assumed*
     gamma: float = 1.0  # of min-snr, *assumed*
     gamma_end: float | None = None  # of min-snr: where gamma rises to, *assumed*; None: it stays
+    focus: float = 0.0  # share of the errors' weight that goes where latents move, *assumed*
     guidance_scale: float = 7.5  # of samples, *stated*
 
     def __post_init__(self):
@@ -210,7 +211,8 @@ class AdapterRecipe:
             check_range("gamma_end", self.gamma_end, 0.01)
         if self.rho != "spread":
             check_range("rho", self.rho, 0, 1, include_high=False)
-        check_range("caption_drop", self.caption_drop, 0, 1)
+        for name in ("caption_drop", "focus"):
+            check_range(name, getattr(self, name), 0, 1)
         self.loop(0)  # bad settings of the loop fail here
 
     def loop(self, seed: int, **options) -> TrainConfig:
@@ -288,7 +290,7 @@ def batch_loss(
     if recipe.weighting == "min-snr":
         weights = snr_weight(scheduler, timesteps, rising_gamma(recipe.gamma, recipe.gamma_end, progress))
     inputs = (latents.float(), noise, timesteps, text, motion, recipe.consistency_weight)
-    parts = training_loss(model, scheduler, *inputs, weights=weights)
+    parts = training_loss(model, scheduler, *inputs, weights=weights, focus=recipe.focus)
     return parts | mean_gates(model.adapter) | dict(ids=batch["ids"])
 
 # %% ../../nbs/training/63_adapter.ipynb #46e7ff57
