@@ -3,6 +3,7 @@
     python tools/world2.py vae text unet-64 unet-96      # one after the other; a part that is begun goes on
     python tools/world2.py --judge 200                   # drawings of validation captions
     python tools/world2.py clips adapter                 # temporal blocks, on clips that are encoded before
+    python tools/world2.py --judge-clips 40 --look clips.gif  # do subjects go where validation captions say?
 
 What is finished lies in `interim/world2`, which is a folder of models like the package's own:
 `load_backbone("interim/world2/tiny")` loads the base. Checkpoints lie where `checkpoints_path` says.
@@ -18,8 +19,12 @@ import torch
 from motionrepro import backbones
 from motionrepro.core import generator, usable_device
 from motionrepro.data import world2
+from motionrepro.data.video import write_video
 from motionrepro.data.world import load_all
+from motionrepro.metrics.scores import motion_magnitude
+from motionrepro.metrics.tracker import movement_results
 from motionrepro.metrics.world import load_evaluator
+from motionrepro.temporal.noise import correlated_noise
 from motionrepro.training import adapter, base
 from motionrepro.training.loop import checkpoints_path
 from motionrepro.training.prepare import caption_tokens, clip_cache
@@ -123,12 +128,41 @@ def judge(out, n, guidance_scale, device):
     print(json.dumps(scores, indent=1))
 
 
+@torch.no_grad()
+def judge_clips(out, checkpoints, n, guidance_scale, device, look):
+    """Print what clips of validation captions are worth; `look` shows real, drawn and bare ones side by side."""
+    backbone = backbones.load_backbone(out / "tiny", device=device)
+    known = encoded_clips("validation", out, checkpoints, device)
+    frames = (ADAPTER.num_frames - 1) * ADAPTER.interval + 1
+    real = world2.World("validation", ADAPTER.size, frames, len(known["ids"]), 6, with_flow=False)
+    captions = known["captions"][:n]
+    clips = dict(real=load_all(real, indices=range(n))["video"][:, :: ADAPTER.interval])
+    noise = correlated_noise(
+        (n, *known["latents"].shape[1:]), 0.6, generator=generator("judge"), device=device
+    )
+    options = dict(num_inference_steps=20, guidance_scale=guidance_scale)
+    for name, blocks in dict(drawn=adapter.load_saved(out / "tiny" / "adapter"), bare=None).items():
+        sample = adapter.sampler(backbone, blocks and blocks.to(device))
+        batches = [slice(i, i + 8) for i in range(0, n, 8)]
+        made = [sample(captions[b], noise[b], known["motion"][:n][b], **options).cpu() for b in batches]
+        clips[name] = torch.cat(made)
+    for name, video in clips.items():
+        print(f"{name}: MM {motion_magnitude(video).mean():.4f}")
+        for result in movement_results(video, captions).values():
+            print(f"  {result}")
+    if look:
+        rows = torch.cat([video[:, None] for video in clips.values()], 1)  # n, three of them, frames
+        write_video(look, rows.permute(2, 3, 0, 4, 1, 5).flatten(4, 5).flatten(2, 3).clamp(0, 1), fps=4)
+
+
 def main():
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("parts", nargs="*", help=f"what to train: {', '.join(PARTS)}")
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--judge", type=int, metavar="N", help="judge N drawings")
+    parser.add_argument("--judge-clips", type=int, metavar="N", help="judge N clips, 96 at most")
+    parser.add_argument("--look", type=Path, metavar="FILE", help="show these clips in a GIF")
     parser.add_argument("--guidance", type=float, default=2.0, help="guidance scale of the drawings")
     parser.add_argument("--device", help="default: cuda where there is one")
     options = parser.parse_args()
@@ -140,6 +174,9 @@ def main():
         train_part(part, options.out, checkpoints_path() / "world2", device)
     if options.judge:
         judge(options.out, options.judge, options.guidance, device)
+    if options.judge_clips:
+        checkpoints = checkpoints_path() / "world2"
+        judge_clips(options.out, checkpoints, options.judge_clips, options.guidance, device, options.look)
 
 
 if __name__ == "__main__":
