@@ -130,7 +130,7 @@ def judge(out, n, guidance_scale, device):
 
 @torch.no_grad()
 def judge_clips(out, checkpoints, n, guidance_scale, device, look):
-    """Print what clips of validation captions are worth; `look` shows real, drawn and bare ones side by side."""
+    """Print what clips of validation captions are worth; `look` shows real, drawn and bare ones."""
     backbone = backbones.load_backbone(out / "tiny", device=device)
     known = encoded_clips("validation", out, checkpoints, device)
     frames = (ADAPTER.num_frames - 1) * ADAPTER.interval + 1
