@@ -182,12 +182,12 @@ def test_two_processes_train_a_selector_and_a_judge(folders, tmp_path):
     assert log["config"]["processes"] == 2
 
 
-def train_until_killed(folder, killed_at=None, seconds=120.0):
+def train_until_killed(folder, killed_at=None, seconds=120.0, rank=1):
     """Train a small network for 20 steps together with others; one of them may be killed in the middle."""
     from motionrepro.training.loop import TrainConfig, TrainingError, train
 
     def loss(model, step, random):
-        if step == killed_at and os.environ["RANK"] == "1":
+        if step == killed_at and os.environ["RANK"] == str(rank):
             os.kill(os.getpid(), signal.SIGKILL)
         x = torch.randn(16, 4, generator=random)
         return dict(loss=(model(x) - x.sum(1, keepdim=True)).square().mean())
@@ -196,7 +196,16 @@ def train_until_killed(folder, killed_at=None, seconds=120.0):
     model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.SiLU(), torch.nn.Linear(8, 1))
     config = TrainConfig(steps=20, lr=0.01, warmup=5, precision="fp32", checkpoint_seconds=seconds)
     try:
-        train(model, loss, config, folder, device="cpu", progress=False)
+        train(
+            model,
+            loss,
+            config,
+            folder,
+            device="cpu",
+            progress=False,
+            sample=lambda step: dict(s=step),
+            sample_every=6,
+        )
     except TrainingError as e:
         (folder / "message").write_text(str(e))
         raise
@@ -219,26 +228,30 @@ def same_weights(one, two):
     return all(torch.equal(a[k], b[k]) for a, b in zip(*files) for k in a)
 
 
-def test_who_loses_another_process_leaves_a_checkpoint(tmp_path):
+@pytest.mark.parametrize("rank", [0, 1])
+def test_who_loses_another_process_leaves_a_checkpoint(tmp_path, rank):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     undisturbed = start_several(2, train_until_killed, whole)
-    killed = start_several(2, train_until_killed, broken, 13)
-    assert [finish(process) for process in undisturbed + killed] == [0, 0, 1, -signal.SIGKILL]
-    assert "process 0 of 2 has lost another one at step 13" in (broken / "message").read_text()
+    killed = start_several(2, train_until_killed, broken, 13, 120.0, rank)
+    ends = [-signal.SIGKILL, 1] if rank == 0 else [1, -signal.SIGKILL]
+    assert [finish(process) for process in undisturbed + killed] == [0, 0, *ends]
+    assert f"process {1 - rank} of 2 has lost another one at step 13" in (broken / "message").read_text()
     kept = torch.load(broken / "checkpoint.pt", weights_only=True)
     assert kept["step"] == 13 and kept["config"]["processes"] == 2
+    assert kept["samples"] == [dict(step=step, s=step) for step in (6, 12)]
     assert [finish(process) for process in start_several(2, train_until_killed, broken)] == [0, 0]
     assert same_weights(whole, broken)
 
 
 @pytest.mark.slow
-def test_a_killed_worker_ends_the_run_with_its_rank_and_a_checkpoint_that_resumes(tmp_path):
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_killed_worker_ends_the_run_with_its_rank_and_a_checkpoint_that_resumes(tmp_path, rank):
     script = tmp_path / "run.py"
     assert launch(script, tmp_path / "whole").returncode == 0
-    killed = launch(script, tmp_path / "broken", 13, 0.0)
+    killed = launch(script, tmp_path / "broken", 13, 0.0, rank)
     print(killed.stderr)
     assert killed.returncode != 0
-    assert "rank      : 1 " in killed.stderr and "Signal 9 (SIGKILL)" in killed.stderr
+    assert f"rank      : {rank} " in killed.stderr and "Signal 9 (SIGKILL)" in killed.stderr
     assert torch.load(tmp_path / "broken" / "checkpoint.pt", weights_only=True)["step"] == 13
     assert launch(script, tmp_path / "broken").returncode == 0
     assert same_weights(tmp_path / "whole", tmp_path / "broken")

@@ -21,6 +21,7 @@ from accelerate.tracking import get_available_trackers
 from accelerate.utils import (
     DistributedDataParallelKwargs,
     GradientAccumulationPlugin,
+    broadcast_object_list,
     gather_object,
     parse_flag_from_env,
 )
@@ -355,11 +356,10 @@ def train(
                 if step % config.log_every == 0 or state.step == config.steps:
                     _log_step(accelerator, state, step, results, norm, optimizer.param_groups[0]["lr"])
                     bar.set_postfix(loss=f"{state.log[-1]['loss']:.4f}", refresh=False)
-                if not accelerator.is_main_process:
-                    continue
                 if sample is not None and (state.step % sample_every == 0 or state.step == config.steps):
-                    _take_sample(model, state, sample)
-                if state.step == last or time.monotonic() - saved_at > config.checkpoint_seconds:
+                    _take_sample(accelerator, model, state, sample)
+                due = state.step == last or time.monotonic() - saved_at > config.checkpoint_seconds
+                if due and accelerator.is_main_process:
                     save()
                     saved_at = time.monotonic()
         for tracker in accelerator.trackers:
@@ -440,18 +440,24 @@ def _progress_bar(first, last, total, description, shown):
     return tqdm(range(first, last), mininterval=1, maxinterval=30, **options)
 
 
-def _take_sample(model, state, sample):
-    """Call `sample` with the averaged weights in the model, and log what it measured."""
+def _measured(model, state, sample):
+    """Call `sample` with the averaged weights in the model; return what it measured as JSON values."""
     state.average.store(state.parameters)
     state.average.copy_to(state.parameters)
     model.eval()
-    measured = sample(state.step)
-    if measured:
-        numbers = {k: float(v) for k, v in measured.items()}
-        finite = {k: v if math.isfinite(v) else None for k, v in numbers.items()}
-        state.samples.append(dict(step=state.step) | finite)
+    measured = sample(state.step) or {}
+    numbers = {k: float(v) for k, v in measured.items()}  # before weights change that it may be a view of
     state.average.restore(state.parameters)
     model.train()
+    return {k: v if math.isfinite(v) else None for k, v in numbers.items()}
+
+
+def _take_sample(accelerator, model, state, sample):
+    """Let the first process measure, and all of them log it: each may have to write the next checkpoint."""
+    found = [_measured(model, state, sample) if accelerator.is_main_process else None]
+    (measured,) = broadcast_object_list(found)
+    if measured:
+        state.samples.append(dict(step=state.step) | measured)
 
 
 @contextlib.contextmanager
@@ -463,8 +469,8 @@ def _together(accelerator, state, description, save):
         lost = isinstance(e, torch.distributed.DistError) or "gloo" in str(e)
         if accelerator.num_processes == 1 or not lost:
             raise
-        if accelerator.is_main_process:
-            save()
+        with contextlib.nullcontext() if accelerator.is_main_process else contextlib.suppress(OSError):
+            save()  # which of them is lost, no one knows; those that are left write the same
         rank = f"process {accelerator.process_index} of {accelerator.num_processes}"
         error = TrainingError(f"{description}: {rank} has lost another one at step {state.step}")
         error.hint = "the launcher names it below; the same command goes on from the checkpoint"
