@@ -15,6 +15,7 @@ import hashlib
 import json
 import re
 import sys
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,6 +91,7 @@ class Found:
     texts: dict  # name of a video -> its captions, a tuple of at least one string
     absent: int = 0  # videos that it names and that are not there
     beside: tuple = ()  # videos that are left out on purpose: those that a list does not name
+    unread: tuple = ()  # rows of the source that cannot be read: which, and why
 
 
 def _texts(pairs):
@@ -119,21 +121,44 @@ def text_captions(
 WEBVID_COLUMNS = ("videoid", "page_dir", "name")
 
 
-def _csv_rows(file):
-    """Yield (line number, row) of a CSV file; name the line that cannot be read."""
-    reader = csv.reader(text_lines(file), strict=True)
+def _refuse_or_note(file, line, why, unread):
+    """Raise a `UserError` for a line that cannot be read, or add it to a list of them."""
+    if unread is None:
+        raise UserError(f"{file}, line {line}: {why}", "quote texts that hold commas")
+    unread.append(f"{file}, line {line}: {why}")
+
+
+def _csv_rows(file, unread=None):
+    """Yield (line number, row) of a CSV file; refuse what cannot be read, or name it in a list."""
+    rest = iter(text_lines(file))
+    again = deque()  # lines that a broken row has swallowed
+    held = []  # lines of this row
+
+    def feed():
+        for line in iter(lambda: again.popleft() if again else next(rest, None), None):
+            held.append(line)
+            yield line
+
+    reader = csv.reader(feed(), strict=True)
+    done = 0  # lines
     while True:
         try:
             row = next(reader, None)
         except csv.Error as e:
-            line = max(reader.line_num, 1)
-            raise UserError(
-                f"{file}, line {line}: broken CSV ({e})", "quote texts that hold commas"
-            ) from None
+            _refuse_or_note(file, done + 1, f"broken CSV ({e})", unread)
+            again.extendleft(
+                reversed(held[1:])
+            )  # a quote that is never closed spoils its own line, and no other
+            done += 1
+            held.clear()
+            reader = csv.reader(feed(), strict=True)
+            continue
+        done += len(held)
+        held.clear()
         if row is None:
             return
         if row:
-            yield reader.line_num, row
+            yield done, row
 
 # %% ../../nbs/data/12_layouts.ipynb #7d55fb1a
 def _csv_header(file):
@@ -145,8 +170,8 @@ def _csv_header(file):
     return [name.strip() for name in row[1]]
 
 
-def _webvid_rows(file):
-    """Yield (videoid, page_dir, name) of every row of WebVid's CSV."""
+def _webvid_rows(file, unread):
+    """Yield (videoid, page_dir, name) of every row of WebVid's CSV; name in a list what is none."""
     header = _csv_header(file)
     missing = [name for name in WEBVID_COLUMNS if name not in header]
     if missing:
@@ -155,14 +180,13 @@ def _webvid_rows(file):
             f"WebVid's captions need the columns {', '.join(WEBVID_COLUMNS)}",
         )
     columns = [header.index(name) for name in WEBVID_COLUMNS]
-    rows = _csv_rows(file)
+    rows = _csv_rows(file, unread)
     next(rows)
     for line, row in rows:
         if len(row) != len(header):
-            raise UserError(
-                f"{file}, line {line}: has {len(row)} fields, the header has {len(header)}",
-                "quote texts that hold commas",
-            )
+            why = f"has {len(row)} fields, the header has {len(header)}"
+            _refuse_or_note(file, line, why, unread)
+            continue
         yield tuple(row[i].strip() for i in columns)
 
 # %% ../../nbs/data/12_layouts.ipynb #f57f70d7
@@ -190,7 +214,10 @@ def webvid_captions(
     others = {}  # number -> captions of rows whose folder is that of no video
     placed = set()  # numbers of which a row names the folder of a video
     absent = 0
-    for videoid, page_dir, caption in _webvid_rows(file):
+    read = 0
+    unread = []
+    for videoid, page_dir, caption in _webvid_rows(file, unread):
+        read += 1
         there = names.get(videoid, [])
         exact = [name for name in there if _lies_in(videos[name], page_dir)]
         pairs += [(name, caption) for name in exact]
@@ -205,7 +232,9 @@ def webvid_captions(
             absent += len(captions)
         else:
             pairs += [(names[videoid][0], caption) for caption in captions]
-    return Found("webvid", str(file), _texts(pairs), absent)
+    if unread and not read:
+        raise UserError(unread[0], "quote texts that hold commas")
+    return Found("webvid", str(file), _texts(pairs), absent, unread=tuple(unread))
 
 # %% ../../nbs/data/12_layouts.ipynb #7eefc72c
 def _json_lists(file):
@@ -461,6 +490,18 @@ def _from_tables(data, videos, layouts):
     return found, reasons
 
 # %% ../../nbs/data/12_layouts.ipynb #866955ff
+def _merged(found):
+    """Return what several tables of one layout say, if no video is in two of them; else None."""
+    first = found[0]
+    texts = {name: captions for said in found for name, captions in said.texts.items()}
+    alike = {said.layout for said in found} in ({"webvid"}, {"msrvtt"})
+    if not alike or len(texts) < sum(len(said.texts) for said in found):
+        return None
+    source = f"{len(found)} tables, the first {first.source}"
+    unread = tuple(row for said in found for row in said.unread)
+    return Found(first.layout, source, texts, sum(said.absent for said in found), unread=unread)
+
+
 def _recognise(data, videos, layouts):
     """Return what the one layout says that fits, and why others do not; None if there is none."""
     found, reasons = _from_tables(data, videos, layouts)
@@ -470,6 +511,8 @@ def _recognise(data, videos, layouts):
         found.append(ucf101_captions(videos))
     fitting = [said for said in found if said.texts]
     if len(fitting) > 1:
+        if merged := _merged(fitting):
+            return merged, reasons
         both = " and ".join(f"{said.layout} ({said.source})" for said in fitting)
         choices = " or ".join(
             f"--captions {said.source if said.layout in ('webvid', 'msrvtt') else said.layout}"
@@ -509,6 +552,7 @@ class CaptionedVideos:
     named: tuple = ()  # names of videos whose caption is the words of their name
     beside: tuple = ()  # names of videos that the list of a split does not name
     absent: int = 0  # videos that the source names and that are not there
+    unread: tuple = ()  # rows of the source that cannot be read: which, and why
 
     def caption(
         self,
@@ -537,6 +581,8 @@ class CaptionedVideos:
             )
         if self.named:
             said.append(f"with the words of their names as captions: {_some(self.named)}")
+        if self.unread:
+            said.append(f"rows that cannot be read: {len(self.unread)}, the first is {self.unread[0]}")
         if self.absent:
             many = "videos, which are" if self.absent > 1 else "video, which is"
             said.append(f"{self.source} names {self.absent} more {many} not there")
@@ -610,6 +656,7 @@ def _joined(data, videos, found, from_name):
         named=tuple(own),
         beside=found.beside,
         absent=found.absent,
+        unread=found.unread,
     )
 
 # %% ../../nbs/data/12_layouts.ipynb #5dbaa4c3

@@ -25,7 +25,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -441,6 +441,19 @@ def _in_processes(task, blocks, processes):
         pool.shutdown(cancel_futures=True)
 
 # %% ../../nbs/data/15_shards.ipynb #d5b97d89
+def _anywhere(blocks):
+    """Yield blocks with whole paths of files, since processes of a cluster work in folders of their own."""
+    for number, videos in blocks:
+        yield number, [(name, _whole_path(video), texts) for name, video, texts in videos]
+
+
+def _whole_path(video):
+    """Return a video with its whole path."""
+    if isinstance(video, PackedVideo):
+        return replace(video, tar=video.tar.absolute())
+    return Path(video).absolute()
+
+
 def _on_ray(task, blocks, address):
     """Yield the results of a Ray cluster's machines as they come."""
     try:
@@ -508,6 +521,16 @@ def _check_folder(folder):
     return None
 
 # %% ../../nbs/data/15_shards.ipynb #b4c45500
+def _check_here(folder, numbers, address):
+    """Refuse blocks that a cluster's machines wrote to disks of their own."""
+    lost = next((number for number in numbers if not index_file(folder, number).is_file()), None)
+    if lost is not None:
+        raise UserError(
+            f"{index_file(folder, lost)}: is not here, though a machine of address={address!r} wrote it",
+            "all machines must see the videos and the shards under the same paths",
+        )
+
+
 def _changes(there, about):
     """Say in what the settings of a folder's shards differ from those asked for."""
     flat = [dict(shard_size=part.get("shard_size")) for part in (there, about)]
@@ -559,11 +582,13 @@ def prepare_shards(
         blocks = split_blocks(videos, size)
         if changed or len(there.get("counts", ())) != len(blocks):
             write_json(folder / SHARDS, dict(finished=False) | about)
-        task = functools.partial(make_block, folder=folder, encode=encode, options=options, networks=networks)
+        common = dict(encode=encode, options=options, networks=networks)
+        task = functools.partial(make_block, folder=folder.absolute(), **common)
         results = run_blocks(task, blocks, processes, address)
         if progress is not None:
             results = progress(results, len(blocks))
         outlines = {number: _outline(made, index) for number, made, index in results}
+        _check_here(folder, outlines, address)
         _clear(folder, len(blocks), options["clips"])
         result = _finish(folder, videos, outlines, about, empty, normalizer, left_out or {})
     if not result["videos"]:
@@ -610,7 +635,7 @@ def run_blocks(
     """Run a task for each block, and give its results as they come."""
     processes = min(processes, len(blocks))
     if address:
-        return _on_ray(task, iter(blocks), address)
+        return _on_ray(task, _anywhere(blocks), address)
     if processes > 1:
         return _in_processes(task, iter(blocks), processes)
     return _one_by_one(task, blocks)
@@ -645,6 +670,8 @@ def _finish(folder, videos, outlines, about, empty, normalizer, left_out):
     with atomic_path(folder / "empty.npy") as p, open(p, "wb") as f:
         np.save(f, np.asarray(empty, dtype=np.float16))
     report = dict(source=videos.data, layout=videos.layout, captions=videos.source)
+    if videos.unread:
+        report["unread"] = list(videos.unread)
     plain = {k: v for k, v in result.items() if k != "made"}
     write_json(folder / REPORT, report | plain | dict(reasons=count_reasons(left_out)))
     contents = {k: fingerprint([outline[k] for outline in ordered]) for k in ("contents", "captions")}
