@@ -1,6 +1,7 @@
 """The steps of bench/gpu.py: what each measures, and how they are run within a time."""
 
 import gc
+import signal
 import statistics
 import time
 import traceback
@@ -326,6 +327,26 @@ def attempt(step, setting):
         return dict(error=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
 
 
+class OutOfTime(BaseException):
+    """The time is over in the middle of a step; no step takes it for an error of its own."""
+
+
+@contextmanager
+def at_most(seconds):
+    """Raise `OutOfTime` in what runs longer; a call into the device ends first."""
+
+    def stop(*_):
+        raise OutOfTime
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-3))
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def device_answers(device):
     """Whether the device can still be used after an error."""
     try:
@@ -363,7 +384,13 @@ def run_steps(steps, setting, out):
             became["left_out"].append(step.name)
         else:
             begun = time.monotonic()
-            values = attempt(step, setting)
+            try:
+                with at_most(left):
+                    values = attempt(step, setting)
+            except OutOfTime:
+                became["left_out"].append(step.name)
+                print(f"{step.name}: stopped, since the time is over", flush=True)
+                continue
             seconds = time.monotonic() - begun
             save_result(file, values, about(setting, step), seed="gpu", seconds=round(seconds, 1))
             became["failed" if "error" in values else "done"].append(step.name)

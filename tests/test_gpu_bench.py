@@ -1,5 +1,6 @@
 """The script for a GPU: what is done stays done, its wheels suffice, and claims read its results."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -72,6 +73,27 @@ def stored(folder):
     """Results by name of the step, and when their files were written."""
     files = {p.stem: p for p in folder.glob("*.json") if p.name != "summary.json"}
     return {name: (json.loads(p.read_text()), p.stat().st_mtime_ns) for name, p in files.items()}
+
+
+def test_a_step_ends_when_the_time_is_over(root, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(root / "bench")
+    import gpu_steps
+
+    def slow(setting):
+        while True:
+            with contextlib.suppress(Exception):  # a step may catch what it likes
+                time.sleep(60)
+
+    steps = [
+        gpu_steps.Step("fast", 0.1, lambda setting: dict(value=1)),
+        gpu_steps.Step("slow", 0.1, slow),
+        gpu_steps.Step("late", 0.1, lambda setting: dict(value=2)),
+    ]
+    setting = gpu_steps.Setting("cpu", False, tmp_path / "checkpoints", time.monotonic() + 1)
+    became = gpu_steps.run_steps(steps, setting, tmp_path)
+    assert (became["done"], became["left_out"]) == (["fast"], ["slow", "late"])
+    assert set(stored(tmp_path)) == {"fast"}
+    assert time.monotonic() < setting.deadline + 5
 
 
 @pytest.mark.slow
