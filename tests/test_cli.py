@@ -952,7 +952,7 @@ def test_training_on_own_clips_passes_on_what_was_given(monkeypatch):
     options += " --captions results.csv --caption-from-name --validation 0.1 --gradient-accumulation 5"
     assert cli("train adapter --data clips --out mine", options) == 0
     options = dict(
-        changes=["steps=7", "accumulation=5", "lr=1", "batch=2"],
+        changes=["accumulation=5", "steps=7", "lr=1", "batch=2"],
         base="sd15",
         seed=3,
         samples=9,
@@ -963,6 +963,18 @@ def test_training_on_own_clips_passes_on_what_was_given(monkeypatch):
         validation=0.1,
     )
     assert asked == [(("clips", "mine"), dict(changes=[])), (("clips", "mine"), options)]
+
+
+@pytest.mark.parametrize("target", ["mtn", "dss"])
+def test_accumulation_and_tracker_are_for_networks_of_reuse_too(target, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        f"motionrepro.training.{target}.own_{target}_command",
+        lambda *given, **options: asked.append(options),
+    )
+    line = f"train {target} --data clips --out mine --steps 7"
+    assert cli(line, "--gradient-accumulation 5 --tracker tensorboard --set lr=1") == 0
+    assert asked == [dict(changes=["steps=7", "lr=1"], accumulation=5, tracker="tensorboard")]
 
 
 def test_a_card_stands_beside_what_comes_out_here(monkeypatch, tmp_path, capsys):

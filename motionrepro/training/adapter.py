@@ -709,6 +709,7 @@ class OwnVideos:
         seed: int = 0,  # of the order, and of what is held out
         device: str = None,
         progress: bool = True,
+        accumulation: int = None,  # batches of a step in each process; default: the recipe's
     ) -> ClipStream:
         """Return the clips, encoded as far as they are not."""
         if self.is_encoded:
@@ -717,7 +718,8 @@ class OwnVideos:
         else:
             encoder = ClipEncoder(backbone.name, device, backbone)
             folder = self._encode(recipe, encoder, accept, seed, device, progress)
-        accumulation = getattr(recipe, "accumulation", 1)
+        if accumulation is None:
+            accumulation = getattr(recipe, "accumulation", 1)
         stream = ClipStream(folder, recipe.batch, accumulation, seed, self.validation)
         if progress:
             print(f"held out: {held_out_words(stream, self.name)}")
