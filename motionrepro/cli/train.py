@@ -5,8 +5,19 @@ from typing import Annotated
 import typer
 
 from .messages import say
-from .models import folders_alone
-from .options import BACKBONES, Adapter, Captions, CaptionFromName, Checkpoints, Device, Processes, given
+from .models import loading_options
+from .options import (
+    BACKBONES,
+    Adapter,
+    AllowPickles,
+    Captions,
+    CaptionFromName,
+    Checkpoints,
+    Config,
+    Device,
+    Processes,
+    given,
+)
 
 SHIPPED_ADAPTERS = ("adapter", "adapter-128")
 REUSE_NETWORKS = ("mtn", "dss")
@@ -125,6 +136,8 @@ def train(
         str | None,
         typer.Option(metavar="NAME", help=f"With --data: {BACKBONES}.", show_default="tiny"),
     ] = None,
+    config: Config = None,
+    allow_pickles: AllowPickles = False,
     set: Annotated[
         list[str] | None,
         typer.Option(
@@ -192,10 +205,13 @@ def train(
     more |= given(clips=clips, cache=cache, processes=processes, validation=validation)
     more |= given(mtn=mtn, adapter=adapter, tracker=tracker)
     if data:
-        more |= given(accumulation=gradient_accumulation)
+        more |= given(
+            accumulation=gradient_accumulation, loading=loading_options(config, allow_pickles) or None
+        )
         changes = [*([] if steps is None else [f"steps={steps}"]), *(set or [])]
         return _train_own(target, data, out, checkpoints, backbone, changes, seed, samples, device, more)
-    more |= given(backbone=backbone, set=set or None, gradient_accumulation=gradient_accumulation)
+    more |= given(backbone=backbone, config=config, allow_pickles=allow_pickles or None)
+    more |= given(set=set or None, gradient_accumulation=gradient_accumulation)
     for name in more:
         raise UserError(f"--{name.replace('_', '-')} is for clips of your own", "add --data DIR")
     if target == "ablations" and seed is not None:
@@ -244,5 +260,4 @@ def _train_own(target, data, out, checkpoints, backbone, changes, seed, samples,
         from motionrepro.training.mtn import own_mtn_command as command
     else:
         from motionrepro.training.dss import own_dss_command as command
-    with folders_alone():
-        command(data, out, changes=changes, **options, **more)
+    command(data, out, changes=changes, **options, **more)

@@ -625,7 +625,7 @@ def own_dss_command(
     motion = videos.fitted(motion)
     recipe.frames_of(motion)
     out, state = videos.places(out)
-    backbone = load_backbone(base, device=device)
+    backbone = load_backbone(base, device=device, **videos.loading)
     network = resolve_network(MotionTransformationNetwork, "mtn", str(where)).to(backbone.device)
     adapter = None if adapter == "none" else resolve_network(ADAPTERS, "adapter", adapter, beside)
     adapter = adapter and adapter.to(backbone.device)

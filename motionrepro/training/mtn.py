@@ -633,7 +633,7 @@ def own_mtn_command(
     videos = OwnVideos(data, checkpoints=checkpoints, **options)
     recipe = videos.fitted(recipe, changes)
     out, state = videos.places(out)
-    backbone = load_backbone(base, device=device)
+    backbone = load_backbone(base, device=device, **videos.loading)
     _fitting_network(recipe, backbone)
 
     def accept(about):
