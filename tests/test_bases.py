@@ -5,6 +5,8 @@ import shutil
 import pytest
 import torch
 
+from conftest import cli
+
 
 def unet_names(levels=4, layers=2):
     """Pairs of prefixes of a UNet's weights, diffusers' and the original's."""
@@ -190,6 +192,27 @@ def test_a_single_file_needs_no_network(tiny, saved, tmp_path):
     assert "use_safetensors=False" in refused.value.hint
     again = load_backbone(tmp_path / "tiny.ckpt", device="cpu", config=str(saved), use_safetensors=False)
     assert same_weights(tiny, again)
+
+
+def test_data_is_encoded_and_trained_on_with_a_single_file_of_pickles(tiny, saved, tmp_path, capsys):
+    from motionrepro.data.video import write_video
+
+    base, videos, shards = (tmp_path / name for name in ("base.ckpt", "videos", "shards"))
+    torch.save(original_weights(tiny), base)
+    for k in range(2):
+        write_video(videos / f"{k}.gif", torch.rand(6, 3, 32, 32))
+        (videos / f"{k}.txt").write_text("a red circle")
+    how = f"--backbone {base} --config {saved} --allow-pickles"
+    shape = "--size 32 --num-frames 4 --interval 1 --device cpu --shard-size 1 --processes 2"
+    assert cli(f"data prepare {videos} --out {shards} {shape}", how) == 0
+    train = f"--out {tmp_path / 'mine'} --checkpoints {tmp_path / 'state'} --device cpu --steps 1"
+    train += " --validation 0 --set batch=1 precision=fp32"
+    assert cli(f"train adapter --data {shards} {train} --backbone {base} --config {saved}") == 2
+    assert "--allow-pickles" in capsys.readouterr().err
+    assert cli(f"train adapter --data {shards} {train} --config {saved}") == 2
+    assert "is for a single file" in capsys.readouterr().err
+    shape = "size=32 num_frames=4 references=3 schedule_steps=1"  # this one encodes for itself
+    assert cli(f"train mtn --data {videos} --processes 2 {train} {shape}", how) == 0
 
 
 @pytest.mark.parametrize("content", [b"", b"abc", b"\x10\x27\0\0\0\0\0\0{", None])

@@ -599,12 +599,13 @@ def test_hints_name_options_that_there_are(name, reason, tmp_path, capsys, monke
     assert cli("draw x --backbone", name) == 2
     messages = capsys.readouterr().err
     assert one_line_and_a_hint(messages) and reason in messages
-    assert ("--allow-pickles" if "ckpt" in name else "--config sd15") in messages
+    option = "--allow-pickles" if "ckpt" in name else "--config sd15"
+    assert option in messages
     write_video("videos/x.mp4", torch.zeros(8, 3, 64, 64), 8)
     for command in ("data prepare videos --out new", "train adapter --data videos --out new"):
         assert cli(command, "--backbone", name) == 2
         messages = capsys.readouterr().err
-        assert reason in messages and "hint: make a folder of it in Python" in messages
+        assert one_line_and_a_hint(messages) and reason in messages and option in messages
 
 
 def test_draw_makes_a_picture(stand_in, tmp_path, capsys):
@@ -915,6 +916,8 @@ def test_train_hands_adapters_to_their_own_command(monkeypatch):
         ("vae --clips 0", "--clips is for clips of your own"),
         ("unet --backbone sd15", "add --data DIR"),
         ("all --tracker wandb", "--tracker is for clips of your own"),
+        ("unet --config sd21", "--config is for clips of your own"),
+        ("unet --allow-pickles", "--allow-pickles is for clips of your own"),
         ("adapter --data . --out a --validation 1", "validation=1.0 is outside [0, 1)"),
         ("vae --data .", "not for train vae"),
         ("adapter --data .", "--out is missing"),
@@ -952,7 +955,7 @@ def test_training_on_own_clips_passes_on_what_was_given(monkeypatch):
     options += " --captions results.csv --caption-from-name --validation 0.1 --gradient-accumulation 5"
     assert cli("train adapter --data clips --out mine", options) == 0
     options = dict(
-        changes=["steps=7", "accumulation=5", "lr=1", "batch=2"],
+        changes=["accumulation=5", "steps=7", "lr=1", "batch=2"],
         base="sd15",
         seed=3,
         samples=9,
@@ -963,6 +966,18 @@ def test_training_on_own_clips_passes_on_what_was_given(monkeypatch):
         validation=0.1,
     )
     assert asked == [(("clips", "mine"), dict(changes=[])), (("clips", "mine"), options)]
+
+
+@pytest.mark.parametrize("target", ["mtn", "dss"])
+def test_accumulation_and_tracker_are_for_networks_of_reuse_too(target, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        f"motionrepro.training.{target}.own_{target}_command",
+        lambda *given, **options: asked.append(options),
+    )
+    line = f"train {target} --data clips --out mine --steps 7"
+    assert cli(line, "--gradient-accumulation 5 --tracker tensorboard --set lr=1") == 0
+    assert asked == [dict(changes=["steps=7", "lr=1"], accumulation=5, tracker="tensorboard")]
 
 
 def test_a_card_stands_beside_what_comes_out_here(monkeypatch, tmp_path, capsys):

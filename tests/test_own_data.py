@@ -224,9 +224,15 @@ def test_a_motion_network_and_a_selector_of_ones_own(tmp_path, capsys):
     written = {p: p.read_bytes() for p in (mtn / "config.json", mtn / "diffusion_pytorch_model.safetensors")}
     assert cli(f"train mtn {common} --out {mtn}", settings) == 0
     assert written == {p: p.read_bytes() for p in written}
+    capsys.readouterr()
+    assert cli(f"train mtn {common} --out {mtn}", settings, "--steps 3 --gradient-accumulation 2") == 2
+    assert "accumulation=1 there, 2 here" in capsys.readouterr().err
+    assert cli(f"train mtn {common} --out {mtn}", settings, "--steps 3") == 0
+    assert "2 of 2 steps are done, it goes on to 3" in capsys.readouterr().out
+    assert read_json(mtn / "card.json")["training"]["mtn"]["lengthened"] == [2]
     (data / "0.txt").write_text("another caption")
     capsys.readouterr()
-    assert cli(f"train mtn {common} --out {mtn}", settings) == 2
+    assert cli(f"train mtn {common} --out {mtn}", settings, "--steps 3") == 2
     assert "holds another run: the captions" in capsys.readouterr().err
     made = (
         f"generate 'a red circle' --reuse --num-frames 4 --references 3 --steps 4 --out {tmp_path / 'a.gif'}"

@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from .models import folders_alone
-from .options import BACKBONES, Captions, CaptionFromName, Device, Processes
+from .models import loading_options
+from .options import AllowPickles, BACKBONES, Captions, CaptionFromName, Config, Device, Processes
 
 
 def data(
@@ -25,6 +25,8 @@ def data(
         str,
         typer.Option(metavar="NAME", help=f"Base whose autoencoder and text encoder are used: {BACKBONES}."),
     ] = "tiny",
+    config: Config = None,
+    allow_pickles: AllowPickles = False,
     size: Annotated[
         int | None,
         typer.Option(
@@ -85,17 +87,17 @@ def data(
 
     if size is None:
         size = RECIPES.get(backbone, RECIPES["paper"]).size
-    with folders_alone():
-        prepare_command(
-            source,
-            out,
-            clip_options(size, num_frames, interval, clips, seed),
-            backbone,
-            captions=captions,
-            caption_from_name=caption_from_name,
-            shard_size=shard_size,
-            processes=processes,
-            address=address,
-            device=device,
-            rebuild=rebuild,
-        )
+    prepare_command(
+        source,
+        out,
+        clip_options(size, num_frames, interval, clips, seed),
+        backbone,
+        captions=captions,
+        caption_from_name=caption_from_name,
+        shard_size=shard_size,
+        processes=processes,
+        address=address,
+        device=device,
+        rebuild=rebuild,
+        **loading_options(config, allow_pickles),
+    )

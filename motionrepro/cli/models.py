@@ -1,6 +1,5 @@
 """What the commands that sample share: loading a pipeline, and words about what it did."""
 
-import contextlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -75,24 +74,6 @@ def loading_options(
     """Say how a base shall be loaded."""
     options: dict[str, Any] = {} if config is None else dict(config=config)
     return options | (dict(use_safetensors=False) if allow_pickles else {})
-
-
-@contextlib.contextmanager
-def folders_alone():
-    """Tell how a base becomes a folder that can be loaded without further options."""
-    from motionrepro.backbones import PICKLES_HINT, SINGLE_FILE_HINT
-    from motionrepro.core import UserError
-
-    try:
-        yield
-    except UserError as e:
-        if not e.hint.endswith((PICKLES_HINT, SINGLE_FILE_HINT)):
-            raise
-        hint = (
-            "make a folder of it in Python, from pickles if you trust who made them: load_backbone(NAME, "
-            "config='sd15', use_safetensors=False).save_pretrained(FOLDER); config is of a single file"
-        )
-        raise UserError(str(e), hint) from e
 
 
 def load_pipeline(

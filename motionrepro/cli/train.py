@@ -5,8 +5,19 @@ from typing import Annotated
 import typer
 
 from .messages import say
-from .models import folders_alone
-from .options import BACKBONES, Adapter, Captions, CaptionFromName, Checkpoints, Device, Processes, given
+from .models import loading_options
+from .options import (
+    BACKBONES,
+    Adapter,
+    AllowPickles,
+    Captions,
+    CaptionFromName,
+    Checkpoints,
+    Config,
+    Device,
+    Processes,
+    given,
+)
 
 SHIPPED_ADAPTERS = ("adapter", "adapter-128")
 REUSE_NETWORKS = ("mtn", "dss")
@@ -125,6 +136,8 @@ def train(
         str | None,
         typer.Option(metavar="NAME", help=f"With --data: {BACKBONES}.", show_default="tiny"),
     ] = None,
+    config: Config = None,
+    allow_pickles: AllowPickles = False,
     set: Annotated[
         list[str] | None,
         typer.Option(
@@ -156,9 +169,9 @@ def train(
     A run that was interrupted goes on where it stopped when the same command is run again. With the same
     base, ablations and adapter share their runs. What is finished and up to date is not computed again.
     A run on clips of your own is refused if their videos or captions have changed since it began. A share of
-    the videos, chosen by their names, is held out and scored on; the card says which. Given more --steps, an
-    adapter's run goes on from where it is, also if it was finished: the learning rate rises again and falls
-    along the longer cosine.
+    the videos, chosen by their names, is held out and scored on; the card says which. Given more --steps, a
+    run of this kind goes on from where it is, even if it was finished: the learning rate rises again and
+    falls along the longer cosine.
 
     Several processes, as torchrun or accelerate launch start them, share each step. The effective batch is
     batch x --gradient-accumulation x processes; runs with the same product learn the same. Without --data,
@@ -192,11 +205,13 @@ def train(
     more |= given(clips=clips, cache=cache, processes=processes, validation=validation)
     more |= given(mtn=mtn, adapter=adapter, tracker=tracker)
     if data:
-        changes = [f"{k}={v}" for k, v in given(steps=steps, accumulation=gradient_accumulation).items()]
-        return _train_own(
-            target, data, out, checkpoints, backbone, [*changes, *(set or [])], seed, samples, device, more
+        more |= given(
+            accumulation=gradient_accumulation, loading=loading_options(config, allow_pickles) or None
         )
-    more |= given(backbone=backbone, set=set or None, gradient_accumulation=gradient_accumulation)
+        changes = [*([] if steps is None else [f"steps={steps}"]), *(set or [])]
+        return _train_own(target, data, out, checkpoints, backbone, changes, seed, samples, device, more)
+    more |= given(backbone=backbone, config=config, allow_pickles=allow_pickles or None)
+    more |= given(set=set or None, gradient_accumulation=gradient_accumulation)
     for name in more:
         raise UserError(f"--{name.replace('_', '-')} is for clips of your own", "add --data DIR")
     if target == "ablations" and seed is not None:
@@ -232,17 +247,17 @@ def _train_own(target, data, out, checkpoints, backbone, changes, seed, samples,
         raise UserError(f"--data is for train {', '.join(OWN_TARGETS)}, and not for train {target}")
     if target != "dss" and (more.get("mtn") or more.get("adapter")):
         raise UserError("--mtn and --adapter are for train dss", "leave them out")
-    if target != "adapter" and (more.get("tracker") or any(c.startswith("accumulation=") for c in changes)):
-        raise UserError("--gradient-accumulation and --tracker are for train adapter", "leave them out")
     if not out:
         raise UserError("--out is missing", f"name a folder for the network, such as --out my-{target}")
     check_folders(out, checkpoints)
     options = given(base=backbone, checkpoints=checkpoints, seed=seed, samples=samples, device=device)
     if target == "adapter":
         from motionrepro.training.adapter import own_adapter_command as command
+
+        if "accumulation" in more:  # a setting of its recipe
+            changes = [f"accumulation={more.pop('accumulation')}", *changes]
     elif target == "mtn":
         from motionrepro.training.mtn import own_mtn_command as command
     else:
         from motionrepro.training.dss import own_dss_command as command
-    with folders_alone():
-        command(data, out, changes=changes, **options, **more)
+    command(data, out, changes=changes, **options, **more)

@@ -657,6 +657,7 @@ class OwnVideos:
     clips: int | None = None  # of every video, one in each epoch in turn; default 1
     processes: int | None = None  # that encode; default: `usual_processes`
     validation: float = HELD_OUT  # share of the videos that is not trained on, but scored on; 0 keeps none
+    loading: dict = field(default_factory=dict)  # of `load_backbone`: `config`, `use_safetensors` of the base
 
     def __post_init__(self):
         check_range("validation", self.validation, 0, 1, include_high=False)
@@ -709,15 +710,17 @@ class OwnVideos:
         seed: int = 0,  # of the order, and of what is held out
         device: str = None,
         progress: bool = True,
+        accumulation: int = None,  # batches of a step in each process; default: the recipe's
     ) -> ClipStream:
         """Return the clips, encoded as far as they are not."""
         if self.is_encoded:
             _check_encoded_by(self.data, backbone)
             folder = self.data
         else:
-            encoder = ClipEncoder(backbone.name, device, backbone)
+            encoder = ClipEncoder(backbone.name, device, backbone, **self.loading)
             folder = self._encode(recipe, encoder, accept, seed, device, progress)
-        accumulation = getattr(recipe, "accumulation", 1)
+        if accumulation is None:
+            accumulation = getattr(recipe, "accumulation", 1)
         stream = ClipStream(folder, recipe.batch, accumulation, seed, self.validation)
         if progress:
             print(f"held out: {held_out_words(stream, self.name)}")
@@ -825,7 +828,7 @@ def own_adapter_command(
     videos = OwnVideos(data, checkpoints=checkpoints, **options)
     recipe = videos.fitted(recipe, changes)
     out, state = videos.places(out)
-    backbone = load_backbone(base, device=device)
+    backbone = load_backbone(base, device=device, **videos.loading)
     _check_fits(recipe, backbone)
 
     def accept(about):  # before other shards replace those of the other run, too

@@ -46,8 +46,15 @@ from ..temporal.adapter import ADAPTERS, injected
 from ..temporal.motion import motion_from_prompt
 from ..temporal.noise import correlated_noise
 from ..temporal.pipeline import folder_of_base, resolve_network
-from .adapter import OwnVideos, changed_recipe, load_saved, save_scored
-from .loop import TrainConfig, check_launcher, checkpoints_path, last_loss, train
+from .adapter import EXTENDABLE, OwnVideos, changed_recipe, load_saved, save_scored
+from motionrepro.training.loop import (
+    TrainConfig,
+    check_launcher,
+    check_steps,
+    checkpoints_path,
+    last_loss,
+    train,
+)
 from motionrepro.training.mtn import (
     MOTION_RECIPES,
     MotionRecipe,
@@ -333,12 +340,17 @@ def train_dss(
     device: str = None,  # default: cuda where there is one
     checkpoint_seconds: float = 120.0,  # between two checkpoints
     progress: bool = True,  # show the bar
-) -> tuple:  # (selector, dictionary with `log` and `seconds`)
+    accumulation: int = 1,  # batches of a step in each process
+    extend: bool = False,  # whether the folder's run may have had another number of steps, as for `train`
+    tracker=None,  # as for `train`
+) -> tuple:  # (selector, dictionary with `log`, `lengthened` and `seconds`)
     """Train a selector on random parts of the steps."""
     best, candidates, _ = targets(data, recipe)
     torch.manual_seed(seed)
     selector = DenoisingStepSelector(candidates, **recipe.network).fit(data["statistics"])
-    claim_folder(folder, dss_stamp(recipe, seed, data["about"]))
+    if extend:
+        check_steps(folder, recipe.steps)
+    claim_folder(folder, dss_stamp(recipe, seed, data["about"]), EXTENDABLE if extend else ())
     pool = dict(statistics=data["statistics"], best=best)
 
     def loss(model, step, random, part):
@@ -347,9 +359,9 @@ def train_dss(
         mask = part.of(random_mask(shape, recipe.lowest, random))
         return selection_loss(model, batch["statistics"], data["timesteps"], batch["best"], mask)
 
-    config = recipe.loop(seed, checkpoint_seconds=checkpoint_seconds)
+    config = recipe.loop(seed, checkpoint_seconds=checkpoint_seconds, accumulation=accumulation)
     where = (folder, "step selector", device, stop_at, progress)
-    return selector, train(selector, loss, config, *where, parts=True)
+    return selector, train(selector, loss, config, *where, parts=True, extend=extend, tracker=tracker)
 
 # %% ../../nbs/training/65_dss.ipynb #f8bf3178
 @torch.no_grad()
@@ -590,10 +602,13 @@ def own_dss_command(
     device: str = None,  # default: cuda where there is one
     progress: bool = True,  # show progress
     adapter="saved",  # for clips that are made: its folder, "none", or "saved" for the base's own, if any
+    tracker: str = None,  # name of one of accelerate's, which also gets the log
+    accumulation: int = 1,  # batches of a step in each process
     **options,  # of `OwnVideos`: `captions`, `validation`, ...
 ):
-    """Train a step selector on videos of one's own, or on their captions."""
+    """Train a step selector on videos of one's own, or on their captions; more steps lengthen a run."""
     check_launcher()
+    check_whole("accumulation", accumulation, 1)
     team = process_team(device)
     progress = progress and team.is_main_process
     beside: Any = folder_of_base(base)
@@ -610,7 +625,7 @@ def own_dss_command(
     motion = videos.fitted(motion)
     recipe.frames_of(motion)
     out, state = videos.places(out)
-    backbone = load_backbone(base, device=device)
+    backbone = load_backbone(base, device=device, **videos.loading)
     network = resolve_network(MotionTransformationNetwork, "mtn", str(where)).to(backbone.device)
     adapter = None if adapter == "none" else resolve_network(ADAPTERS, "adapter", adapter, beside)
     adapter = adapter and adapter.to(backbone.device)
@@ -618,11 +633,13 @@ def own_dss_command(
     given = (videos, motion, recipe, backbone, adapter, seed, n, 64, device, progress)
     clips, others, held_out, names = _own_clips(*given)
     stamp = dss_stamp(recipe, seed, selector_about(network, backbone, clips, motion, recipe, seed))
-    check_claim(state / "run", stamp)
+    check_claim(state / "run", stamp, EXTENDABLE)
+    check_steps(state / "run", recipe.steps)
     common: dict[str, Any] = dict(motion=motion, recipe=recipe, progress=progress)
     found = selector_data(network, backbone, clips, file=state / "data.pt", seed=seed, **common)
-    device = backbone.device.type
-    selector, history = train_dss(recipe, state / "run", found, seed, device=device, progress=progress)
+    how: dict[str, Any] = dict(device=backbone.device.type, progress=progress, accumulation=accumulation)
+    how |= dict(extend=True, tracker=tracker)
+    selector, history = train_dss(recipe, state / "run", found, seed, **how)
     unseen = None
     if others is not None:
         file = state / "validation.pt"
@@ -630,7 +647,9 @@ def own_dss_command(
     if team.is_main_process:
         training = asdict(recipe) | dict(seed=seed, validation=videos.validation, mtn=fingerprint(network))
         training |= dict(clips=len(found["statistics"]), seconds=round(history["seconds"]))
-        training |= dict(training_loss_of_last_tenth=last_loss(history))
+        training |= dict(training_loss_of_last_tenth=last_loss(history), accumulation=accumulation)
+        if history["lengthened"]:
+            training["lengthened"] = history["lengthened"]
         number = f"{training['clips']} {'captions' if recipe.source == 'made' else 'clips'}"
         about = f"Choice of the switch step of paper B for `{base}`, from {number} of `{videos.name}`."
         score = functools.partial(_own_dss_scores, selector, recipe, found, unseen)

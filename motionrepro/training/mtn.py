@@ -52,9 +52,9 @@ from motionrepro.reuse.mtn import (
     walk_steps,
 )
 from ..temporal.noise import RHO, TIES, tied_noise
-from .adapter import OwnVideos, changed_recipe, kept_scores, save_scored
+from .adapter import EXTENDABLE, OwnVideos, changed_recipe, kept_scores, save_scored
 from .base import save_with_card
-from .loop import TrainConfig, check_launcher, last_loss, train
+from .loop import TrainConfig, check_launcher, check_steps, last_loss, train
 from motionrepro.training.prepare import (
     WHOLE,
     ClipStream,
@@ -310,10 +310,18 @@ def train_mtn(
     stop_at: int = None,  # stop before this step, to be continued later
     checkpoint_seconds: float = 120.0,  # between two checkpoints
     progress: bool = True,  # show the bar
-) -> tuple:  # (network, dictionary with `log` and `seconds`)
+    accumulation: int = 1,  # batches of a step in each process; a `ClipStream` was made for as many
+    extend: bool = False,  # whether the folder's run may have had another number of steps, as for `train`
+    tracker=None,  # as for `train`
+) -> tuple:  # (network, dictionary with `log`, `lengthened` and `seconds`)
     """Train a motion network; the base keeps its weights."""
     is_stream = isinstance(cache, ClipStream)
     about = cache.about if is_stream else cache["about"]
+    if is_stream and accumulation != cache.accumulation:
+        raise UserError(
+            f"accumulation={accumulation}: the stream gives {cache.accumulation} batches of a step",
+            "make the ClipStream with the same accumulation",
+        )
     first = cache.read(0, 1) if is_stream else cache
     if (clip := first["latents"].shape[1]) != recipe.num_frames:
         raise UserError(f"the cache has clips of {clip} frames, the recipe num_frames={recipe.num_frames}")
@@ -324,16 +332,18 @@ def train_mtn(
     network = new_network(recipe, backbone, seed)
     if start is not None:
         network.load_state_dict(start.state_dict())
-    claim_folder(folder, mtn_stamp(recipe, seed, about, backbone, start))
+    if extend:
+        check_steps(folder, recipe.steps)
+    claim_folder(folder, mtn_stamp(recipe, seed, about, backbone, start), EXTENDABLE if extend else ())
 
     def loss(model, step, random, part):
         if is_stream:
             return motion_batch_loss(model, recipe, backbone, cache.next_batch(step), random, part)
         return mtn_loss(model, recipe, backbone, cache, random, part)
 
-    config = recipe.loop(seed, checkpoint_seconds=checkpoint_seconds)
+    config = recipe.loop(seed, checkpoint_seconds=checkpoint_seconds, accumulation=accumulation)
     where = (folder, "motion network", backbone.device.type, stop_at, progress)
-    return network, train(network, loss, config, *where, parts=True)
+    return network, train(network, loss, config, *where, parts=True, extend=extend, tracker=tracker)
 
 # %% ../../nbs/training/64_mtn.ipynb #b1f2cf4b
 def validation_clips(
@@ -582,9 +592,10 @@ def _held_out_errors(network, recipe, backbone, stream, seed, n=32):
 # %% ../../nbs/training/64_mtn.ipynb #dd12689c
 def _save_own_mtn(network, history, out, recipe, stream, backbone, videos, seed, progress):
     """Score a motion network of one's own on what was held out, and write it with its card."""
-    training = asdict(recipe) | dict(
-        seed=seed, validation=videos.validation, seconds=round(history["seconds"])
-    )
+    training = asdict(recipe) | dict(seed=seed, validation=videos.validation)
+    training |= dict(accumulation=stream.accumulation, seconds=round(history["seconds"]))
+    if history["lengthened"]:
+        training["lengthened"] = history["lengthened"]
     loss = last_loss(history)
     training |= dict(training_loss_of_last_tenth=loss, clips=len(stream))
     clips = clips_words(stream)
@@ -608,25 +619,31 @@ def own_mtn_command(
     seed: int = 0,
     device: str = None,  # default: cuda where there is one
     progress: bool = True,  # show progress
+    tracker: str = None,  # name of one of accelerate's, which also gets the log
+    accumulation: int = 1,  # batches of a step in each process
     **options,  # of `OwnVideos`: `captions`, `validation`, ...
 ):
-    """Train a motion network on videos of one's own."""
+    """Train a motion network on videos of one's own; with more steps a run goes on, as `train` does it."""
     check_launcher()
     team = process_team(device)
     progress = progress and team.is_main_process
     recipe = own_motion_recipe(base, changes)
     check_whole("seed", seed, 0)
+    check_whole("accumulation", accumulation, 1)
     videos = OwnVideos(data, checkpoints=checkpoints, **options)
     recipe = videos.fitted(recipe, changes)
     out, state = videos.places(out)
-    backbone = load_backbone(base, device=device)
+    backbone = load_backbone(base, device=device, **videos.loading)
     _fitting_network(recipe, backbone)
 
     def accept(about):
-        check_claim(state / "run", mtn_stamp(recipe, seed, about, backbone))
+        check_claim(state / "run", mtn_stamp(recipe, seed, about, backbone), EXTENDABLE)
+        check_steps(state / "run", recipe.steps)
 
-    stream = videos.stream(recipe, backbone, accept, seed, device, progress)
-    network, history = train_mtn(recipe, state / "run", backbone, stream, seed=seed, progress=progress)
+    stream = videos.stream(recipe, backbone, accept, seed, device, progress, accumulation)
+    how: dict[str, Any] = dict(seed=seed, progress=progress, accumulation=accumulation)
+    how |= dict(extend=True, tracker=tracker)
+    network, history = train_mtn(recipe, state / "run", backbone, stream, **how)
     if team.is_main_process:
         _save_own_mtn(network, history, out, recipe, stream, backbone, videos, seed, progress)
     team.wait_for_everyone()

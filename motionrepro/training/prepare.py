@@ -233,9 +233,9 @@ def clip_cache(
 
 # %% ../../nbs/training/60_prepare.ipynb #22f1aaf6
 @functools.lru_cache(maxsize=1)
-def _loaded(name, device):
+def _loaded(name, device, **loading):
     """Load a base, once in a process."""
-    return load_backbone(name, device=device)
+    return load_backbone(name, device=device, **loading)
 
 
 class ClipEncoder:
@@ -246,18 +246,20 @@ class ClipEncoder:
         name: str,  # of the base, as for `load_backbone`
         device: str = None,  # default: cuda where there is one
         backbone=None,  # the base, if it is loaded already
+        **loading,  # of `load_backbone`: `config`, `use_safetensors`; for copies, too
     ):
         self.name = name
         self.device = device
+        self.loading = loading
         self._backbone = backbone
 
     def __getstate__(self):
-        return dict(name=self.name, device=self.device, _backbone=None)
+        return dict(name=self.name, device=self.device, loading=self.loading, _backbone=None)
 
     @property
     def backbone(self):
         """Return the base."""
-        return self._backbone or _loaded(self.name, self.device)
+        return self._backbone or _loaded(self.name, self.device, **self.loading)
 
     def text(self, caption: str) -> np.ndarray:  # `s d`
         """Return the text embedding of a caption, in half precision."""
@@ -545,6 +547,7 @@ def prepare_command(
     device: str = None,  # default: cuda where there is one
     progress: bool = True,  # show progress
     rebuild: bool = False,  # shards of other settings are replaced; False refuses
+    **loading,  # of `load_backbone`: `config`, `use_safetensors`
 ):
     """Encode videos into shards to train on."""
     processes = usual_processes(device) if processes is None else processes
@@ -553,7 +556,7 @@ def prepare_command(
     videos, left_out = find_videos(source, captions, caption_from_name)
     if progress:
         print(*videos.lines(), sep="\n")
-    encoder = ClipEncoder(backbone, device)
+    encoder = ClipEncoder(backbone, device, **loading)
     check_size(options["size"], encoder.backbone)
     more = dict(left_out=left_out, shard_size=shard_size, processes=processes, address=address)
     result = encode_videos(videos, out, encoder, options, progress, rebuild=rebuild, **more)
