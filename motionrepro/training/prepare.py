@@ -28,7 +28,7 @@ import torch
 from accelerate import PartialState
 from tqdm.auto import tqdm
 
-from ..backbones import CONTEXT, load_backbone
+from ..backbones import CONTEXT, EMBEDDED, load_backbone
 from motionrepro.core import (
     UserError,
     as_text,
@@ -254,7 +254,9 @@ class ClipEncoder:
         self._backbone = backbone
 
     def __getstate__(self):
-        return dict(name=self.name, device=self.device, loading=self.loading, _backbone=None)
+        here = Path(self.name).absolute()  # a process of a cluster works in a folder of its own
+        name = str(here) if self.name not in EMBEDDED and here.exists() else self.name
+        return dict(name=name, device=self.device, loading=self.loading, _backbone=None)
 
     @property
     def backbone(self):
