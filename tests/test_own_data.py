@@ -465,6 +465,28 @@ def test_evaluate_reports_what_it_cannot_read(drawn, tmp_path, capsys):
     assert "measured anew" in messages and json.loads(report.read_text())["metrics"]["mm"]["n"] == 6
 
 
+def test_a_clip_without_a_prompt_has_all_metrics_but_clipsim(drawn, tmp_path, capsys, monkeypatch):
+    made = _videos(drawn / "made", tmp_path)
+    (made / "broken.mp4").write_bytes(b"no video")
+    report = tmp_path / "s.json"
+    line = (
+        f"evaluate {made} {drawn / 'real'} --metrics mm,clipsim --num-frames 4 --device cpu --json {report}"
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr("motionrepro.metrics.evaluate.load_networks", pytest.fail)  # nothing loads in vain
+        assert cli(line) == 2
+    messages = capsys.readouterr().err
+    assert one_line_and_a_hint(messages) and "has a caption" in messages and "leave clipsim out" in messages
+    for name in ("00001", "00002", "broken"):
+        (made / f"{name}.txt").write_text("a red circle\n")
+    assert cli(line) == 0
+    out, messages = capsys.readouterr()
+    assert "3 clips without a prompt left out, such as 00003.mp4" in out and "broken.mp4" in messages
+    found = json.loads(report.read_text())
+    assert [found["metrics"][name]["n"] for name in ("mm", "clipsim")] == [5, 2]
+    assert found["generated"]["unprompted"] == [f"{k:05d}.mp4" for k in (3, 4, 5)]
+
+
 @pytest.mark.parametrize(
     "more, reason",
     [
