@@ -1,6 +1,8 @@
 """One's own videos on the command line: captions, clips for a list of prompts, and metrics of folders."""
 
 import json
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,6 +16,7 @@ PROMPTS = [
     "a yellow circle on a plain white background",
     "a red square moving right slowly on a plain gray background",
 ]
+COLOURS = ("red", "blue", "green")
 HEAD = "videoid,contentUrl,duration,page_dir,name"
 
 
@@ -339,6 +342,49 @@ def test_sampling_goes_on_where_it_was_interrupted(drawn, tmp_path, capsys, monk
         assert (tmp_path / "made" / path.name).read_bytes() == path.read_bytes()
 
 
+def test_a_file_wins_over_the_word_ucf101(tmp_path, monkeypatch):
+    from motionrepro.data.layouts import UCF101, read_prompt_list
+
+    monkeypatch.chdir(tmp_path)
+    assert read_prompt_list("ucf101") == (list(UCF101.values()), list(UCF101))
+    Path("ucf101").mkdir()
+    assert read_prompt_list("ucf101")[1]
+    Path("ucf101").rmdir()
+    Path("ucf101").write_text("a red ball\n")
+    assert read_prompt_list("ucf101") == (["a red ball"], None)
+
+
+def videodatainfo(split="test"):
+    """What MSR-VTT's JSON holds: three videos, of which the last two are of a split."""
+    videos = [dict(video_id=f"video{k}", split="train" if k == 0 else split) for k in range(3)]
+    said = [dict(video_id=f"video{k}", caption=f"a {colour} circle") for k, colour in enumerate(COLOURS)]
+    return dict(videos=videos, sentences=[*said, dict(video_id="video1", caption="a second caption")])
+
+
+@pytest.mark.parametrize("source, count", [("test.json", 2), ("ucf101", 101)])
+def test_lists_of_data_sets_name_their_clips(source, count, tmp_path, capsys, monkeypatch):
+    from motionrepro.data.layouts import UCF101, find_captions
+    from motionrepro.temporal.pipeline import MotionAdaptivePipeline
+
+    def draw(self, prompt, num_frames, *given, generator, **options):
+        return SimpleNamespace(frames=[torch.rand(num_frames, 3, 16, 16, generator=generator)])
+
+    monkeypatch.setattr(MotionAdaptivePipeline, "__call__", draw)
+    monkeypatch.chdir(tmp_path)
+    Path("test.json").write_text(json.dumps(videodatainfo()))
+    line = f"sample {source} --out made --num-frames 2 --steps 1 --device cpu --format gif"
+    assert cli(line) == 0
+    expected = dict(video1="a blue circle", video2="a green circle") if source == "test.json" else UCF101
+    captions = find_captions("made").texts
+    assert captions == {f"{name}.gif": (text,) for name, text in sorted(expected.items())}
+    assert len(captions) == count
+    (gone, *_) = sorted(Path("made").glob("*.gif"))
+    before = gone.read_bytes()
+    gone.unlink()
+    assert cli(line) == 0
+    assert f"1 clips drawn, {count - 1} were there" in capsys.readouterr().out and gone.read_bytes() == before
+
+
 def test_a_negative_prompt_and_a_floating_type_make_other_clips(drawn, tmp_path):
     from motionrepro.core import read_json
 
@@ -385,7 +431,9 @@ def test_other_settings_are_refused(more, reason, drawn, capsys):
         ("empty.txt --out new", "empty.txt: is empty"),
         ("latin.txt --out new", "latin.txt, line 2: is not UTF-8 text"),
         ("videos.csv --out new", "prompts='videos.csv' holds captions of videos"),
-        ("videos.JSON --out new", "prompts='videos.JSON' holds captions of videos"),
+        ("videos.JSON --out new", "videos.JSON, line 1: has no lists videos and sentences"),
+        ("train.json --out new", "train.json: has no video of the split test; it has train"),
+        ("ucf102 --out new", "prompts='ucf102': no such file"),
         ("good.txt --out good.txt", "good.txt: is a file, not a folder"),
         ("good.txt --out new --num-frames 1", "num_frames=1 is outside [2"),
         ("good.txt --out new --rho 1", "rho=1.0 is outside"),
@@ -406,6 +454,7 @@ def test_sample_mistakes(line, reason, tmp_path, capsys, monkeypatch):
     (tmp_path / "good.txt").write_text("a red circle\n")
     (tmp_path / "videos.csv").write_text("videoid,name\n1,a red circle\n")
     (tmp_path / "videos.JSON").write_text("{}")
+    (tmp_path / "train.json").write_text(json.dumps(videodatainfo("train")))
     there = set(tmp_path.rglob("*"))
     assert cli("sample", line) == 2
     messages = capsys.readouterr().err.splitlines()
@@ -469,6 +518,28 @@ def test_evaluate_reports_what_it_cannot_read(drawn, tmp_path, capsys):
     assert cli(line) == 0
     messages = capsys.readouterr().err
     assert "measured anew" in messages and json.loads(report.read_text())["metrics"]["mm"]["n"] == 6
+
+
+def test_a_clip_without_a_prompt_has_all_metrics_but_clipsim(drawn, tmp_path, capsys, monkeypatch):
+    made = _videos(drawn / "made", tmp_path)
+    (made / "broken.mp4").write_bytes(b"no video")
+    report = tmp_path / "s.json"
+    line = (
+        f"evaluate {made} {drawn / 'real'} --metrics mm,clipsim --num-frames 4 --device cpu --json {report}"
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr("motionrepro.metrics.evaluate.load_networks", pytest.fail)  # nothing loads in vain
+        assert cli(line) == 2
+    messages = capsys.readouterr().err
+    assert one_line_and_a_hint(messages) and "has a caption" in messages and "leave clipsim out" in messages
+    for name in ("00001", "00002", "broken"):
+        (made / f"{name}.txt").write_text("a red circle\n")
+    assert cli(line) == 0
+    out, messages = capsys.readouterr()
+    assert "3 clips without a prompt left out, such as 00003.mp4" in out and "broken.mp4" in messages
+    found = json.loads(report.read_text())
+    assert [found["metrics"][name]["n"] for name in ("mm", "clipsim")] == [5, 2]
+    assert found["generated"]["unprompted"] == [f"{k:05d}.mp4" for k in (3, 4, 5)]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """`motionrepro evaluate`: metrics of a folder of generated videos."""
 
 import contextlib
+import functools
 import sys
 from typing import Annotated
 
@@ -14,7 +15,7 @@ ALONE = "fid,fvd,is,mm,fc"  # without prompts
 
 def evaluate(
     generated: Annotated[
-        str, typer.Argument(metavar="GENERATED", help="Folder of generated videos, or of tars of them.")
+        str, typer.Argument(metavar="GENERATED", help="Folder of generated videos, or of tars of videos.")
     ],
     reference: Annotated[
         str, typer.Argument(metavar="REFERENCE", help="The same of real videos; read for fid and fvd alone.")
@@ -79,9 +80,11 @@ def evaluate(
     """
     Measure a folder of generated videos against real ones.
 
-    Reads one clip of every video, in any format and of any size. Broken and too short files are reported and
-    left out. A name such as FID[world] says which network a number comes from: those of the embedded world
-    compare clips of that world, and are no substitute for the canonical ones on real video.
+    Reads one clip of every video, in any format and of any size. Tars hold KEY.mp4 and KEY.txt, as
+    WebDataset has them; shards of data prepare hold latents, and cannot be measured. Broken and too short
+    files are reported and left out; a clip without a prompt is left out of clipsim alone. A name such as
+    FID[world] says which network a number comes from: those of the embedded world compare clips of that
+    world, and are no substitute for the canonical ones on real video.
 
     With --json FILE, FILE.state keeps what was gathered, and an interrupted run goes on from there, as long
     as the videos and options are the same. Processes that torchrun or accelerate launch start share the
@@ -106,7 +109,7 @@ def evaluate(
             generated,
             reference,
             names,
-            load_networks(names, extractor or [], device),
+            functools.partial(load_networks, names, extractor or [], device),
             num_frames=num_frames,
             interval=interval,
             reference_interval=reference_interval,

@@ -1,4 +1,4 @@
-"""`motionrepro sample`: a clip for each line of a file of prompts."""
+"""`motionrepro sample`: a clip for each prompt of a list."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -46,7 +46,11 @@ from .options import (
 
 def sample(
     prompts: Annotated[
-        str, typer.Argument(metavar="PROMPTS", help="Text file in UTF-8 with a prompt on each line.")
+        str,
+        typer.Argument(
+            metavar="PROMPTS",
+            help="Text file in UTF-8 with a prompt on each line; MSR-VTT's .json; or the word ucf101.",
+        ),
     ],
     out: Annotated[str, typer.Option(metavar="DIR", help="Folder for the clips, new or one of theirs.")],
     backbone: Backbone = "tiny",
@@ -67,7 +71,8 @@ def sample(
     seed: Annotated[
         int,
         typer.Option(
-            metavar="N", help="Seed, at least 0; each clip's noise depends on it and on the line's number."
+            metavar="N",
+            help="Seed, at least 0; each clip's noise depends on it and on its number or name.",
         ),
     ] = 0,
     format: Annotated[
@@ -83,18 +88,22 @@ def sample(
     allow_pickles: AllowPickles = False,
 ):
     """
-    Make a clip for each line of a file of prompts.
+    Make a clip for each prompt of a list.
 
     The clips are numbered like the lines, 00001.mp4 and so on (lines without text do not count), with the
-    prompt beside each. Processes that torchrun or accelerate launch start share them. The same command goes
-    on where it was interrupted, and draws clips that were deleted and those of added lines; DIR/sample.json
-    knows the settings, and a folder of other settings is refused.
+    prompt beside each. Of MSR-VTT's .json, each video of the test split has a clip of its name, for its first
+    caption; all videos have one if the file knows no splits. ucf101 stands for UCF-101's 101 classes, with a
+    sentence and a clip of its name for each, unless a file has that name.
+
+    Processes that torchrun or accelerate launch start share the clips. The same command goes on where it was
+    interrupted, and draws clips that were deleted and those of added prompts; DIR/sample.json knows the
+    settings, and a folder of other settings is refused.
 
     Example: motionrepro sample prompts.txt --out samples --steps 20
     """
     from motionrepro.core import UserError, check_folders, process_team
     from motionrepro.data.drawn import draw_clips
-    from motionrepro.data.layouts import read_prompts
+    from motionrepro.data.layouts import read_prompt_list
     from motionrepro.data.video import check_target
 
     if num_frames is None:
@@ -106,7 +115,7 @@ def sample(
     score = parse_motion(motion)
     networks = reuse_networks(reuse, mtn, dss)
     reused = reuse_options(reuse, references, switch_step, num_frames, references_every)
-    texts = read_prompts(prompts)
+    texts, names = read_prompt_list(prompts)
     if Path(out).exists() and not Path(out).is_dir():
         raise UserError(f"{out}: is a file, not a folder", "name a folder for the clips")
     check_folders(out)
@@ -149,6 +158,7 @@ def sample(
         suffix,
         fps,
         progress=lambda missing: track(missing, "drawing") if team.is_main_process else missing,
+        names=names,
     )
     if team.is_main_process:
         print(

@@ -8,6 +8,8 @@ __all__ = ['MANIFEST', 'clip_name', 'clip_generator', 'plan_clips', 'draw_clips'
 # %% ../../nbs/data/14_drawn.ipynb #a243aba6
 import contextlib
 import json
+import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -43,9 +45,9 @@ def clip_name(
 
 def clip_generator(
     seed: int,
-    i: int,  # number of the prompt, from 0
+    i: int | str,  # number of the prompt, from 0; the clip's name, if it has one
 ):
-    """Return the generator of a clip's noise, which depends on both numbers alone."""
+    """Return the generator of a clip's noise, which depends on both values alone."""
     return generator(seed, "sample", i)
 
 # %% ../../nbs/data/14_drawn.ipynb #2445278b
@@ -102,12 +104,26 @@ def _is_there(path):
     return path.is_file() and path.stat().st_size > 0
 
 # %% ../../nbs/data/14_drawn.ipynb #1b02cf89
+def _check_names(names, prompts):
+    """Return names of clips; refuse those that are no names of files, and another number than of prompts."""
+    if len(names) != len(prompts):
+        raise UserError(f"names: there are {len(names)} for {len(prompts)} prompts")
+    for i, name in enumerate(names):
+        if not re.fullmatch(r"\w[\w-]{,99}", name):
+            raise UserError(f"names[{i}]={name!r} must be up to 100 letters, digits, - and _")
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise UserError(f"names: {twice[0]!r} is there more than once")
+    return list(names)
+
+
 def plan_clips(
     folder,
     prompts,  # strings, at least one
     settings: dict,  # JSON values that all clips depend on
     suffix: str = ".mp4",  # one of `WRITERS`
     fps: float = 8,  # frames per second
+    names: list = None,  # of the clips, without suffix; None numbers them
 ) -> tuple:  # (name -> prompt of all clips, the manifest they need); nothing is written
     """Check that a folder can take these clips, or raise a `UserError` that says why not."""
     check_target(f"clip{suffix}", fps)
@@ -116,7 +132,9 @@ def plan_clips(
         if not prompt.strip() or len(prompt.splitlines()) > 1:
             raise UserError(f"prompts[{i}]={prompt!r} must be a line of text, and not empty")
     folder = Path(folder)
-    clips = {clip_name(i, suffix): prompt for i, prompt in enumerate(prompts)}
+    numbers = [clip_name(i, "") for i in range(len(prompts))]
+    stems = numbers if names is None else _check_names(names, prompts)
+    clips = {f"{stem}{suffix}": prompt for stem, prompt in zip(stems, prompts)}
     settings = json.loads(json.dumps(dict(settings) | dict(format=suffix, fps=fps)))
     before = _read_manifest(folder)
     if before is not None:
@@ -142,23 +160,25 @@ def draw_clips(
     suffix: str = ".mp4",  # one of `WRITERS`
     fps: float = 8,  # frames per second
     progress=iter,  # wraps the list of what is to be drawn, as a progress bar does
+    names: list = None,  # of the clips, without suffix, which their noise depends on; None numbers them
 ) -> dict:  # `drawn`, `kept`: numbers of clips
     """Draw a clip for each prompt that has none yet, with the processes that call this at the same time."""
     check_whole("seed", seed, 0)
     folder = Path(folder)
     settings = dict(settings) | dict(seed=seed)
-    clips, _ = plan_clips(folder, prompts, settings, suffix, fps)
-    names = list(clips)
+    plan = (prompts, settings, suffix, fps, names)
+    clips, _ = plan_clips(folder, *plan)
+    files = list(clips)
     team = process_team()
     team.wait_for_everyone()  # none looks at the folder when the first one writes
     with contextlib.ExitStack() as until_the_end:
         missing = []
         if team.is_main_process:
-            missing = _begin(folder, (prompts, settings, suffix, fps), until_the_end)
+            missing = _begin(folder, plan, until_the_end)
         (missing,) = broadcast_object_list([missing])
         for i in progress(missing[team.process_index :: team.num_processes]):
-            frames = draw(clips[names[i]], clip_generator(seed, i))
-            _write_prompt((folder / names[i]).with_suffix(".txt"), clips[names[i]])
-            write_video(folder / names[i], frames.float(), fps)
+            frames = draw(clips[files[i]], clip_generator(seed, i if names is None else names[i]))
+            _write_prompt((folder / files[i]).with_suffix(".txt"), clips[files[i]])
+            write_video(folder / files[i], frames.float(), fps)
         team.wait_for_everyone()
     return dict(drawn=len(missing), kept=len(clips) - len(missing))

@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['WEBVID_COLUMNS', 'UCF101', 'LAYOUTS', 'read_caption', 'text_lines', 'check_file', 'read_prompts', 'Found',
-           'text_captions', 'webvid_captions', 'msrvtt_captions', 'camel_words', 'ucf101_class', 'read_split_list',
-           'ucf101_captions', 'CaptionedVideos', 'words_of_name', 'find_captions', 'glimpse']
+           'text_captions', 'webvid_captions', 'msrvtt_captions', 'msrvtt_prompts', 'camel_words', 'ucf101_class',
+           'read_split_list', 'ucf101_captions', 'read_prompt_list', 'CaptionedVideos', 'words_of_name',
+           'find_captions', 'glimpse']
 
 # %% ../../nbs/data/12_layouts.ipynb #36d18bcf
 import codecs
@@ -259,6 +260,17 @@ def _json_lists(file):
     return lists
 
 # %% ../../nbs/data/12_layouts.ipynb #d05cd2e7
+def _json_texts(file, name, entries, keys):
+    """Yield the texts that each entry of a list has under some keys."""
+    for i, entry in enumerate(entries):
+        texts = [entry.get(key) if isinstance(entry, dict) else None for key in keys]
+        if not all(isinstance(text, str) for text in texts):
+            raise UserError(
+                f"{file}, {name}[{i}]: is {str(entry)[:80]}", f"expected texts under {' and '.join(keys)}"
+            )
+        yield texts
+
+
 def msrvtt_captions(
     file,  # JSON with `videos` and `sentences`
     videos: dict,  # name -> path
@@ -268,18 +280,42 @@ def msrvtt_captions(
     names = _by_stem(videos)
     pairs = []
     absent = set()
-    for i, sentence in enumerate(sentences):
-        known = isinstance(sentence, dict)
-        video, caption = (sentence.get(key) if known else None for key in ("video_id", "caption"))
-        if not isinstance(video, str) or not isinstance(caption, str):
-            raise UserError(
-                f"{file}, sentences[{i}]: is {str(sentence)[:80]}",
-                "expected the texts video_id and caption",
-            )
+    for video, caption in _json_texts(file, "sentences", sentences, ("video_id", "caption")):
         if video not in names:
             absent.add(video)
         pairs += [(name, caption) for name in names.get(video, [])]
     return Found("msrvtt", str(file), _texts(pairs), len(absent))
+
+# %% ../../nbs/data/12_layouts.ipynb #08a14161
+def _test_videos(file, videos):
+    """Return the names of the test split; of all videos, if the file has no splits."""
+    names = [video for (video,) in _json_texts(file, "videos", videos, ("video_id",))]
+    splits = [entry.get("split") for entry in videos]
+    there = dict.fromkeys(str(split) for split in splits if split is not None)
+    if not there:
+        return names
+    if "test" not in there:
+        raise UserError(
+            f"{file}: has no video of the split test; it has {', '.join(there)}",
+            "MSR-VTT's test_videodatainfo.json has that split",
+        )
+    return [name for name, split in zip(names, splits) if split == "test"]
+
+
+def msrvtt_prompts(
+    file,  # JSON with `videos` and `sentences`
+) -> dict:  # name of a video -> its first caption
+    """Return a prompt for each video of MSR-VTT's test split."""
+    videos, sentences = _json_lists(file)
+    texts = _texts(_json_texts(file, "sentences", sentences, ("video_id", "caption")))
+    names = _test_videos(file, videos) if videos else list(texts)
+    lacking = [name for name in names if name not in texts]
+    if not names:
+        raise UserError(f"{file}: names no video", "download it again")
+    if lacking:
+        some = f"{len(lacking)} of {len(names)} videos have no caption, such as {lacking[0]}"
+        raise UserError(f"{file}: {some}", "download it again")
+    return {name: texts[name][0] for name in names}
 
 # %% ../../nbs/data/12_layouts.ipynb #f684d155
 UCF101 = dict(
@@ -443,6 +479,18 @@ def ucf101_captions(
     absent = len(listed - set(_by_stem(videos)))
     texts = {name: text for name, text in texts.items() if name not in beside}
     return Found("ucf101", str(file), texts, absent, beside)
+
+# %% ../../nbs/data/12_layouts.ipynb #b1385c83
+def read_prompt_list(
+    source,  # a file as `read_prompts` takes it, MSR-VTT's .json, or the word ucf101 if no file has that name
+) -> tuple:  # prompts, at least one; names of their clips, or None if the prompts have numbers only
+    """Return the prompts to draw clips for."""
+    if str(source) == "ucf101" and not Path(source).is_file():
+        return list(UCF101.values()), list(UCF101)
+    if Path(source).suffix.lower() != ".json":
+        return read_prompts(source), None
+    prompts = msrvtt_prompts(check_file("prompts", source))
+    return check_texts("prompts", list(prompts.values())), list(prompts)
 
 # %% ../../nbs/data/12_layouts.ipynb #e1329315
 LAYOUTS = dict(

@@ -198,12 +198,21 @@ def tar_captions(
     return found, left_out
 
 # %% ../../nbs/data/15_shards.ipynb #dfdc9a86
+def _holds_latents(path):
+    """Tell whether a path is a folder that `prepare_shards` made, or one of its tars or their folders."""
+    path = Path(path).absolute()
+    part = path.parent if path.suffix == ".tar" else path
+    inside = re.fullmatch(r"clip\d+", part.name) and (part.parent / SHARDS).is_file()
+    return (path / SHARDS).is_file() or bool(inside)
+
+
 def _look_through(source):
     """Return the tars of a source, none if it holds videos, and name -> reason of what cannot be read."""
     path = Path(source) if isinstance(source, (str, Path)) else None
-    if path is not None and (path / SHARDS).is_file():
+    if path is not None and _holds_latents(path):
         raise UserError(
-            f"source={str(source)!r} holds shards of latents, not videos", "name a folder of videos"
+            f"source={str(source)!r} holds shards of latents, as data prepare makes them, and no videos",
+            "name a folder of videos, or of tars of videos",
         )
     parts = source if isinstance(source, (list, tuple)) else [source]
     folders = [Path(part) for part in parts if isinstance(part, (str, Path)) and Path(part).is_dir()]

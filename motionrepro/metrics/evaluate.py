@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from accelerate.utils import broadcast_object_list, gather_object
 
-from ..core import UserError, atomic_path, check_whole, process_team
+from ..core import UserError, as_text, atomic_path, check_whole, process_team
 from ..data.layouts import read_prompts
 from ..data.shards import find_videos, video_contents, video_file, videos_in
 from ..data.video import VideoError, read_clip
@@ -186,7 +186,7 @@ def natural_key(
 def prompts_of(
     folder,  # of clips
     prompts=None,  # a list, a file of them or of captions; None: the folder's captions
-) -> dict:  # name -> prompt of every video
+) -> dict:  # name -> prompt of the videos that have one, at least one
     """Return the prompt that each clip was made for."""
     files, _ = videos_in(folder)
     if isinstance(prompts, (str, Path)) and Path(prompts).suffix.lower() not in (".csv", ".json"):
@@ -198,14 +198,13 @@ def prompts_of(
                 "give a line for each video, in the order of their numbers",
             )
         return dict(zip(sorted(files, key=natural_key), prompts))
-    videos, _ = find_videos(folder, prompts)
-    lacking = [name for name in files if name not in videos.texts]
-    if lacking:
-        raise UserError(
-            f"{folder}: {len(lacking)} of {len(files)} videos have no prompt, such as {lacking[0]}",
-            "give --prompts FILE with a line for each video, or leave clipsim out",
-        )
-    return {name: videos.caption(name) for name in files}
+    try:
+        videos, _ = find_videos(folder, prompts)
+    except UserError as e:
+        if prompts is not None:
+            raise
+        raise UserError(str(e), "give --prompts FILE with a prompt for each, or leave clipsim out") from e
+    return {name: videos.caption(name) for name in files if name in videos.texts}
 
 # %% ../../nbs/metrics/57_evaluate.ipynb #9ab7d507
 @dataclass
@@ -271,7 +270,10 @@ def _features(video, networks, settings):
 
 
 def _scores(video, prompts, networks, settings):
-    """Return what is measured of generated clips alone: logarithms of probabilities, and numbers `b 1`."""
+    """Return what is measured of generated clips alone: logarithms of probabilities, and numbers `b 1`.
+
+    A clip whose prompt is None has no CLIP-SIM.
+    """
     scores = {}
     if "is" in settings.metrics:
         scores["is"] = networks["is"](video)
@@ -279,8 +281,10 @@ def _scores(video, prompts, networks, settings):
         scores["mm"] = motion_magnitude(video)[:, None]
     if {"clipsim", "fc"} & set(settings.metrics):
         embedded = embed_frames(video, networks["clip"])
-    if "clipsim" in settings.metrics:
-        scores["clipsim"] = clip_sim(embedded, networks["clip"].encode_text(prompts))[:, None]
+    which = [i for i, prompt in enumerate(prompts) if prompt is not None]
+    if "clipsim" in settings.metrics and which:
+        texts = networks["clip"].encode_text([prompts[i] for i in which])
+        scores["clipsim"] = clip_sim(embedded[which], texts)[:, None]
     if "fc" in settings.metrics:
         scores["fc"] = frame_consistency(embedded)[:, None]
     return {metric: values.cpu() for metric, values in scores.items()}
@@ -302,7 +306,7 @@ def _measure(names, files, interval, networks, settings, prompts):
         video = torch.stack(clips)
         found["features"] = _features(video, networks, settings)
         if prompts is not None:  # clips that have been generated
-            asked = [prompts.get(name, "") for name in read]
+            asked = [prompts.get(name) for name in read]
             found["scores"] = _scores(video, asked, networks, settings)
     return found
 
@@ -323,7 +327,7 @@ def _add(gathered, found, networks, settings, say):
             gathered.sums = gathered.sums or InceptionSums(settings.splits)
             gathered.sums.update(values)
         else:
-            gathered.add(metric, values, clips)
+            gathered.add(metric, values, len(values))
     gathered.position += found["files"]
 
 
@@ -384,8 +388,8 @@ def _save_state(file, key, gathered):
         torch.save(dict(key=key, gathered=parts), f)
 
 # %% ../../nbs/metrics/57_evaluate.ipynb #52a43cc7
-def _results(generated, reference, networks, settings):
-    """Return a `MetricResult` for each metric."""
+def _results(generated, reference, networks, settings, unprompted=()):
+    """Return a `MetricResult` for each metric; name the clips that have no prompt."""
     read = dict(frames=settings.num_frames, stride=settings.interval)
     results = {}
     for metric, distance in dict(fid=fid, fvd=fvd).items():
@@ -408,6 +412,10 @@ def _results(generated, reference, networks, settings):
             network = networks["clip"]
             title = f"{title}[{network.name}]"
             record = dict(extractor=network.label, resize=network.resize)
+        if metric == "clipsim" and unprompted:
+            many = "clip" if len(unprompted) == 1 else "clips"
+            note = f"{len(unprompted)} {many} without a prompt left out, such as {unprompted[0]}"
+            record["notes"] = (as_text(note),)
         results[metric] = mean_of_statistics(title, generated.statistics[metric], **record, **read)
     return {name: results[name] for name in settings.metrics}
 
@@ -477,7 +485,7 @@ def evaluate(
     generated,  # folder of videos, or of tars of them
     reference,  # the same; read for fid and fvd alone
     metrics=METRICS,
-    networks: dict = None,  # as `load_networks` returns them; default: those of the world
+    networks: Any = None,  # as `load_networks` returns them, or what does when called; default: the world's
     num_frames: int = 8,  # of a clip: the first ones of each file
     interval: int = 1,  # take every n-th frame of a file
     reference_interval: int = None,  # the same for the reference; default: `interval`
@@ -494,6 +502,8 @@ def evaluate(
 ) -> dict:  # `metrics` with `MetricResult`s as dictionaries, `settings`, and what was read: JSON values
     """Measure a folder of generated videos, together with the processes that call this at the same time.
 
+    Videos and prompts are looked for before networks are loaded.
+
     All of them return the same; the first one keeps the state, and calls `say` and `progress`.
     """
     team = process_team()
@@ -501,12 +511,13 @@ def evaluate(
     if not team.is_main_process:
         state = say = progress = None
     metrics = check_metrics(metrics)
-    networks = load_networks(metrics) if networks is None else networks
     files, lost = videos_in(generated)
     needs_reference = bool({"fid", "fvd"} & set(metrics))
     real, lost_real = videos_in(reference) if needs_reference else ({}, {})
     asked = prompts_of(generated, prompts) if "clipsim" in metrics else {}
     check_whole("batch", batch, 1)
+    if networks is None or callable(networks):
+        networks = load_networks(metrics) if networks is None else networks()
     intervals = (interval, interval if reference_interval is None else reference_interval)
     draft = Settings(metrics, num_frames, *intervals, (1, 1), splits, ddof, dimensions)
     _check(draft, networks, files, real if needs_reference else files)
@@ -528,24 +539,30 @@ def evaluate(
             if time.monotonic() - saved >= save_seconds:
                 _save_state(state, key, gathered)
                 saved = time.monotonic()
-        _check_read(part, paths)
+        _check_read(part, paths, texts)
     _save_state(state, key, gathered)
-    results = _results(made, true, networks, settings)
+    unprompted = [name for name in files if asked and name not in asked and name not in made.skipped]
+    results = _results(made, true, networks, settings, unprompted)
     return dict(
         metrics={name: result.asdict() for name, result in results.items()},
         settings=asdict(settings),
-        generated=_account(generated, files, made, lost),
+        generated=_account(generated, files, made, lost) | dict(unprompted=unprompted),
         reference=_account(reference, real, true, lost_real) if needs_reference else None,
         continued=continued,
         provenance=provenance(),
     )
 
 
-def _check_read(gathered, files):
-    """Refuse to go on without a single clip."""
+def _check_read(gathered, files, prompts):
+    """Refuse to go on without a single clip, or without one that has a prompt where there are prompts."""
     if files and gathered.n == 0:
         first = next(iter(gathered.skipped.values()))
         raise UserError(f"none of {len(files)} videos can be read; the first: {first}")
+    if prompts and "clipsim" not in gathered.statistics:
+        raise UserError(
+            f"none of the {gathered.n} videos that can be read has a prompt",
+            "give --prompts FILE with a line for each video, or leave clipsim out",
+        )
 
 
 def _account(folder, files, gathered, lost):

@@ -719,9 +719,8 @@ class OwnVideos:
         else:
             encoder = ClipEncoder(backbone.name, device, backbone, **self.loading)
             folder = self._encode(recipe, encoder, accept, seed, device, progress)
-        if accumulation is None:
-            accumulation = getattr(recipe, "accumulation", 1)
-        stream = ClipStream(folder, recipe.batch, accumulation, seed, self.validation)
+        batches = getattr(recipe, "accumulation", 1) if accumulation is None else accumulation
+        stream = ClipStream(folder, recipe.batch, batches, seed, self.validation)
         if progress:
             print(f"held out: {held_out_words(stream, self.name)}")
         return stream
