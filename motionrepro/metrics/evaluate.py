@@ -406,7 +406,7 @@ def _results(generated, reference, networks, settings, unprompted=()):
         results["is"] = _inception_result(generated.sums, networks["is"], read)
     titles = dict(clipsim="CLIP-SIM", mm="MM", fc="FC")
     for metric in [name for name in titles if name in settings.metrics]:
-        record = dict(resize="{} x {}, bilinear, antialiased, middle".format(*settings.size))
+        record: dict[str, Any] = dict(resize="{} x {}, bilinear, antialiased, middle".format(*settings.size))
         title = titles[metric]
         if metric != "mm":
             network = networks["clip"]
