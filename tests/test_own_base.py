@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from test_bases import perturbed
 
 from motionrepro.backbones import PARTS, load_backbone
-from motionrepro.core import assets_path, read_json
+from motionrepro.core import assets_path, read_json, write_json
 from motionrepro.profiles import checkout
 from motionrepro.training.adapter import RECIPES
 
@@ -30,14 +31,25 @@ DRAWN = {"A-table1": "ours, drawn here", "A-table3": "ρ = 0.6, ours, drawn here
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
-    """A folder in diffusers' layout: the embedded base with other weights of the UNet, and an adapter."""
+    """A folder in diffusers' layout, of Stable Diffusion 2.1's kind in a small size, and an adapter."""
+    from diffusers import UNet2DConditionModel
+
     from motionrepro.temporal.adapter import TemporalAdapter
 
     folder = tmp_path_factory.mktemp("own base")
     for part in PARTS:
         shutil.copytree(assets_path() / "tiny" / part, folder / part)
-    unet = perturbed(load_backbone("tiny", device="cpu").unet, "own base", scale=0.002)
+    config = load_backbone("tiny", device="cpu").unet.config
+    kind = dict(
+        use_linear_projection=True, attention_head_dim=[1, 2, 4, 4], block_out_channels=[32, 64, 128, 128]
+    )
+    torch.manual_seed(0)
+    unet = UNet2DConditionModel.from_config(config, **kind)
     unet.save_pretrained(folder / "unet")
+    scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
+    write_json(
+        folder / "scheduler" / "scheduler_config.json", scheduler | dict(prediction_type="v_prediction")
+    )
     adapter = TemporalAdapter.for_unet(unet, **RECIPES["tiny"].adapter)
     perturbed(adapter, "own adapter", scale=0.02).save_pretrained(folder / "adapter")
     return folder

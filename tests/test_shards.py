@@ -346,6 +346,31 @@ def test_memory_does_not_grow_with_the_data(tmp_path):
     assert peaks[1] < 1.3 * peaks[0] < 40 * 16 * 65536, peaks
 
 
+def large_latents(video, caption):
+    """256 kB for each clip."""
+    return dict(latents=np.zeros((2, 4, 128, 128)), text=np.zeros((1, 20)), motion=0.1)
+
+
+def test_memory_of_preparing_does_not_grow_with_the_data(tmp_path):
+    from motionrepro.data.layouts import CaptionedVideos
+    from motionrepro.data.shards import prepare_shards
+
+    (path,) = write_videos(tmp_path / "videos", 1).glob("*.gif")
+    peaks = []
+    for n in (8, 64):
+        names = [f"{k:03}.gif" for k in range(n)]
+        videos = CaptionedVideos(
+            "videos", "txt", "", dict.fromkeys(names, path), dict.fromkeys(names, ("a",))
+        )
+        given = (large_latents, np.zeros((1, 20)), dict(vae="a"), OPTIONS | dict(clips=1), normalizer)
+        tracemalloc.start()
+        result = prepare_shards(videos, tmp_path / f"{n}", *given, shard_size=8)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert result["clips"] == n
+    assert peaks[1] < 1.3 * peaks[0] < 64 * 2**17, peaks
+
+
 # on the command line
 
 
