@@ -529,3 +529,22 @@ def test_a_machine_of_a_ray_cluster_is_killed(videos, whole, tmp_path, capfd, mo
     undisturbed = tmp_path / "undisturbed"
     prepare(videos, undisturbed, shard_size=1)
     assert contents(folder) == contents(undisturbed)
+
+
+@pytest.mark.slow
+def test_a_cluster_that_works_in_another_folder_is_given_whole_paths(tmp_path, monkeypatch):
+    Cluster = pytest.importorskip("ray.cluster_utils", reason="NOT TESTED: Ray is not installed").Cluster
+    write_videos(tmp_path / "here" / "videos", 3)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    cluster = Cluster(initialize_head=True, head_node_args=dict(num_cpus=1))
+    try:
+        cluster.wait_for_nodes()
+        monkeypatch.chdir(tmp_path / "here")
+        line = f"data prepare videos {SETTINGS} --shard-size 2"
+        assert cli(f"{line} --out shards --address {cluster.address}") == 0
+        assert cli(f"{line} --out alone --processes 1") == 0
+    finally:
+        cluster.shutdown()
+    assert contents(tmp_path / "here" / "shards") == contents(tmp_path / "here" / "alone")
+    assert not list((tmp_path / "elsewhere").iterdir())
