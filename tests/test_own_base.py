@@ -13,7 +13,7 @@ from test_bases import perturbed
 from motionrepro.backbones import PARTS, load_backbone
 from motionrepro.core import assets_path, read_json, write_json
 from motionrepro.profiles import checkout
-from motionrepro.training.adapter import RECIPES
+from motionrepro.training.adapter import RECIPES, AdapterRecipe, make_adapter
 
 NOTEBOOKS = sorted((checkout() / "paper_figures").glob("*.ipynb"))
 # rows that only stored trainings of the embedded base fill
@@ -67,7 +67,7 @@ def clips(tmp_path_factory):
     return folder
 
 
-def draw(notebooks, base, clips, out):
+def draw(notebooks, base, clips, out, **more):
     """Draw figures in the paper profile, small; the tables that they leave, by figure."""
     variables = dict(
         MOTIONREPRO_PROFILE="paper",
@@ -78,7 +78,7 @@ def draw(notebooks, base, clips, out):
     )
     script = Path(__file__).with_name("figures_on_own_base.py")
     command = [sys.executable, str(script), *map(str, notebooks)]
-    done = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True)
+    done = subprocess.run(command, env=os.environ | variables | more, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     drawn = [line.removeprefix("drawn: ") for line in done.stdout.splitlines() if line.startswith("drawn: ")]
     assert drawn == [n.name for n in notebooks]
@@ -114,3 +114,16 @@ def test_every_figure_is_drawn_on_a_base_of_ones_own(base, clips, tmp_path):
     claims = {row.get("claim") for table in tables.values() for row in table["values"]["rows"]}
     assert set(CLAIMS) <= claims
     check(tables, base)
+
+
+@pytest.mark.slow
+def test_published_modules_have_a_row_of_clips_drawn_on_the_spot(base, clips, tmp_path):
+    unet = load_backbone(str(base), device="cpu").unet
+    modules = make_adapter(AdapterRecipe(method="animatediff"), unet)
+    perturbed(modules, "published", scale=0.02).save_pretrained(tmp_path / "modules")
+    chosen = [n for n in NOTEBOOKS if n.name[:2] in ("12", "14")]
+    variables = dict(MOTIONREPRO_ANIMATEDIFF=str(tmp_path / "modules"))
+    tables = draw(chosen, base, clips, tmp_path / "figures", **variables)
+    for figure, name in {"A-table1": "AnimateDiff (published)", "A-table3": "animatediff-published"}.items():
+        found = [row["ours"] for row in tables[figure]["values"]["rows"] if name in row["what"]]
+        assert found and all(isinstance(ours, list) for ours in found), (figure, found)
