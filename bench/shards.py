@@ -124,7 +124,7 @@ def main():
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--videos", type=int, default=48)
     parser.add_argument("--size", type=int, default=64, help="pixels")
-    parser.add_argument("--blocks", type=int, default=8, help="shards that are read")
+    parser.add_argument("--blocks", type=int, default=96, help="shards that are read; more than one window")
     parser.add_argument("--samples", type=int, default=64, help="clips of each")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--smoke", action="store_true", help="a few clips, only to see that it runs")
