@@ -339,7 +339,9 @@ def at_most(seconds):
         raise OutOfTime
 
     before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-3))
+    signal.setitimer(
+        signal.ITIMER_REAL, max(seconds, 1e-3), 1.0
+    )  # again: a finaliser may swallow the first one
     try:
         yield
     finally:

@@ -66,25 +66,25 @@ def encoded_clips(split, out, checkpoints, device):
     return clip_cache(backbone, file, **shape, length=CLIPS[split], world=world2, split=split)
 
 
-def train_adapter(out, checkpoints, device):
-    """Train temporal blocks on the base that is there, from those that are there, and write them."""
+def train_adapter(out, checkpoints, device, start=None):
+    """Train temporal blocks on the base that is there, and write them; `start` is a folder of others."""
     backbone = backbones.load_backbone(out / "tiny", device=device)
     clips, held_out = (encoded_clips(split, out, checkpoints, device) for split in CLIPS)
-    start = adapter.load_saved(out / "tiny" / "adapter") if (out / "tiny" / "adapter").exists() else None
+    start = start and adapter.load_saved(start)
     trained, _ = adapter.train_adapter(
         ADAPTER, checkpoints / "adapter", backbone, clips, start, held_out=held_out, extend=True
     )
     backbones.save_half(trained, out / "tiny" / "adapter")
 
 
-def train_part(part, out, checkpoints, device):
+def train_part(part, out, checkpoints, device, start=None):
     """Train one part, and write it."""
     if part == "clips":
         for split in CLIPS:
             encoded_clips(split, out, checkpoints, device)
         return
     if part == "adapter":
-        train_adapter(out, checkpoints, device)
+        train_adapter(out, checkpoints, device, start)
         return
     common = dict(folder=checkpoints / part, steps=STEPS[part], device=device, world=world2)
     if part.startswith("unet-"):
@@ -160,6 +160,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("parts", nargs="*", help=f"what to train: {', '.join(PARTS)}")
     parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--start", type=Path, metavar="DIR", help="adapter to start from")
     parser.add_argument("--judge", type=int, metavar="N", help="judge N drawings")
     parser.add_argument("--judge-clips", type=int, metavar="N", help="judge N clips, 96 at most")
     parser.add_argument("--look", type=Path, metavar="FILE", help="show these clips in a GIF")
@@ -171,7 +172,7 @@ def main():
         if part not in PARTS:
             parser.error(f"{part!r} is not one of {', '.join(PARTS)}")
     for part in options.parts:
-        train_part(part, options.out, checkpoints_path() / "world2", device)
+        train_part(part, options.out, checkpoints_path() / "world2", device, options.start)
     if options.judge:
         judge(options.out, options.judge, options.guidance, device)
     if options.judge_clips:

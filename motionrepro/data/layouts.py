@@ -129,7 +129,7 @@ def _refuse_or_note(file, line, why, unread):
     unread.append(f"{file}, line {line}: {why}")
 
 
-def _csv_rows(file, unread=None):
+def _csv_rows(file, unread=None, width=None):
     """Yield (line number, row) of a CSV file; refuse what cannot be read, or name it in a list."""
     rest = iter(text_lines(file))
     again = deque()  # lines that a broken row has swallowed
@@ -141,25 +141,28 @@ def _csv_rows(file, unread=None):
             yield line
 
     reader = csv.reader(feed(), strict=True)
-    done = 0  # lines
+    line = 1  # where the row begins
     while True:
+        wrong = ""
+        row: Any = ()
         try:
             row = next(reader, None)
         except csv.Error as e:
-            _refuse_or_note(file, done + 1, f"broken CSV ({e})", unread)
-            again.extendleft(
-                reversed(held[1:])
-            )  # a quote that is never closed spoils its own line, and no other
-            done += 1
-            held.clear()
-            reader = csv.reader(feed(), strict=True)
-            continue
-        done += len(held)
-        held.clear()
+            wrong = f"broken CSV ({'a quote is not closed' if len(held) > 1 else e})"
         if row is None:
             return
-        if row:
-            yield done, row
+        if not wrong and width is not None and row and len(row) != width:
+            wrong = f"has {len(row)} fields, the header has {width}"
+        if wrong:
+            _refuse_or_note(file, line, wrong, unread)
+            again.extendleft(reversed(held[1:]))  # an open quote spoils its own line only
+            reader = csv.reader(feed(), strict=True)
+            line += 1
+        else:
+            if row:
+                yield line, row
+            line += len(held)
+        held.clear()
 
 # %% ../../nbs/data/12_layouts.ipynb #7d55fb1a
 def _csv_header(file):
@@ -181,13 +184,9 @@ def _webvid_rows(file, unread):
             f"WebVid's captions need the columns {', '.join(WEBVID_COLUMNS)}",
         )
     columns = [header.index(name) for name in WEBVID_COLUMNS]
-    rows = _csv_rows(file, unread)
+    rows = _csv_rows(file, unread, len(header))
     next(rows)
-    for line, row in rows:
-        if len(row) != len(header):
-            why = f"has {len(row)} fields, the header has {len(header)}"
-            _refuse_or_note(file, line, why, unread)
-            continue
+    for _, row in rows:
         yield tuple(row[i].strip() for i in columns)
 
 # %% ../../nbs/data/12_layouts.ipynb #f57f70d7
@@ -517,6 +516,15 @@ def _check_webvid(file):
         raise UserError(f"{file}, line 1: has no column videoid")
 
 # %% ../../nbs/data/12_layouts.ipynb #19e01153
+def _unread_words(said):
+    """Say how many rows could not be read, if any."""
+    return (
+        f"; rows that cannot be read: {len(said.unread)}, the first is {said.unread[0]}"
+        if said.unread
+        else ""
+    )
+
+
 def _from_tables(data, videos, layouts):
     """Return what all tables and JSON files say, and why the others are none."""
     found = []
@@ -534,7 +542,7 @@ def _from_tables(data, videos, layouts):
             said = read(file, videos)
             found.append(said)
             if not said.texts:
-                reasons.append(f"{file}: names none of these videos")
+                reasons.append(f"{file}: names none of these videos{_unread_words(said)}")
     return found, reasons
 
 # %% ../../nbs/data/12_layouts.ipynb #866955ff

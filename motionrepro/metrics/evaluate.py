@@ -33,7 +33,13 @@ from motionrepro.metrics.extractors import (
 )
 from .frechet import FeatureStatistics
 from .results import MetricResult, fid, fvd, result_of_moments
-from .scores import clip_sim, embed_frames, frame_consistency, motion_magnitude
+from motionrepro.metrics.scores import (
+    clip_sim,
+    dealt_parts,
+    embed_frames,
+    frame_consistency,
+    motion_magnitude,
+)
 from ..provenance import code_hash, fingerprint, provenance
 
 # %% ../../nbs/metrics/57_evaluate.ipynb #4f2b70cc
@@ -60,7 +66,7 @@ class InceptionSums:
             raise UserError("logits contain NaN or infinity")
         if self.sums is None:
             self.sums = torch.zeros(self.splits, p.shape[1], dtype=torch.float64)
-        part = (self.n + torch.arange(len(p))) % self.splits
+        part = dealt_parts(self.n, len(p), self.splits)
         self.counts.index_add_(0, part, torch.ones(len(p), dtype=torch.float64))
         self.sharpness.index_add_(0, part, torch.xlogy(p, p).sum(1))
         self.sums.index_add_(0, part, p)
@@ -203,7 +209,8 @@ def prompts_of(
     except UserError as e:
         if prompts is not None:
             raise
-        raise UserError(str(e), "give --prompts FILE with a prompt for each, or leave clipsim out") from e
+        both = f"{e.hint}; or give --prompts FILE with a prompt for each, or leave clipsim out"
+        raise UserError(str(e), both.removeprefix("; or ")) from e
     return {name: videos.caption(name) for name in files if name in videos.texts}
 
 # %% ../../nbs/metrics/57_evaluate.ipynb #9ab7d507

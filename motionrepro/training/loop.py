@@ -11,6 +11,7 @@ import contextlib
 import math
 import os
 import time
+import traceback
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -348,7 +349,7 @@ def train(
             state.seconds = time.monotonic() - begun
             state.save(folder, config, accelerator.num_processes)
 
-        with _together(accelerator, state, description, save):
+        with _together(accelerator, state, description, folder, save):
             for step in bar:
                 results, norm = _update(accelerator, batch_loss, optimizer, state, config, description, parts)
                 state.average.step(state.parameters)
@@ -454,14 +455,30 @@ def _measured(model, state, sample):
 
 def _take_sample(accelerator, model, state, sample):
     """Let the first process measure, and all of them log it: each may have to write the next checkpoint."""
-    found = [_measured(model, state, sample) if accelerator.is_main_process else None]
-    (measured,) = broadcast_object_list(found)
+    found: list[Any] = [None, None]
+    if accelerator.is_main_process:
+        try:
+            found[0] = _measured(model, state, sample)
+        except Exception as e:
+            if accelerator.num_processes == 1:
+                raise
+            found[1] = f"{type(e).__name__}: {e}"
+            traceback.print_exc()
+    measured, wrong = broadcast_object_list(found)
+    if wrong:  # so none of them takes the first one for lost, and writes a checkpoint behind the sample
+        raise TrainingError(f"step {state.step}: no sample could be taken ({wrong})")
     if measured:
         state.samples.append(dict(step=state.step) | measured)
 
 
+def _kept_step(folder) -> int:
+    """Return the step of the checkpoint in a folder, -1 if there is none."""
+    file = folder / "checkpoint.pt"
+    return _read_checkpoint(file, "cpu", lazily=True)["step"] if file.exists() else -1
+
+
 @contextlib.contextmanager
-def _together(accelerator, state, description, save):
+def _together(accelerator, state, description, folder, save):
     """Write a checkpoint and raise a `TrainingError` if another process is lost."""
     try:
         yield
@@ -469,8 +486,13 @@ def _together(accelerator, state, description, save):
         lost = isinstance(e, torch.distributed.DistError) or "gloo" in str(e)
         if accelerator.num_processes == 1 or not lost:
             raise
-        with contextlib.nullcontext() if accelerator.is_main_process else contextlib.suppress(OSError):
-            save()  # which of them is lost, no one knows; those that are left write the same
+        with (
+            contextlib.nullcontext()
+            if accelerator.is_main_process
+            else contextlib.suppress(OSError, UserError)
+        ):
+            if accelerator.is_main_process or _kept_step(folder) < state.step:
+                save()  # which of them is lost, no one knows
         rank = f"process {accelerator.process_index} of {accelerator.num_processes}"
         error = TrainingError(f"{description}: {rank} has lost another one at step {state.step}")
         error.hint = "the launcher names it below; the same command goes on from the checkpoint"

@@ -28,7 +28,7 @@ import torch
 from accelerate import PartialState
 from tqdm.auto import tqdm
 
-from ..backbones import CONTEXT, EMBEDDED, load_backbone
+from ..backbones import CONTEXT, EMBEDDED, HUB, load_backbone
 from motionrepro.core import (
     UserError,
     as_text,
@@ -44,6 +44,7 @@ from motionrepro.core import (
 from ..data import world as shapes_world
 from ..data.layouts import CaptionedVideos
 from motionrepro.data.shards import (
+    MIX,
     ShardReader,
     check_options,
     cut_words,
@@ -238,6 +239,12 @@ def _loaded(name, device, **loading):
     return load_backbone(name, device=device, **loading)
 
 
+def _from_anywhere(name):
+    """Return the name of a base, or the whole path of its folder or file."""
+    here = Path(str(name)).absolute()  # a process of a cluster works in a folder of its own
+    return str(here) if name not in (*EMBEDDED, *HUB) and here.exists() else name
+
+
 class ClipEncoder:
     """Encode a clip and its caption; a copy in another process loads the base for itself."""
 
@@ -254,9 +261,8 @@ class ClipEncoder:
         self._backbone = backbone
 
     def __getstate__(self):
-        here = Path(self.name).absolute()  # a process of a cluster works in a folder of its own
-        name = str(here) if self.name not in EMBEDDED and here.exists() else self.name
-        return dict(name=name, device=self.device, loading=self.loading, _backbone=None)
+        loading = {k: _from_anywhere(v) if k == "config" else v for k, v in self.loading.items()}
+        return dict(name=_from_anywhere(self.name), device=self.device, loading=loading, _backbone=None)
 
     @property
     def backbone(self):
@@ -391,7 +397,8 @@ def stream_about(
     """Return what the clips of shards and their order depend on, for the stamp of a training."""
     options = dict(options)
     seed = options.pop("seed")
-    about = dict(data="videos", clips_seed=seed, shard_size=shard_size) | networks | options | contents
+    about = dict(data="videos", clips_seed=seed, shard_size=shard_size, mix=MIX)
+    about |= networks | options | contents
     return about | (dict(validation=validation) if validation else {})
 
 # %% ../../nbs/training/60_prepare.ipynb #7c143afc
