@@ -67,8 +67,7 @@ def test_inception_score(splits):
     assert ours[1] == pytest.approx(found["inception_score_std"], rel=1e-6, abs=1e-9)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        metric = InceptionScore(
-            feature=torch.nn.Identity(), splits=1
-        )  # it shuffles: one part can be compared
+        # it shuffles, so only one part can be compared
+        metric = InceptionScore(feature=torch.nn.Identity(), splits=1)
     metric.update(logits)
     assert metric.compute()[0].item() == pytest.approx(inception_score(logits, 1)[0], rel=1e-6)

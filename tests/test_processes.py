@@ -243,6 +243,39 @@ def test_who_loses_another_process_leaves_a_checkpoint(tmp_path, rank):
     assert same_weights(whole, broken)
 
 
+def train_with_a_bad_sample(folder):
+    """Train together with others; the first process cannot take a sample at step 6."""
+    from motionrepro.training.loop import TrainConfig, TrainingError, train
+
+    def fail(step):
+        raise ValueError("no room")
+
+    model = torch.nn.Linear(4, 1)
+    config = TrainConfig(steps=6, precision="fp32")
+    try:
+        train(
+            model,
+            lambda m, step, random: dict(loss=m(torch.ones(1, 4)).square().mean()),
+            config,
+            folder,
+            device="cpu",
+            progress=False,
+            sample=fail,
+            sample_every=6,
+        )
+    except TrainingError as e:
+        (folder / f"message-{os.environ['RANK']}").write_text(str(e))
+        raise
+
+
+def test_a_sample_that_fails_is_no_lost_process_and_is_taken_again(tmp_path):
+    assert [finish(process) for process in start_several(2, train_with_a_bad_sample, tmp_path)] == [1, 1]
+    for rank in (0, 1):
+        message = (tmp_path / f"message-{rank}").read_text()
+        assert message == "step 6: no sample could be taken (ValueError: no room)"
+    assert not (tmp_path / "checkpoint.pt").exists()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_killed_worker_ends_the_run_with_its_rank_and_a_checkpoint_that_resumes(tmp_path, rank):

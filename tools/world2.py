@@ -57,9 +57,8 @@ def train_unet(size, out, device, **common):
     return base.train_unet(seed=0, device=device, **settings, **parts, **common)[0], out / "tiny" / "unet"
 
 
-def encoded_clips(split, out, checkpoints, device):
-    """Return the clips of a split, encoded by the autoencoder and the text encoder that are there."""
-    backbone = backbones.load_backbone(out / "tiny", device=device)
+def encoded_clips(split, backbone, checkpoints):
+    """Return the clips of a split, encoded by a base's autoencoder and text encoder."""
     shape = {k: getattr(ADAPTER, k) for k in ("size", "num_frames", "interval")}
     file = checkpoints / "clips" / f"{split}.pt"
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -69,7 +68,7 @@ def encoded_clips(split, out, checkpoints, device):
 def train_adapter(out, checkpoints, device, start=None):
     """Train temporal blocks on the base that is there, and write them; `start` is a folder of others."""
     backbone = backbones.load_backbone(out / "tiny", device=device)
-    clips, held_out = (encoded_clips(split, out, checkpoints, device) for split in CLIPS)
+    clips, held_out = (encoded_clips(split, backbone, checkpoints) for split in CLIPS)
     start = start and adapter.load_saved(start)
     trained, _ = adapter.train_adapter(
         ADAPTER, checkpoints / "adapter", backbone, clips, start, held_out=held_out, extend=True
@@ -80,8 +79,9 @@ def train_adapter(out, checkpoints, device, start=None):
 def train_part(part, out, checkpoints, device, start=None):
     """Train one part, and write it."""
     if part == "clips":
+        backbone = backbones.load_backbone(out / "tiny", device=device)
         for split in CLIPS:
-            encoded_clips(split, out, checkpoints, device)
+            encoded_clips(split, backbone, checkpoints)
         return
     if part == "adapter":
         train_adapter(out, checkpoints, device, start)
@@ -132,7 +132,7 @@ def judge(out, n, guidance_scale, device):
 def judge_clips(out, checkpoints, n, guidance_scale, device, look):
     """Print what clips of validation captions are worth; `look` shows real, drawn and bare ones."""
     backbone = backbones.load_backbone(out / "tiny", device=device)
-    known = encoded_clips("validation", out, checkpoints, device)
+    known = encoded_clips("validation", backbone, checkpoints)
     frames = (ADAPTER.num_frames - 1) * ADAPTER.interval + 1
     real = world2.World("validation", ADAPTER.size, frames, len(known["ids"]), 6, with_flow=False)
     captions = known["captions"][:n]

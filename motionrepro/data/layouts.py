@@ -95,6 +95,11 @@ class Found:
     unread: tuple = ()  # rows of the source that cannot be read: which, and why
 
 
+def _unread_words(rows):
+    """Return a list of a phrase about rows that cannot be read, empty if there are none."""
+    return [f"rows that cannot be read: {len(rows)}, the first is {rows[0]}"] if rows else []
+
+
 def _texts(pairs):
     """Gather (name, caption) pairs into tuples by name, without blanks, empty ones and repetitions."""
     texts = {}
@@ -516,15 +521,6 @@ def _check_webvid(file):
         raise UserError(f"{file}, line 1: has no column videoid")
 
 # %% ../../nbs/data/12_layouts.ipynb #19e01153
-def _unread_words(said):
-    """Say how many rows could not be read, if any."""
-    return (
-        f"; rows that cannot be read: {len(said.unread)}, the first is {said.unread[0]}"
-        if said.unread
-        else ""
-    )
-
-
 def _from_tables(data, videos, layouts):
     """Return what all tables and JSON files say, and why the others are none."""
     found = []
@@ -542,7 +538,9 @@ def _from_tables(data, videos, layouts):
             said = read(file, videos)
             found.append(said)
             if not said.texts:
-                reasons.append(f"{file}: names none of these videos{_unread_words(said)}")
+                reasons.append(
+                    "; ".join([f"{file}: names none of these videos", *_unread_words(said.unread)])
+                )
     return found, reasons
 
 # %% ../../nbs/data/12_layouts.ipynb #866955ff
@@ -637,8 +635,7 @@ class CaptionedVideos:
             )
         if self.named:
             said.append(f"with the words of their names as captions: {_some(self.named)}")
-        if self.unread:
-            said.append(f"rows that cannot be read: {len(self.unread)}, the first is {self.unread[0]}")
+        said += _unread_words(self.unread)
         if self.absent:
             many = "videos, which are" if self.absent > 1 else "video, which is"
             said.append(f"{self.source} names {self.absent} more {many} not there")

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['REPORT', 'SMALLEST', 'LARGEST', 'MIX', 'PackedVideo', 'video_file', 'video_contents', 'tar_captions', 'find_videos',
            'videos_in', 'video_clips', 'shard_file', 'index_file', 'block_contents', 'make_block', 'usual_shard_size',
-           'prepare_shards', 'check_options', 'split_blocks', 'videos_contents', 'run_blocks', 'cut_words',
-           'count_reasons', 'summary_line', 'read_shards', 'shard_names', 'ShardReader', 'SHARDS']
+           'stamp_differences', 'prepare_shards', 'check_options', 'split_blocks', 'videos_contents', 'run_blocks',
+           'cut_words', 'count_reasons', 'summary_line', 'read_shards', 'shard_names', 'ShardReader', 'SHARDS']
 
 # %% ../../nbs/data/15_shards.ipynb #2ed79e1b
 import concurrent.futures
@@ -535,7 +535,7 @@ def _seen_here(results, folder, address):
     for number, made, index in results:
         file = index_file(folder, number)
         there = read_json(file).get("stamp") if file.is_file() else None
-        if address and there != json.loads(json.dumps(index["stamp"])):
+        if there != json.loads(json.dumps(index["stamp"])):
             raise UserError(
                 f"{file}: is not here as a machine of address={address!r} wrote it",
                 "all machines must see the videos and the shards under the same paths",
@@ -543,12 +543,32 @@ def _seen_here(results, folder, address):
         yield number, made, index
 
 
-def _changes(there, about):
-    """Say in what the settings of a folder's shards differ from those asked for."""
-    flat = [dict(shard_size=part.get("shard_size")) for part in (there, about)]
-    for part, values in zip((there, about), flat):
-        values |= part.get("networks", {}) | part.get("options", {})
-    return list(differences(*flat).values())
+def _flat(stamp):
+    """Return the values of a stamp, those of its dictionaries one level up."""
+    flat = {}
+    for name, value in stamp.items():
+        flat |= value if isinstance(value, dict) else {name: value}
+    return flat
+
+
+_HASHED = dict(
+    contents="the videos",
+    captions="the captions",
+    vae="the autoencoder",
+    text_encoder="the text encoder",
+)
+
+
+def stamp_differences(
+    there: dict,  # stored
+    here: dict,  # asked for now
+) -> str:  # empty if there are none
+    """Say in what two stamps differ; hashes tell nothing, so what they are of is named."""
+    before = _flat(there)
+    now = _flat(here)
+    said = differences(before, now)
+    hashed = {name: what for name, what in _HASHED.items() if name in before and name in now}
+    return ", ".join((said | {name: hashed[name] for name in said if name in hashed}).values())
 
 
 def _of_other_videos(folder, videos):
@@ -565,7 +585,7 @@ def _allow_rebuild(folder, changed, rebuild):
     """Refuse to replace what is encoded already, unless that is wanted."""
     if not rebuild and any(folder.glob("index/*.json")):
         raise UserError(
-            f"{folder} holds shards of other settings: {', '.join(changed)}",
+            f"{folder} holds shards of other settings: {changed}",
             "give another folder, or --rebuild to encode all of it anew",
         )
 
@@ -597,18 +617,20 @@ def prepare_shards(
         size = shard_size or there.get("shard_size") or usual_shard_size(len(videos.files))
         about = dict(networks=networks, options=options, shard_size=size)
         about = json.loads(json.dumps(about))
-        changed = _changes(there, about) if there else []
+        changed = stamp_differences({k: there.get(k) for k in about}, about) if there else ""
         if _of_other_videos(folder, videos):
-            changed.append("the videos, of which none is the same")
+            changed = ", ".join(filter(None, [changed, "the videos, of which none is the same"]))
         if changed:
             _allow_rebuild(folder, changed, rebuild)
-            say(f"{folder} is rebuilt because this has changed: {', '.join(changed)}")
+            say(f"{folder} is rebuilt because this has changed: {changed}")
         blocks = split_blocks(videos, size)
         if changed or len(there.get("counts", ())) != len(blocks):
             write_json(folder / SHARDS, dict(finished=False) | about)
         common = dict(encode=encode, options=options, networks=networks)
         task = functools.partial(make_block, folder=folder.absolute(), **common)
-        results = _seen_here(run_blocks(task, blocks, processes, address), folder, address)
+        results = run_blocks(task, blocks, processes, address)
+        if address:
+            results = _seen_here(results, folder, address)
         if progress is not None:
             results = progress(results, len(blocks))
         outlines = {number: _outline(made, index) for number, made, index in results}

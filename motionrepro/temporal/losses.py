@@ -84,8 +84,8 @@ def movement_weights(
         return torch.ones_like(latents[:, :, :1])
     change = latents.diff(dim=1).abs().mean(2, keepdim=True)
     around = torch.cat([change[:, :1], change], 1) + torch.cat([change, change[:, -1:]], 1)
-    mean = around.flatten(1).mean(1)
-    return torch.where(_per_clip(mean, around) > 0, around / _per_clip(mean, around), 1.0)
+    mean = _per_clip(around.flatten(1).mean(1), around)
+    return torch.where(mean > 0, around / mean, 1.0)
 
 # %% ../../nbs/temporal/34_losses.ipynb #55834edf
 def denoising_target(

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['TIMESTEPS', 'WEIGHTINGS', 'SPREAD', 'RECIPES', 'ARROW_TIMESTEPS', 'VALIDATION_TIMESTEPS', 'VALIDATION_CLIPS',
-           'EXTENDABLE', 'draw_timesteps', 'snr_weight', 'rising_gamma', 'spread_noise', 'training_noise',
-           'AdapterRecipe', 'make_adapter', 'mean_gates', 'batch_loss', 'adapter_loss', 'arrow_of_time', 'clip_losses',
+           'draw_timesteps', 'snr_weight', 'rising_gamma', 'spread_noise', 'training_noise', 'AdapterRecipe',
+           'make_adapter', 'mean_gates', 'batch_loss', 'adapter_loss', 'arrow_of_time', 'clip_losses',
            'validation_scores', 'sampler', 'adapter_stamp', 'train_adapter', 'save_adapter', 'load_saved',
            'changed_recipe', 'OwnVideos', 'kept_scores', 'save_scored', 'own_adapter_command', 'clip_cache']
 
@@ -55,9 +55,11 @@ from .base import save_with_card
 from motionrepro.training.loop import (
     TrainConfig,
     check_launcher,
-    check_steps,
+    check_run,
     checkpoints_path,
+    claim_run,
     last_loss,
+    lengthened_at,
     train,
 )
 from ..provenance import fingerprint
@@ -67,9 +69,7 @@ from motionrepro.training.prepare import (
     HELD_OUT,
     Part,
     WHOLE,
-    check_claim,
     check_size,
-    claim_folder,
     clip_cache,
     clip_options,
     clips_words,
@@ -453,9 +453,6 @@ def adapter_stamp(
     return training_stamp(recipe, seed, about, code, backbone.unet, start)
 
 
-EXTENDABLE = ("steps", "accumulation")  # of which the loop knows how they may change
-
-
 def train_adapter(
     recipe: AdapterRecipe,
     folder,  # of the run; continued where it stopped
@@ -482,9 +479,7 @@ def train_adapter(
     adapter = make_adapter(recipe, backbone.unet)
     if start is not None:
         adapter.load_state_dict(start.state_dict())
-    if extend:
-        check_steps(folder, recipe.steps)
-    claim_folder(folder, adapter_stamp(recipe, seed, about, backbone, start), EXTENDABLE if extend else ())
+    claim_run(folder, adapter_stamp(recipe, seed, about, backbone, start), extend)
 
     def loss(model, step, random, part):
         compute = batch_loss if is_stream else adapter_loss
@@ -788,8 +783,7 @@ def _save_own(adapter, history, out, recipe, stream, backbone, videos, seed, pro
     training = dict(seed=seed, validation=videos.validation, seconds=round(history["seconds"]))
     training |= dict(training_loss_of_last_tenth=loss, normalizer=asdict(stream.normalizer))
     training = asdict(recipe) | training
-    if history["lengthened"]:
-        training["lengthened"] = history["lengthened"]
+    training |= lengthened_at(history)
     held_out = held_out_words(stream, videos.name)
 
     def score():
@@ -831,8 +825,7 @@ def own_adapter_command(
     _check_fits(recipe, backbone)
 
     def accept(about):  # before other shards replace those of the other run, too
-        check_claim(state / "run", adapter_stamp(recipe, seed, about, backbone), EXTENDABLE)
-        check_steps(state / "run", recipe.steps)
+        check_run(state / "run", adapter_stamp(recipe, seed, about, backbone))
 
     stream = videos.stream(recipe, backbone, accept, seed, device, progress)
     how: dict[str, Any] = dict(seed=seed, progress=progress, extend=True, tracker=tracker)

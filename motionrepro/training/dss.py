@@ -46,13 +46,15 @@ from ..temporal.adapter import ADAPTERS, injected
 from ..temporal.motion import motion_from_prompt
 from ..temporal.noise import correlated_noise
 from ..temporal.pipeline import folder_of_base, resolve_network
-from .adapter import EXTENDABLE, OwnVideos, changed_recipe, load_saved, save_scored
+from .adapter import OwnVideos, changed_recipe, load_saved, save_scored
 from motionrepro.training.loop import (
     TrainConfig,
     check_launcher,
-    check_steps,
+    check_run,
     checkpoints_path,
+    claim_run,
     last_loss,
+    lengthened_at,
     train,
 )
 from motionrepro.training.mtn import (
@@ -68,8 +70,6 @@ from motionrepro.training.mtn import (
 )
 from motionrepro.training.prepare import (
     ClipStream,
-    check_claim,
-    claim_folder,
     clip_cache,
     draw,
     hold_out,
@@ -348,9 +348,7 @@ def train_dss(
     best, candidates, _ = targets(data, recipe)
     torch.manual_seed(seed)
     selector = DenoisingStepSelector(candidates, **recipe.network).fit(data["statistics"])
-    if extend:
-        check_steps(folder, recipe.steps)
-    claim_folder(folder, dss_stamp(recipe, seed, data["about"]), EXTENDABLE if extend else ())
+    claim_run(folder, dss_stamp(recipe, seed, data["about"]), extend)
     pool = dict(statistics=data["statistics"], best=best)
 
     def loss(model, step, random, part):
@@ -633,8 +631,7 @@ def own_dss_command(
     given = (videos, motion, recipe, backbone, adapter, seed, n, 64, device, progress)
     clips, others, held_out, names = _own_clips(*given)
     stamp = dss_stamp(recipe, seed, selector_about(network, backbone, clips, motion, recipe, seed))
-    check_claim(state / "run", stamp, EXTENDABLE)
-    check_steps(state / "run", recipe.steps)
+    check_run(state / "run", stamp)
     common: dict[str, Any] = dict(motion=motion, recipe=recipe, progress=progress)
     found = selector_data(network, backbone, clips, file=state / "data.pt", seed=seed, **common)
     how: dict[str, Any] = dict(device=backbone.device.type, progress=progress, accumulation=accumulation)
@@ -648,8 +645,7 @@ def own_dss_command(
         training = asdict(recipe) | dict(seed=seed, validation=videos.validation, mtn=fingerprint(network))
         training |= dict(clips=len(found["statistics"]), seconds=round(history["seconds"]))
         training |= dict(training_loss_of_last_tenth=last_loss(history), accumulation=accumulation)
-        if history["lengthened"]:
-            training["lengthened"] = history["lengthened"]
+        training |= lengthened_at(history)
         number = f"{training['clips']} {'captions' if recipe.source == 'made' else 'clips'}"
         about = f"Choice of the switch step of paper B for `{base}`, from {number} of `{videos.name}`."
         score = functools.partial(_own_dss_scores, selector, recipe, found, unseen)

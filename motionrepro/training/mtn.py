@@ -52,16 +52,22 @@ from motionrepro.reuse.mtn import (
     walk_steps,
 )
 from ..temporal.noise import RHO, TIES, tied_noise
-from .adapter import EXTENDABLE, OwnVideos, changed_recipe, kept_scores, save_scored
+from .adapter import OwnVideos, changed_recipe, kept_scores, save_scored
 from .base import save_with_card
-from .loop import TrainConfig, check_launcher, check_steps, last_loss, train
+from motionrepro.training.loop import (
+    TrainConfig,
+    check_launcher,
+    check_run,
+    claim_run,
+    last_loss,
+    lengthened_at,
+    train,
+)
 from motionrepro.training.prepare import (
     WHOLE,
     ClipStream,
     Part,
-    check_claim,
     check_size,
-    claim_folder,
     clip_cache,
     clips_words,
     draw,
@@ -332,9 +338,7 @@ def train_mtn(
     network = new_network(recipe, backbone, seed)
     if start is not None:
         network.load_state_dict(start.state_dict())
-    if extend:
-        check_steps(folder, recipe.steps)
-    claim_folder(folder, mtn_stamp(recipe, seed, about, backbone, start), EXTENDABLE if extend else ())
+    claim_run(folder, mtn_stamp(recipe, seed, about, backbone, start), extend)
 
     def loss(model, step, random, part):
         if is_stream:
@@ -594,8 +598,7 @@ def _save_own_mtn(network, history, out, recipe, stream, backbone, videos, seed,
     """Score a motion network of one's own on what was held out, and write it with its card."""
     training = asdict(recipe) | dict(seed=seed, validation=videos.validation)
     training |= dict(accumulation=stream.accumulation, seconds=round(history["seconds"]))
-    if history["lengthened"]:
-        training["lengthened"] = history["lengthened"]
+    training |= lengthened_at(history)
     loss = last_loss(history)
     training |= dict(training_loss_of_last_tenth=loss, clips=len(stream))
     clips = clips_words(stream)
@@ -637,8 +640,7 @@ def own_mtn_command(
     _fitting_network(recipe, backbone)
 
     def accept(about):
-        check_claim(state / "run", mtn_stamp(recipe, seed, about, backbone), EXTENDABLE)
-        check_steps(state / "run", recipe.steps)
+        check_run(state / "run", mtn_stamp(recipe, seed, about, backbone))
 
     stream = videos.stream(recipe, backbone, accept, seed, device, progress, accumulation)
     how: dict[str, Any] = dict(seed=seed, progress=progress, accumulation=accumulation)

@@ -37,7 +37,6 @@ from motionrepro.core import (
     check_range,
     check_whole,
     default_device,
-    differences,
     read_json,
     write_json,
 )
@@ -52,6 +51,7 @@ from motionrepro.data.shards import (
     prepare_shards,
     shard_names,
     split_blocks,
+    stamp_differences,
     summary_line,
     video_clips,
     videos_contents,
@@ -108,31 +108,6 @@ def _encoded(backbone, source, length, progress):
             ids += names
             bar.update(len(names))
     return *(torch.cat(p) for p in zip(*parts)), captions, ids
-
-# %% ../../nbs/training/60_prepare.ipynb #f223b190
-def _flat(stamp):
-    """Return the values of a stamp, those of its dictionaries one level up."""
-    flat = {}
-    for name, value in stamp.items():
-        flat |= value if isinstance(value, dict) else {name: value}
-    return flat
-
-
-_HASHED = dict(
-    contents="the videos",
-    captions="the captions",
-    vae="the autoencoder",
-    text_encoder="the text encoder",
-)
-
-
-def _differences(there, here):
-    """Say in what two stamps differ; hashes tell nothing, so what they are of is named."""
-    before = _flat(there)
-    now = _flat(here)
-    said = differences(before, now)
-    hashed = {name: what for name, what in _HASHED.items() if name in before and name in now}
-    return ", ".join((said | {name: hashed[name] for name in said if name in hashed}).values())
 
 # %% ../../nbs/training/60_prepare.ipynb #3763b0f3
 def network_fingerprints(
@@ -212,7 +187,7 @@ def clip_cache(
         if kept["about"] == about:
             return kept
         if progress:
-            print(f"{file} is rebuilt because this has changed: {_differences(kept['about'], about)}")
+            print(f"{file} is rebuilt because this has changed: {stamp_differences(kept['about'], about)}")
     latents, text, raw, captions, ids = encode()
     if is_world and world is shapes_world:
         normalizer = world_normalizer()
@@ -712,7 +687,7 @@ def check_claim(
     expected = stamp | dict(recipe=stamp["recipe"] | kept) if kept else stamp
     if there != expected:
         raise UserError(
-            f"{folder} holds another run: {_differences(there, expected)}",
+            f"{folder} holds another run: {stamp_differences(there, expected)}",
             f"give another folder, or delete {folder} to start again",
         )
 
