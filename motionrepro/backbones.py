@@ -206,6 +206,9 @@ def save_half(
 
     with atomic_folder(folder) as new:
         copy.deepcopy(model).half().save_pretrained(new)
+        config = read_json(new / "config.json")
+        config.pop("_name_or_path", None)  # where the model came from, on the machine that wrote it
+        write_json(new / "config.json", config)
         file = new / "model.safetensors"  # transformers' name; diffusers has another
         if not file.exists():
             return

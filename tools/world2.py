@@ -90,8 +90,12 @@ def train_part(part, out, checkpoints, device, start=None):
     if part.startswith("unet-"):
         model, goal = train_unet(int(part.removeprefix("unet-")), out, **common)
     else:
+        common |= dict(interval=ADAPTER.interval) if part == "video" else {}
         model, goal = base._train_target(part, out, seed=0, **common)
     base._write_target(part, model, goal)
+    if part in ("classifier", "video", "clip"):
+        options = dict(world=world2, interval=ADAPTER.interval)
+        print(json.dumps(base.score_evaluator(part, model, 1000, **options), indent=1))
 
 
 @torch.no_grad()

@@ -100,22 +100,24 @@ def _run(
 
 # %% ../../nbs/training/62_base.ipynb #c9e4cf56
 class _ByteClips(torch.utils.data.Dataset):
-    """Hold clips as bytes, without flow."""
+    """Hold clips of 8 frames as bytes, without flow; between these, `interval - 1` frames are left out."""
 
-    def __init__(self, world, split, length, seed):
-        self.clips = world.World(split, length=length, seed=seed, with_flow=False)
+    def __init__(self, world, split, length, seed, interval=1):
+        frames = 7 * interval + 1
+        self.clips = world.World(split, num_frames=frames, length=length, seed=seed, with_flow=False)
+        self.interval = interval
 
     def __len__(self):
         return len(self.clips)
 
     def __getitem__(self, index):
         clip = self.clips[index]
-        return clip | dict(video=(clip["video"] * 255).round().byte())
+        return clip | dict(video=(clip["video"][:: self.interval] * 255).round().byte())
 
 # %% ../../nbs/training/62_base.ipynb #0a041bfc
-def clip_pool(length: int, seed: int = 0, world=shapes_world) -> dict:
-    """Return training clips of 64 pixels in memory."""
-    return load_all(_ByteClips(world, "train", length, seed))
+def clip_pool(length: int, seed: int = 0, world=shapes_world, interval: int = 1) -> dict:
+    """Return training clips of 8 frames of 64 pixels in memory, every `interval`-th frame of the world's."""
+    return load_all(_ByteClips(world, "train", length, seed, interval))
 
 
 def contrastive_loss(
@@ -346,19 +348,20 @@ def train_video(
     pool_length: int = SCENES["video"],
     world=shapes_world,
     batch: int = 24,  # clips
+    interval: int = 1,  # between the frames of a clip, for `clip_pool`
 ):
     """Train the video encoder and return it and the log."""
     torch.manual_seed(seed)
     model = VideoEncoder(classes=world.CLIP_LABELS)
     device = usable_device(device)
-    pool = functools.cache(lambda: clip_pool(pool_length, seed, world))
+    pool = functools.cache(lambda: clip_pool(pool_length, seed, world, interval))
 
     def loss(model, step, random, part):
         clips = draw(pool(), batch, random, device, part=part)
         return _classify(model(clips["video"] / 2 + 0.5), clips)
 
     config = _judge_config(steps, 2e-3, 100, seed)
-    data = drawn_scenes(world, pool_length, seed) | dict(batch=batch)
+    data = drawn_scenes(world, pool_length, seed) | dict(batch=batch, interval=interval)
     code = (VideoEncoder, _classify)
     return _run(model, loss, config, folder, "video encoder", device, progress, data, code)
 
@@ -415,11 +418,11 @@ def _worst_subject(
     return world.SUBJECTS[worst], shares[worst]
 
 # %% ../../nbs/training/62_base.ipynb #5ac8492f
-def _score_video(model, n, seed, world, device):
+def _score_video(model, n, seed, world, device, interval):
     """Return the share of right answers of the video encoder."""
     right = {k: [] for k in model.classes}
     for start in range(0, n, 200):
-        clips = _ByteClips(world, "test", n, seed)
+        clips = _ByteClips(world, "test", n, seed, interval)
         batch = load_all(clips, indices=range(start, min(start + 200, n)))
         for name, logits in model(batch["video"].to(device) / 255).items():
             right[name].append(logits.argmax(1).cpu() == torch.as_tensor(batch[name]))
@@ -450,12 +453,19 @@ def _score_clip(model, frames, images):
 
 # %% ../../nbs/training/62_base.ipynb #dec282f0
 @torch.no_grad()
-def score_evaluator(name: str, model, n: int = 1000, seed: int = 0, world=shapes_world) -> dict:
+def score_evaluator(
+    name: str,
+    model,
+    n: int = 1000,
+    seed: int = 0,
+    world=shapes_world,
+    interval: int = 1,  # between the frames of the clips that a video encoder sees
+) -> dict:
     """Return how often an evaluation model is right on test scenes."""
     model = model.eval()
     device = next(model.parameters()).device
     if name == "video":
-        return _score_video(model, n, seed, world, device)
+        return _score_video(model, n, seed, world, device, interval)
     frames = load_all(world.WorldFrames("test", length=n, seed=seed))
     images = [x.to(device) / 255 for x in frames["image"].split(100)]
     if name == "classifier":
