@@ -6,9 +6,10 @@
 __all__ = ['CONTEXT', 'HUB', 'EMBEDDED', 'PARTS', 'PICKLES', 'PICKLES_HINT', 'SINGLE_FILE_HINT', 'tiny_unet', 'tiny_vae',
            'byte_alphabet', 'merge_words', 'write_vocabulary', 'write_tokenizer', 'tokenize', 'tiny_text_encoder',
            'noise_schedule', 'save_half', 'check_unet', 'check_tokenizer', 'Backbone', 'default_guidance', 'is_hub_id',
-           'has_pickles', 'read_model', 'load_part', 'sd_unet', 'sd_vae', 'sd_text_config', 'write_clip_tokenizer',
-           'write_configs', 'first_line', 'check_undamaged', 'config_of_file', 'unreadable_folder', 'check_config',
-           'load_backbone', 'network_folder', 'saved_kind', 'read_network', 'load_network', 'sample_images']
+           'has_pickles', 'check_complete', 'read_model', 'load_part', 'sd_unet', 'sd_vae', 'sd_text_config',
+           'write_clip_tokenizer', 'write_configs', 'first_line', 'check_undamaged', 'config_of_file',
+           'unreadable_folder', 'check_config', 'load_backbone', 'network_folder', 'saved_kind', 'read_network',
+           'load_network', 'sample_images']
 
 # %% ../nbs/20_backbones.ipynb #4c03df38
 import copy
@@ -431,6 +432,22 @@ def has_pickles(
     return any(file.suffix in PICKLES for file in Path(folder).rglob("*"))
 
 # %% ../nbs/20_backbones.ipynb #c5383383
+def check_complete(
+    info: dict,  # what `from_pretrained` tells with `output_loading_info=True`
+    shown: str,  # the model as the message names it
+):
+    """Refuse a model that has tensors that its files have not, or have in another shape."""
+    hint = "the files belong to another configuration, or are damaged: save or copy them again"
+    missing = sorted(info["missing_keys"])
+    if missing:
+        raise UserError(
+            f"{shown}: its weights lack {len(missing)} of the model's tensors: {missing[0]} …", hint
+        )
+    for name, there, needed in sorted(info["mismatched_keys"]):
+        shapes = f"has shape {tuple(there)}; the model needs {tuple(needed)}"
+        raise UserError(f"{shown}: {name} of its weights {shapes}", hint)
+
+
 def read_model(
     cls,  # of the model, from diffusers or transformers
     source,  # folder or hub repository
@@ -443,13 +460,17 @@ def read_model(
     """Read a model; where there is only its half-precision variant, read that."""
     # transformers writes no pickles any more, and diffusers does: None reads either
     options = dict(subfolder=part, torch_dtype=dtype, use_safetensors=use_safetensors or None, **where)
+    # what is missing or has another shape is named below, in one place and in words
+    options |= dict(output_loading_info=True, ignore_mismatched_sizes=True)
     try:
-        return cls.from_pretrained(source, **options)
+        model, info = cls.from_pretrained(source, **options)
     except OSError as e:
         try:
-            return cls.from_pretrained(source, variant="fp16", **options)
+            model, info = cls.from_pretrained(source, variant="fp16", **options)
         except OSError:
             raise e from None
+    check_complete(info, f"{source}/{part}" if part else str(source))
+    return model
 
 
 def load_part(
@@ -620,6 +641,8 @@ def _load_from_hub(name, device, dtype, revision, local_files_only, use_safetens
     where = dict(revision=revision or pinned, local_files_only=local_files_only)
     try:
         parts = {part: load_part(repository, part, device, dtype, use_safetensors, **where) for part in PARTS}
+    except UserError:
+        raise
     except (OSError, ValueError) as e:
         mirror = ""
         if name == "sd21":

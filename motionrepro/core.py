@@ -102,7 +102,7 @@ def atomic_path(
     path,  # the file that will exist afterwards
 ):
     """Yield a temporary path beside `path`; on success it replaces `path`, on an exception it vanishes."""
-    path = Path(path)
+    path = Path(os.path.realpath(path))  # of a link, what it leads to is replaced
     path.parent.mkdir(parents=True, exist_ok=True)
     fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-", suffix=path.suffix)
     os.close(fd)
@@ -204,6 +204,8 @@ def check_writable(
     try:
         if path.is_dir():
             raise UserError(f"{path}: is a folder, not a file", "name a file in it")
+        if path.exists() and not path.is_file():  # a device or a pipe, which a result would replace
+            raise UserError(f"{path}: is no regular file", "name a file that is new, or may be replaced")
         missing = [p for p in path.parents if not p.exists()]  # the innermost first
         path.parent.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=path.parent).close()

@@ -75,12 +75,11 @@ def _check_same(folder, before, settings, clips):
     """Refuse a folder whose clips belong to other settings or prompts."""
     again = f"give another folder, or delete {folder} to draw all anew"
     differs = differences(before["settings"], settings)
-    if differs:
+    files = sorted(p.name for p in folder.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES | set(WRITERS))
+    there = [name for name in files if not name.startswith(".")]
+    if differs and there:  # a manifest alone is what a drawing leaves that failed at its first clip
         raise UserError(f"{folder} holds clips of other settings: {', '.join(differs.values())}", again)
-    there = sorted(p.name for p in folder.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES | set(WRITERS))
     for name in there:
-        if name.startswith("."):
-            continue
         if name not in clips:
             count = f"there are {len(clips)} prompts"
             raise UserError(f"{folder} holds {name}, and {count}: it belongs to none of them", again)

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['WEBVID_COLUMNS', 'UCF101', 'LAYOUTS', 'read_caption', 'text_lines', 'check_file', 'read_prompts', 'Found',
-           'text_captions', 'webvid_captions', 'msrvtt_captions', 'msrvtt_prompts', 'camel_words', 'ucf101_class',
-           'read_split_list', 'ucf101_captions', 'read_prompt_list', 'CaptionedVideos', 'words_of_name',
+           'plain_caption', 'text_captions', 'webvid_captions', 'msrvtt_captions', 'msrvtt_prompts', 'camel_words',
+           'ucf101_class', 'read_split_list', 'ucf101_captions', 'read_prompt_list', 'CaptionedVideos', 'words_of_name',
            'find_captions', 'glimpse']
 
 # %% ../../nbs/data/12_layouts.ipynb #36d18bcf
@@ -100,11 +100,18 @@ def _unread_words(rows):
     return [f"rows that cannot be read: {len(rows)}, the first is {rows[0]}"] if rows else []
 
 
+def plain_caption(
+    text: str,
+) -> str:
+    """Return a caption on one line, without half a character, which a text in JSON ends with that was cut."""
+    return " ".join(text.encode("utf-8", "ignore").decode().split())
+
+
 def _texts(pairs):
     """Gather (name, caption) pairs into tuples by name, without blanks, empty ones and repetitions."""
     texts = {}
     for name, caption in pairs:
-        caption = " ".join(caption.split())
+        caption = plain_caption(caption)
         known = texts.setdefault(name, {})
         if caption:
             known[caption] = None

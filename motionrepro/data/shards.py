@@ -44,7 +44,7 @@ from motionrepro.core import (
     read_json,
     write_json,
 )
-from .layouts import CaptionedVideos, find_captions, glimpse, words_of_name
+from .layouts import CaptionedVideos, find_captions, glimpse, plain_caption, words_of_name
 from motionrepro.data.video import (
     SHARDS,
     VIDEO_SUFFIXES,
@@ -104,6 +104,27 @@ def video_contents(
 _KEY = re.compile(r"((?:.*/)?[^/.]+)\.([^/]+)")  # of a file in a tar: its sample, and what of it
 
 
+def _is_video(kind):
+    """Tell whether a file of a sample is a video, by its suffix."""
+    return f".{kind.rpartition('.')[2]}" in VIDEO_SUFFIXES
+
+
+def _cut_at_last_dot(samples):
+    """Part files that only the first dot of their names puts together: clip_7.5_0.mp4 and clip_7.5_1.mp4."""
+    parted = {}
+    for key, files in samples.items():
+        videos = [kind for kind in files if _is_video(kind)]
+        stems = {kind.rpartition(".")[0] for kind in videos}
+        captioned = any(f"{stem}.{kind}" in files for stem in stems for kind in ("txt", "json"))
+        if len(stems) > 1 or captioned:
+            for kind, where in files.items():
+                stem, _, last = kind.rpartition(".")
+                parted.setdefault(f"{key}.{stem}" if stem else key, {})[last] = where
+        else:
+            parted[key] = files
+    return parted
+
+
 def _tar_samples(tar):
     """Return the files of a tar, key -> suffix -> (offset, size), and what is wrong with it, or None."""
     samples = {}
@@ -118,8 +139,8 @@ def _tar_samples(tar):
                     raise tarfile.ReadError("it is cut off")
                 samples.setdefault(match[1], {})[match[2].lower()] = (member.offset_data, member.size)
     except (tarfile.TarError, OSError, EOFError) as e:
-        return samples, f"damaged, or no plain tar ({e}); what comes before is used"
-    return samples, None
+        return _cut_at_last_dot(samples), f"damaged, or no plain tar ({e}); what comes before is used"
+    return _cut_at_last_dot(samples), None
 
 # %% ../../nbs/data/15_shards.ipynb #cc55f693
 def _read_part(tar, files, kind):
@@ -144,7 +165,7 @@ def _packed_captions(read, files):
         entry = value if isinstance(value, dict) else {}
         found = entry.get("caption") or entry.get("text")
         texts = found if isinstance(found, list) else [found]
-    plain = [" ".join(text.split()) for text in texts if isinstance(text, str)]
+    plain = [plain_caption(text) for text in texts if isinstance(text, str)]
     return tuple(dict.fromkeys(text for text in plain if text))
 
 # %% ../../nbs/data/15_shards.ipynb #c6af6fe9
@@ -153,41 +174,49 @@ def _place(tar, data):
     return tar.relative_to(data) if Path(data) in tar.parents else Path(tar.name)
 
 
-def tar_captions(
-    tars: list,  # paths
-    data: str,  # what was looked through
-    from_name: bool = False,  # a video without a caption gets the words of its key
-) -> tuple:  # `CaptionedVideos`, whose files are `PackedVideo`s, and name -> reason of what is left out
-    """Return the videos of tars with their captions."""
-    files, texts, left_out, without, named = {}, {}, {}, [], []
-    known = set()
+def _packed_videos(tars, data):
+    """Return name -> (key, video, files of its sample) of tars, and name -> reason of what is left out."""
+    found = {}
+    left_out = {}
     for tar in tars:
         place = _place(tar, data)
         samples, damage = _tar_samples(tar)
         if damage:
             left_out[str(place)] = damage
         for key, parts in samples.items():
-            kinds = [kind for kind in parts if f".{kind.rpartition('.')[2]}" in VIDEO_SUFFIXES]
+            kinds = [kind for kind in parts if _is_video(kind)]
             if not kinds:
                 continue
             name = f"{place.with_suffix('')}/{key}"
-            name = f"{place}/{key}" if name in known else name  # x.tar has y/0, and x/y.tar has 0
-            known.add(name)
-            offset, size = parts[kinds[0]]
-            video = PackedVideo(tar, offset, size, f".{kinds[0].rpartition('.')[2]}")
-            read = functools.partial(_read_part, tar, parts)
-            try:
-                captions = _packed_captions(read, parts)
-            except UserError as e:
-                left_out[name] = str(e)
-                continue
-            if not captions and from_name:
-                captions = (words_of_name(key),)
-                named.append(name)
-            if captions and captions[0]:
-                files[name], texts[name] = video, captions
-            else:
-                without.append(name)
+            name = f"{place}/{key}" if name in found else name  # x.tar has y/0, and x/y.tar has 0
+            video = PackedVideo(tar, *parts[kinds[0]], f".{kinds[0].rpartition('.')[2]}")
+            found[name] = (key, video, parts)
+            for kind in kinds[1:]:
+                left_out[f"{name}.{kind}"] = f"a second video of this name; that in {kinds[0]} is taken"
+    return found, left_out
+
+
+def tar_captions(
+    tars: list,  # paths
+    data: str,  # what was looked through
+    from_name: bool = False,  # a video without a caption gets the words of its key
+) -> tuple:  # `CaptionedVideos`, whose files are `PackedVideo`s, and name -> reason of what is left out
+    """Return the videos of tars with their captions."""
+    files, texts, without, named = {}, {}, [], []
+    samples, left_out = _packed_videos(tars, data)
+    for name, (key, video, parts) in samples.items():
+        try:
+            captions = _packed_captions(functools.partial(_read_part, video.tar, parts), parts)
+        except UserError as e:
+            left_out[name] = str(e)
+            continue
+        if not captions and from_name:
+            captions = (words_of_name(key),)
+            named.append(name)
+        if captions and captions[0]:
+            files[name], texts[name] = video, captions
+        else:
+            without.append(name)
     if not files:
         why = "".join(f"; {name}: {reason}" for name, reason in list(left_out.items())[:3])
         raise UserError(
@@ -206,6 +235,9 @@ def _holds_latents(path):
     return (path / SHARDS).is_file() or bool(inside)
 
 
+_COMPRESSED = re.compile(r"\.(tgz|tbz2?|txz|tar\.(gz|bz2|xz|zst))$")
+
+
 def _look_through(source):
     """Return the tars of a source, none if it holds videos, and name -> reason of what cannot be read."""
     path = Path(source) if isinstance(source, (str, Path)) else None
@@ -220,8 +252,14 @@ def _look_through(source):
     lost = {name: reason for _, reasons in walks for name, reason in reasons.items()}
     files = [path] if path is not None and path.is_file() else [file for found, _ in walks for file in found]
     tars = [file for file in files if path is not None and file.suffix.lower() == ".tar"]
-    if tars and any(file.suffix.lower() in VIDEO_SUFFIXES for file in files):
+    has_videos = any(file.suffix.lower() in VIDEO_SUFFIXES for file in files)
+    if tars and has_videos:
         raise UserError(f"source={str(source)!r} holds videos and tars", "name a folder of either")
+    compressed = [file for file in files if _COMPRESSED.search(file.name.lower())]
+    if compressed and folders and not tars and not has_videos:
+        found = f"a compressed tar, {compressed[0].name}, and no video"
+        raise UserError(f"source={str(source)!r} holds {found}", "decompress it, as gunzip does")
+    lost |= {file.name: "a compressed tar; decompress it, as gunzip does" for file in compressed}
     return tars, lost
 
 
@@ -266,8 +304,11 @@ def videos_in(
     tars, lost = _look_through(source)
     if not tars:
         return list_videos(source), lost
-    videos, left_out = tar_captions(tars, str(source), from_name=True)
-    return videos.files, left_out | lost
+    samples, left_out = _packed_videos(tars, str(source))
+    if not samples:
+        why = "".join(f"; {name}: {reason}" for name, reason in list(left_out.items())[:3])
+        raise UserError(f"{source}: none of {len(tars)} tars has a video{why}")
+    return {name: video for name, (_, video, _) in samples.items()}, left_out | lost
 
 # %% ../../nbs/data/15_shards.ipynb #cc18b2ca
 def video_clips(
