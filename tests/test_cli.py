@@ -57,6 +57,24 @@ def clips(tmp_path_factory):
 # what every command shares
 
 
+def test_a_launcher_is_refused_where_one_process_does_it(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for command in sorted(set(COMMANDS) - {"train", "evaluate", "sample"}):
+        assert cli(command, "x --out", tmp_path / "x.gif") == 2
+        said = capsys.readouterr().err
+        assert f"{command} is for one process, and a launcher started 2" in said and one_line_and_a_hint(said)
+    assert cli("draw --help") == 0
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("wrong", ["nan", "inf", "soon"])
+def test_a_switch_step_is_a_number(wrong, tmp_path, capsys):
+    assert cli("generate 'a red ball' --reuse --switch-step", wrong, "--out", tmp_path / "x.gif") == 2
+    said = capsys.readouterr().err
+    assert "is neither 'auto' nor a timestep" in said and one_line_and_a_hint(said)
+
+
 def test_help_imports_nothing_heavy():
     code = """
 import sys

@@ -123,7 +123,10 @@ def parse_switch_step(text: str):  # "auto" or a number
     if text == "auto":
         return text
     try:
-        return int(text) if text.lstrip("-").isdigit() else float(text)
+        value = int(text) if text.lstrip("-").isdigit() else float(text)
+        if not abs(value) < float("inf"):  # nor is NaN
+            raise ValueError
+        return value
     except ValueError:
         raise UserError(
             f"switch_step={text!r} is neither 'auto' nor a timestep",

@@ -20,6 +20,7 @@ import multiprocessing
 import os
 import re
 import shutil
+import socket
 import tarfile
 import tempfile
 from collections import Counter
@@ -189,7 +190,8 @@ def _packed_videos(tars, data):
                 continue
             name = f"{place.with_suffix('')}/{key}"
             name = f"{place}/{key}" if name in found else name  # x.tar has y/0, and x/y.tar has 0
-            video = PackedVideo(tar, *parts[kinds[0]], f".{kinds[0].rpartition('.')[2]}")
+            offset, size = parts[kinds[0]]
+            video = PackedVideo(tar, offset, size, f".{kinds[0].rpartition('.')[2]}")
             found[name] = (key, video, parts)
             for kind in kinds[1:]:
                 left_out[f"{name}.{kind}"] = f"a second video of this name; that in {kinds[0]} is taken"
@@ -504,8 +506,20 @@ def _whole_path(video):
     return Path(video).absolute()
 
 
+def _check_answers(address):
+    """Refuse a cluster's address where nobody listens; Ray would try for many minutes."""
+    host, _, port = str(address).removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return  # such as "auto", which Ray looks up
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except (OSError, OverflowError) as e:
+        raise UserError(f"address={address!r}: no Ray cluster answers ({e})", "ray start --head") from e
+
+
 def _on_ray(task, blocks, address):
     """Yield the results of a Ray cluster's machines as they come."""
+    _check_answers(address)
     try:
         import ray  # pyright: ignore[reportMissingImports]
     except ImportError:
