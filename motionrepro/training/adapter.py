@@ -695,6 +695,11 @@ class OwnVideos:
         out = Path(out).resolve()
         state = checkpoints_path(self.checkpoints) / "own" / unique_name(out)
         check_folders(out, state, self.cache)
+        if (out / "config.json").is_file() and not (state / "run").is_dir():
+            raise UserError(
+                f"{out} holds a network, and {state} not the run that it comes from: a new run would replace it",
+                "give another --out, or the --checkpoints of that run",
+            )
         return out, state
 
     def stream(
