@@ -697,7 +697,7 @@ class OwnVideos:
         check_folders(out, state, self.cache)
         if (out / "config.json").is_file() and not (state / "run").is_dir():
             raise UserError(
-                f"{out} holds a network, and {state} not the run that it comes from: a new run would replace it",
+                f"{out} holds a network, and {state} not its run: a new one would replace it",
                 "give another --out, or the --checkpoints of that run",
             )
         return out, state
