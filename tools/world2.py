@@ -30,9 +30,12 @@ from motionrepro.training.loop import checkpoints_path
 from motionrepro.training.prepare import caption_tokens, clip_cache
 
 OUT = Path(__file__).resolve().parent.parent / "interim" / "world2"
-STEPS = base.STEPS | {"classifier": 2000, "unet-64": 6000, "unet-96": 16_000}
-UNET_RATES = {64: 1e-3, 96: 1.2e-3}  # learning rate at each size in pixels
-UNET_SCENES = {64: 20_000, 96: 24_000}
+STEPS = base.STEPS | {"classifier": 2000}
+UNETS = {  # stages of the UNet, each begun from the weights of the one before
+    "unet-64": dict(size=64, steps=6000, lr=1e-3, pool_length=20_000, seed=0),
+    "unet-96": dict(size=96, steps=16_000, lr=1.2e-3, pool_length=24_000, seed=0),  # stopped after 4,089
+    "unet-96-end": dict(size=96, steps=6000, lr=1e-3, pool_length=16_000, seed=1),
+}
 ADAPTER = replace(
     adapter.RECIPES["tiny"],
     size=96,
@@ -46,15 +49,15 @@ ADAPTER = replace(
     guidance_scale=2.0,
 )
 CLIPS = dict(train=8000, validation=96)
-PARTS = ("vae", "text", "unet-64", "unet-96", "classifier", "video", "clip", "clips", "adapter")
+PARTS = ("vae", "text", *UNETS, "classifier", "video", "clip", "clips", "adapter")
 
 
-def train_unet(size, out, device, **common):
-    """Train the UNet at a size in pixels, from the one that is there if it is not the first."""
+def train_unet(stage, out, device, folder):
+    """Train the UNet in one of its stages, from the one that is there if it is not the first."""
     parts = {p: backbones.load_part(out / "tiny", p, device) for p in ("vae", "text_encoder", "tokenizer")}
-    start = backbones.load_part(out / "tiny", "unet", device) if size > min(UNET_RATES) else None
-    settings = dict(size=size, lr=UNET_RATES[size], pool_length=UNET_SCENES[size], start=start)
-    return base.train_unet(seed=0, device=device, **settings, **parts, **common)[0], out / "tiny" / "unet"
+    start = None if stage == "unet-64" else backbones.load_part(out / "tiny", "unet", device)
+    options = dict(folder=folder, start=start, device=device, world=world2)
+    return base.train_unet(**UNETS[stage], **parts, **options)[0], out / "tiny" / "unet"
 
 
 def encoded_clips(split, backbone, checkpoints):
@@ -86,10 +89,10 @@ def train_part(part, out, checkpoints, device, start=None):
     if part == "adapter":
         train_adapter(out, checkpoints, device, start)
         return
-    common = dict(folder=checkpoints / part, steps=STEPS[part], device=device, world=world2)
-    if part.startswith("unet-"):
-        model, goal = train_unet(int(part.removeprefix("unet-")), out, **common)
+    if part in UNETS:
+        model, goal = train_unet(part, out, device, checkpoints / part)
     else:
+        common = dict(folder=checkpoints / part, steps=STEPS[part], device=device, world=world2)
         common |= dict(interval=ADAPTER.interval) if part == "video" else {}
         model, goal = base._train_target(part, out, seed=0, **common)
     base._write_target(part, model, goal)

@@ -31,6 +31,7 @@ from .figures import figures
 from .generate import generate
 from .measure import measure
 from .options import Command, Debug, Version, spread_lists
+from .processes import check_launched
 from .sample import sample
 from .score import score
 from .train import train
@@ -52,8 +53,6 @@ COMMANDS = (
     claims,
 )
 
-SHARED = {"train", "evaluate", "sample"}  # what several processes of a launcher do together
-
 app = typer.Typer(rich_markup_mode="markdown", pretty_exceptions_enable=False)
 for command in COMMANDS:
     app.command(cls=Command)(command)
@@ -64,26 +63,11 @@ def motionrepro(version: Version = False, debug: Debug = False):
     """Motion-adaptive temporal attention and denoising reuse for video from a frozen Stable Diffusion."""
 
 
-def check_launched(
-    arguments: list,  # without the program's name
-):
-    """Refuse several processes for what one of them does: all would write the same files."""
-    from motionrepro.core import UserError
-
-    count = os.environ.get("WORLD_SIZE", "1")
-    named = next((a for a in arguments if not a.startswith("-")), None)
-    alone = {command.__name__ for command in COMMANDS} - SHARED
-    if count.isdigit() and int(count) > 1 and named in alone:
-        hint = "run the same command without torchrun or accelerate launch"
-        raise UserError(f"{named} is for one process, and a launcher started {count}", hint)
-
-
 def run(
     arguments: list,  # without the program's name
 ) -> int:  # exit status
     """Run one command; its exceptions come out as they are."""
-    if "RANK" in os.environ and "--help" not in arguments:
-        check_launched(arguments)
+    check_launched(arguments, (command.__name__ for command in COMMANDS))
     command = typer.main.get_command(app)
     try:
         with command.make_context("motionrepro", arguments) as context:
