@@ -6,8 +6,8 @@
 __all__ = ['CONTEXT', 'HUB', 'EMBEDDED', 'PARTS', 'PICKLES', 'PICKLES_HINT', 'SINGLE_FILE_HINT', 'tiny_unet', 'tiny_vae',
            'byte_alphabet', 'merge_words', 'write_vocabulary', 'write_tokenizer', 'tokenize', 'tiny_text_encoder',
            'noise_schedule', 'save_half', 'check_unet', 'check_tokenizer', 'Backbone', 'default_guidance', 'is_hub_id',
-           'has_pickles', 'check_complete', 'read_model', 'load_part', 'sd_unet', 'sd_vae', 'sd_text_config',
-           'write_clip_tokenizer', 'write_configs', 'first_line', 'check_undamaged', 'config_of_file',
+           'has_pickles', 'check_complete', 'check_filled', 'read_model', 'load_part', 'sd_unet', 'sd_vae',
+           'sd_text_config', 'write_clip_tokenizer', 'write_configs', 'first_line', 'check_undamaged', 'config_of_file',
            'unreadable_folder', 'check_config', 'load_backbone', 'network_folder', 'saved_kind', 'read_network',
            'load_network', 'sample_images']
 
@@ -448,6 +448,17 @@ def check_complete(
         raise UserError(f"{shown}: {name} of its weights {shapes}", hint)
 
 
+def check_filled(
+    model,  # as a library loaded it
+    shown: str,  # the model as the message names it
+):
+    """Refuse a model that has tensors without values, which no file had."""
+    empty = [name for name, tensor in model.state_dict().items() if tensor.is_meta]
+    if empty:
+        hint = "the files belong to another configuration, or are damaged: save or copy them again"
+        raise UserError(f"{shown}: its weights lack {len(empty)} of the model's tensors: {empty[0]} …", hint)
+
+
 def read_model(
     cls,  # of the model, from diffusers or transformers
     source,  # folder or hub repository
@@ -469,7 +480,9 @@ def read_model(
             model, info = cls.from_pretrained(source, variant="fp16", **options)
         except OSError:
             raise e from None
-    check_complete(info, f"{source}/{part}" if part else str(source))
+    shown = f"{source}/{part}" if part else str(source)
+    check_complete(info, shown)
+    check_filled(model, shown)  # an index of shards may name tensors that its files have not
     return model
 
 
@@ -712,6 +725,7 @@ def _load_single_file(name, device, dtype, config, local_files_only, use_safeten
             ) from e
     parts = {part: getattr(pipe, part) for part in PARTS}
     for part in ("vae", "text_encoder", "unet"):
+        check_filled(parts[part], f"{name}, {part}")
         parts[part] = parts[part].to(device).eval().requires_grad_(False)
     parts["scheduler"] = DDIMScheduler.from_config(pipe.scheduler.config)
     return Backbone(str(name), **parts)

@@ -102,7 +102,7 @@ def atomic_path(
     path,  # the file that will exist afterwards
 ):
     """Yield a temporary path beside `path`; on success it replaces `path`, on an exception it vanishes."""
-    path = Path(os.path.realpath(path))  # of a link, what it leads to is replaced
+    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-", suffix=path.suffix)
     os.close(fd)

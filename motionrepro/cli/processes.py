@@ -18,5 +18,7 @@ def check_launched(
     count = os.environ.get("WORLD_SIZE", "1")
     named = next((a for a in arguments if not a.startswith("-")), None)
     if count.isdigit() and int(count) > 1 and named in set(commands) - SHARED:
-        hint = "run the same command without torchrun or accelerate launch"
+        hint = (
+            "run it without torchrun or accelerate launch, or without RANK and WORLD_SIZE in the environment"
+        )
         raise UserError(f"{named} is for one process, and a launcher started {count}", hint)

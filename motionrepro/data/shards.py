@@ -114,21 +114,22 @@ def _cut_at_last_dot(samples):
     """Part files that only the first dot of their names puts together: clip_7.5_0.mp4 and clip_7.5_1.mp4."""
     parted = {}
     for key, files in samples.items():
-        videos = [kind for kind in files if _is_video(kind)]
-        stems = {kind.rpartition(".")[0] for kind in videos}
+        stems = {kind.rpartition(".")[0] for kind in files if _is_video(kind)}
         captioned = any(f"{stem}.{kind}" in files for stem in stems for kind in ("txt", "json"))
-        if len(stems) > 1 or captioned:
-            for kind, where in files.items():
-                stem, _, last = kind.rpartition(".")
-                parted.setdefault(f"{key}.{stem}" if stem else key, {})[last] = where
-        else:
+        whole = "" in stems or "txt" in files or "json" in files  # a sample as WebDataset means it
+        if whole or not (len(stems) > 1 or captioned):
             parted[key] = files
+            continue
+        for kind, where in files.items():
+            stem, _, last = kind.rpartition(".")
+            parted.setdefault(f"{key}.{stem}" if stem else key, {})[last] = where
     return parted
 
 
 def _tar_samples(tar):
-    """Return the files of a tar, key -> suffix -> (offset, size), and what is wrong with it, or None."""
+    """Return the files of a tar, key -> suffix -> (offset, size), and name -> reason of what is lost."""
     samples = {}
+    lost = {}
     total = tar.stat().st_size
     try:
         with tarfile.open(tar, "r:") as archive:
@@ -138,10 +139,16 @@ def _tar_samples(tar):
                     continue
                 if member.offset_data + member.size > total:
                     raise tarfile.ReadError("it is cut off")
-                samples.setdefault(match[1], {})[match[2].lower()] = (member.offset_data, member.size)
+                stem, dot, last = match[2].rpartition(".")
+                files = samples.setdefault(match[1], {})
+                kind = stem + dot + last.lower()
+                if kind in files:
+                    lost[member.name] = "a second file of this name"
+                else:
+                    files[kind] = (member.offset_data, member.size)
     except (tarfile.TarError, OSError, EOFError) as e:
-        return _cut_at_last_dot(samples), f"damaged, or no plain tar ({e}); what comes before is used"
-    return _cut_at_last_dot(samples), None
+        lost[""] = f"damaged, or no plain tar ({e}); what comes before is used"
+    return _cut_at_last_dot(samples), lost
 
 # %% ../../nbs/data/15_shards.ipynb #cc55f693
 def _read_part(tar, files, kind):
@@ -181,11 +188,12 @@ def _packed_videos(tars, data):
     left_out = {}
     for tar in tars:
         place = _place(tar, data)
-        samples, damage = _tar_samples(tar)
-        if damage:
-            left_out[str(place)] = damage
+        samples, lost = _tar_samples(tar)
+        left_out |= {f"{place}/{name}" if name else str(place): reason for name, reason in lost.items()}
         for key, parts in samples.items():
-            kinds = [kind for kind in parts if _is_video(kind)]
+            kinds = sorted(
+                filter(_is_video, parts), key=lambda kind: "." in kind
+            )  # KEY.mp4 before KEY.mask.mp4
             if not kinds:
                 continue
             name = f"{place.with_suffix('')}/{key}"
@@ -194,7 +202,7 @@ def _packed_videos(tars, data):
             video = PackedVideo(tar, offset, size, f".{kinds[0].rpartition('.')[2]}")
             found[name] = (key, video, parts)
             for kind in kinds[1:]:
-                left_out[f"{name}.{kind}"] = f"a second video of this name; that in {kinds[0]} is taken"
+                left_out[f"{name}.{kind}"] = f"another video of this sample; {kinds[0]} is taken"
     return found, left_out
 
 
@@ -213,7 +221,7 @@ def tar_captions(
             left_out[name] = str(e)
             continue
         if not captions and from_name:
-            captions = (words_of_name(key),)
+            captions = (words_of_name(key + video.suffix),)
             named.append(name)
         if captions and captions[0]:
             files[name], texts[name] = video, captions

@@ -522,9 +522,10 @@ def evaluate(
     needs_reference = bool({"fid", "fvd"} & set(metrics))
     real, lost_real = videos_in(reference) if needs_reference else ({}, {})
     asked = prompts_of(generated, prompts) if "clipsim" in metrics else {}
-    for name, reason in (lost | lost_real).items():
-        if say is not None:
-            say("skipped", f"{name}: {reason}")
+    for folder, reasons in ((generated, lost), (reference, lost_real)):
+        for name, reason in reasons.items():
+            if say is not None:
+                say("skipped", f"{folder}, {name}: {reason}")
     check_whole("batch", batch, 1)
     if networks is None or callable(networks):
         networks = load_networks(metrics) if networks is None else networks()

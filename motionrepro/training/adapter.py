@@ -698,7 +698,7 @@ class OwnVideos:
         if (out / "config.json").is_file() and not (state / "run").is_dir():
             raise UserError(
                 f"{out} holds a network, and {state} not its run: a new one would replace it",
-                "give another --out, or the --checkpoints of that run",
+                f"give another --out, or the --checkpoints of that run, or delete {out}",
             )
         return out, state
 
