@@ -6,8 +6,8 @@
 __all__ = ['CONTEXT', 'HUB', 'EMBEDDED', 'PARTS', 'PICKLES', 'PICKLES_HINT', 'SINGLE_FILE_HINT', 'tiny_unet', 'tiny_vae',
            'byte_alphabet', 'merge_words', 'write_vocabulary', 'write_tokenizer', 'tokenize', 'tiny_text_encoder',
            'noise_schedule', 'save_half', 'check_unet', 'check_tokenizer', 'Backbone', 'default_guidance', 'is_hub_id',
-           'has_pickles', 'check_complete', 'check_filled', 'read_model', 'load_part', 'sd_unet', 'sd_vae',
-           'sd_text_config', 'write_clip_tokenizer', 'write_configs', 'first_line', 'check_undamaged', 'config_of_file',
+           'has_pickles', 'check_complete', 'read_model', 'load_part', 'sd_unet', 'sd_vae', 'sd_text_config',
+           'write_clip_tokenizer', 'write_configs', 'first_line', 'check_undamaged', 'config_of_file',
            'unreadable_folder', 'check_config', 'load_backbone', 'network_folder', 'saved_kind', 'read_network',
            'load_network', 'sample_images']
 
@@ -433,12 +433,16 @@ def has_pickles(
 
 # %% ../nbs/20_backbones.ipynb #c5383383
 def check_complete(
-    info: dict,  # what `from_pretrained` tells with `output_loading_info=True`
+    model,  # as a library loaded it
     shown: str,  # the model as the message names it
+    info: dict | None = None,  # what `from_pretrained` tells with `output_loading_info=True`
 ):
     """Refuse a model that has tensors that its files have not, or have in another shape."""
     hint = "the files belong to another configuration, or are damaged: save or copy them again"
-    missing = sorted(info["missing_keys"])
+    info = info or dict(missing_keys=(), mismatched_keys=())
+    mismatched = {name for name, *_ in info["mismatched_keys"]}
+    hollow = {name for name, tensor in model.state_dict().items() if tensor.is_meta}
+    missing = sorted(hollow.union(info["missing_keys"]) - mismatched)
     if missing:
         raise UserError(
             f"{shown}: its weights lack {len(missing)} of the model's tensors: {missing[0]} …", hint
@@ -446,17 +450,6 @@ def check_complete(
     for name, there, needed in sorted(info["mismatched_keys"]):
         shapes = f"has shape {tuple(there)}; the model needs {tuple(needed)}"
         raise UserError(f"{shown}: {name} of its weights {shapes}", hint)
-
-
-def check_filled(
-    model,  # as a library loaded it
-    shown: str,  # the model as the message names it
-):
-    """Refuse a model that has tensors without values, which no file had."""
-    empty = [name for name, tensor in model.state_dict().items() if tensor.is_meta]
-    if empty:
-        hint = "the files belong to another configuration, or are damaged: save or copy them again"
-        raise UserError(f"{shown}: its weights lack {len(empty)} of the model's tensors: {empty[0]} …", hint)
 
 
 def read_model(
@@ -480,9 +473,7 @@ def read_model(
             model, info = cls.from_pretrained(source, variant="fp16", **options)
         except OSError:
             raise e from None
-    shown = f"{source}/{part}" if part else str(source)
-    check_complete(info, shown)
-    check_filled(model, shown)  # an index of shards may name tensors that its files have not
+    check_complete(model, f"{source}/{part}" if part else str(source), info)
     return model
 
 
@@ -725,7 +716,7 @@ def _load_single_file(name, device, dtype, config, local_files_only, use_safeten
             ) from e
     parts = {part: getattr(pipe, part) for part in PARTS}
     for part in ("vae", "text_encoder", "unet"):
-        check_filled(parts[part], f"{name}, {part}")
+        check_complete(parts[part], f"{name}, {part}")
         parts[part] = parts[part].to(device).eval().requires_grad_(False)
     parts["scheduler"] = DDIMScheduler.from_config(pipe.scheduler.config)
     return Backbone(str(name), **parts)

@@ -206,6 +206,11 @@ def _packed_videos(tars, data):
     return found, left_out
 
 
+def _first_reasons(left_out):
+    """Say why the first three are left out."""
+    return "".join(f"; {name}: {reason}" for name, reason in list(left_out.items())[:3])
+
+
 def tar_captions(
     tars: list,  # paths
     data: str,  # what was looked through
@@ -228,9 +233,8 @@ def tar_captions(
         else:
             without.append(name)
     if not files:
-        why = "".join(f"; {name}: {reason}" for name, reason in list(left_out.items())[:3])
         raise UserError(
-            f"{data}: none of {len(tars)} tars has a video with a caption{why}",
+            f"{data}: none of {len(tars)} tars has a video with a caption{_first_reasons(left_out)}",
             "expected KEY.mp4 with KEY.txt, or with caption in KEY.json",
         )
     found = CaptionedVideos(data, "tar", "the tars", files, texts, tuple(without), tuple(named))
@@ -316,8 +320,7 @@ def videos_in(
         return list_videos(source), lost
     samples, left_out = _packed_videos(tars, str(source))
     if not samples:
-        why = "".join(f"; {name}: {reason}" for name, reason in list(left_out.items())[:3])
-        raise UserError(f"{source}: none of {len(tars)} tars has a video{why}")
+        raise UserError(f"{source}: none of {len(tars)} tars has a video{_first_reasons(left_out)}")
     return {name: video for name, (_, video, _) in samples.items()}, left_out | lost
 
 # %% ../../nbs/data/15_shards.ipynb #cc18b2ca
